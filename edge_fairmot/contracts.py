@@ -1,0 +1,105 @@
+"""The three seams of the loop: where frames come from, what looks at them, where tracks go.
+
+They are protocols: anything of this shape fits, no base class is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.types import Frame, RawDetections, Tracks, UInt8Array
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source says it will deliver.
+
+    Attributes
+    ----------
+    name : str
+        Path or address, as given by the user.
+    frame_size : (int, int)
+        Width and height, pixels.
+    frame_rate : float
+        Frames per second of the source's clock.
+    frame_count : int or None
+        How many frames it holds; None where that is unknown.
+    """
+
+    name: str
+    frame_size: tuple[int, int]
+    frame_rate: float
+    frame_count: int | None
+
+
+class Source(Protocol):
+    """Where frames come from. Iterated once."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What it will deliver."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in order.
+
+        Raises
+        ------
+        SourceError
+            After the last good frame, if the source ended before it should.
+        """
+
+    def close(self) -> None:
+        """Release files and devices. May be called twice."""
+
+
+class Runtime(Protocol):
+    """What runs an exported file."""
+
+    @property
+    def name(self) -> str:
+        """Backend and device, as in ``cpu`` or ``openvino:GPU``."""
+
+    @property
+    def manifest(self) -> ModelManifest:
+        """The manifest of the file it runs."""
+
+    def infer(self, images: UInt8Array) -> RawDetections:
+        """Run the network.
+
+        Parameters
+        ----------
+        images : uint8 (N, H, W, 3)
+            BGR, letterboxed to the manifest's input size.
+
+        Returns
+        -------
+        RawDetections
+            Arrays of the caller's: a later call does not change them.
+
+        Raises
+        ------
+        InferenceError
+            If the input does not fit the file, or the outputs hold NaN.
+        """
+
+    def close(self) -> None:
+        """Release the session. May be called twice."""
+
+
+class Sink(Protocol):
+    """Where tracks go."""
+
+    def write(self, frame: Frame, tracks: Tracks) -> None:
+        """Take the tracks of one frame; what is written survives a crash right after.
+
+        Raises
+        ------
+        SinkError
+            If it cannot be written.
+        """
+
+    def close(self) -> None:
+        """Finish what was written. May be called twice."""

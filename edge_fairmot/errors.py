@@ -1,0 +1,79 @@
+"""Every error that edge-fairmot raises on purpose.
+
+::
+
+    EdgeFairmotError
+    ├── CheckpointError          the .pth file is not a FairMOT DLA-34 checkpoint
+    ├── ConversionError          the network could not be turned into a correct ONNX file
+    ├── ManifestError            the ONNX file carries no manifest, or one that cannot be read
+    ├── RuntimeUnavailableError  a backend, provider or device that was asked for is not there
+    ├── InferenceError           a runtime was given the wrong input or gave unusable output
+    ├── SourceError              frames cannot be read, or end before they should
+    ├── SinkError                tracks cannot be written
+    ├── EvaluationError          ground truth or results cannot be compared
+    ├── InvalidInputError        an argument is out of range (also a ValueError)
+    └── MissingDependencyError   an optional package is absent (also an ImportError)
+
+A message is one line: what was wrong, the value received, what is allowed, and what mends it.
+"""
+
+from __future__ import annotations
+
+
+class EdgeFairmotError(Exception):
+    """Root of all errors raised by edge-fairmot."""
+
+
+class CheckpointError(EdgeFairmotError):
+    """The file is not a FairMOT DLA-34 checkpoint, or tensors are missing, extra or misshapen."""
+
+
+class ConversionError(EdgeFairmotError):
+    """The network could not be exported, or what was exported differs from the network."""
+
+
+class ManifestError(EdgeFairmotError):
+    """The ONNX file carries no edge-fairmot manifest, or one this version cannot read."""
+
+
+class RuntimeUnavailableError(EdgeFairmotError):
+    """The backend, provider or device that was asked for is not on this machine."""
+
+
+class InferenceError(EdgeFairmotError):
+    """A runtime was given a picture it cannot take, or gave outputs that cannot be used."""
+
+
+class SourceError(EdgeFairmotError):
+    """Frames cannot be read, or ended before the source said they would."""
+
+
+class SinkError(EdgeFairmotError):
+    """Tracks cannot be written."""
+
+
+class EvaluationError(EdgeFairmotError):
+    """Ground truth or results are unreadable or do not belong together."""
+
+
+class InvalidInputError(EdgeFairmotError, ValueError):
+    """An argument is out of range or an array has the wrong shape."""
+
+
+class MissingDependencyError(EdgeFairmotError, ImportError):
+    """An optional package is not installed.
+
+    Parameters
+    ----------
+    package : str
+        The package that could not be imported.
+    extra : str
+        The extra of edge-fairmot that brings it.
+    purpose : str
+        What it is needed for, as in ``"to write video"``.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{package} is needed {purpose} and is not installed: pip install 'edge-fairmot[{extra}]'"
+        )
