@@ -1,0 +1,169 @@
+"""A checkpoint goes in, one self-describing, checked ONNX file comes out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import onnx
+
+import edge_fairmot
+from edge_fairmot.convert.checkpoint import Checkpoint, load_network
+from edge_fairmot.convert.deploy import DeployGraph, GraphOptions
+from edge_fairmot.convert.export import attach_manifest, simplify, to_onnx
+from edge_fairmot.convert.network import STRIDE, deformable_layers
+from edge_fairmot.convert.parity import check_picture, compare, reference_detections
+from edge_fairmot.errors import ConversionError, InvalidInputError
+from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.runtimes import open_runtime
+from edge_fairmot.types import RawDetections, UInt8Array
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What was made.
+
+    Attributes
+    ----------
+    path : Path
+    manifest : ModelManifest
+    size_bytes : int
+    warnings : tuple of str
+        What did not work and was done without.
+    """
+
+    path: Path
+    manifest: ModelManifest
+    size_bytes: int
+    warnings: tuple[str, ...]
+
+
+def convert(
+    checkpoint_path: str | Path,
+    output_path: str | Path,
+    options: GraphOptions,
+    *,
+    class_names: tuple[str, ...] = (),
+    on_step: Callable[[str], None] = lambda step: None,
+) -> Conversion:
+    """Convert a FairMOT DLA-34 checkpoint to an ONNX file of the graph contract.
+
+    The file is checked against the network in PyTorch before it takes its name, and carries the figures.
+
+    Parameters
+    ----------
+    checkpoint_path : str or Path
+    output_path : str or Path
+        Overwritten. Its folder must exist.
+    options : GraphOptions
+    class_names : tuple of str, optional
+        One for each class; ``person`` for a checkpoint of one class.
+    on_step : callable, optional
+        Called with a few words as each step begins.
+
+    Returns
+    -------
+    Conversion
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is not FairMOT DLA-34.
+    ConversionError
+        If the export fails, differs from the network, or cannot be written.
+    """
+    output_path = Path(output_path)
+    if not output_path.parent.is_dir():
+        raise ConversionError(f"{output_path.parent} is not a folder: mkdir -p {output_path.parent}")
+    on_step("reading the checkpoint")
+    network, checkpoint = load_network(checkpoint_path)
+    on_step("exporting")
+    graph = DeployGraph(network, options)
+    model = to_onnx(graph)
+    manifest = _describe(graph, checkpoint, model, class_names)
+
+    on_step("checking against PyTorch")
+    images = check_picture(options.input_size, options.batch_size)
+    reference = reference_detections(network, images, options.max_detections)
+    exported = _detect(model, manifest, images)
+    figures = compare(exported, reference)
+    figures.check("the exported graph differs from the network")
+
+    on_step("simplifying")
+    warnings: tuple[str, ...] = ()
+    try:
+        simplified = simplify(model)
+        figures = compare(_detect(simplified, manifest, images), reference)
+        figures.check("the simplified graph differs from the network")
+        model, manifest = simplified, replace(manifest, rewrites=(*manifest.rewrites, "simplified"))
+    except ConversionError as error:
+        warnings = (f"not simplified: {error}",)
+        figures = compare(exported, reference)
+
+    manifest = replace(manifest, parity=asdict(figures))
+    attach_manifest(model, manifest)
+    size_bytes = _write(model, output_path)
+    return Conversion(output_path, manifest, size_bytes, warnings)
+
+
+def _describe(
+    graph: DeployGraph, checkpoint: Checkpoint, model: onnx.ModelProto, class_names: tuple[str, ...]
+) -> ModelManifest:
+    options, spec = graph.options, checkpoint.spec
+    if not class_names:
+        class_names = (
+            ("person",) if spec.num_classes == 1 else tuple(f"class-{i}" for i in range(spec.num_classes))
+        )
+    if len(class_names) != spec.num_classes:
+        raise InvalidInputError(
+            f"{len(class_names)} class names for a checkpoint of {spec.num_classes} classes: give one each"
+        )
+    rewrites = {
+        "folded-batch-norms": True,
+        "folded-normalisation": True,
+        "late-heads": options.late_heads,
+        "shuffle-upsampling": options.shuffle_upsampling,
+    }
+    return ModelManifest(
+        input_size=options.input_size,
+        batch_size=options.batch_size,
+        stride=STRIDE,
+        max_detections=graph.top_k,
+        embedding_dim=spec.embedding_dim,
+        box_channels=spec.box_channels,
+        class_names=class_names,
+        deform_conv={name: layer.lowering for name, layer in deformable_layers(graph.network).items()},
+        opset=max(entry.version for entry in model.opset_import if entry.domain == ""),
+        rewrites=tuple(name for name, applied in rewrites.items() if applied),
+        checkpoint_sha256=checkpoint.sha256,
+        toolkit_version=edge_fairmot.__version__,
+    )
+
+
+def _detect(model: onnx.ModelProto, manifest: ModelManifest, images: UInt8Array) -> RawDetections:
+    """Run a model as a user would: from a file, through the CPU runtime."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "candidate.onnx")
+        attach_manifest(model, manifest)
+        onnx.save(model, path)
+        with closing(open_runtime(path, "cpu")) as runtime:
+            return runtime.infer(images)
+
+
+def _write(model: onnx.ModelProto, path: Path) -> int:
+    """Write beside the path, then rename: an interrupted conversion leaves no half file."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        onnx.checker.check_model(model)
+        onnx.save(model, partial)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ConversionError(
+            f"cannot write {path}: {error.strerror}; choose another place with -o"
+        ) from error
+    return path.stat().st_size

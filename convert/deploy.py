@@ -1,0 +1,264 @@
+"""The deploy graph: uint8 pictures in, decoded detections out (graph contract, one static size)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from edge_fairmot.convert.batch_norm import fold_batch_norms
+from edge_fairmot.convert.network import SIZE_MULTIPLE, STRIDE, FairMOT, set_lowering
+from edge_fairmot.convert.upsampling import rewrite_upsampling
+from edge_fairmot.errors import InvalidInputError
+
+OUTPUT_NAMES = ("boxes", "scores", "class_ids", "embeddings")
+DENSE_OUTPUT_NAMES = ("hm", "wh", "reg", "id")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphOptions:
+    """How the deploy graph is built.
+
+    Attributes
+    ----------
+    input_size : (int, int)
+        Width and height, pixels; multiples of 32.
+    deform_conv : str
+        ``native``, ``gridsample`` or ``gather``, for every deformable layer.
+    max_detections : int
+        K, at most the number of cells.
+    batch_size : int
+        N.
+    late_heads : bool
+        Compute ``wh``, ``reg`` and ``id`` at the K peaks only.
+    shuffle_upsampling : bool
+        Rewrite transposed convolutions.
+    dense_heads : bool
+        Add the dense heads as extra outputs, for debugging.
+    """
+
+    input_size: tuple[int, int] = (1088, 608)
+    deform_conv: str = "native"
+    max_detections: int = 500
+    batch_size: int = 1
+    late_heads: bool = True
+    shuffle_upsampling: bool = True
+    dense_heads: bool = False
+
+    def __post_init__(self) -> None:
+        width, height = self.input_size
+        if min(width, height) < SIZE_MULTIPLE or width % SIZE_MULTIPLE or height % SIZE_MULTIPLE:
+            raise InvalidInputError(
+                f"input size {width}x{height} does not fit: width and height must be multiples of "
+                f"{SIZE_MULTIPLE}, as in 576x320, 864x480 or 1088x608"
+            )
+        for name, value in (("max_detections", self.max_detections), ("batch_size", self.batch_size)):
+            if value < 1:
+                raise InvalidInputError(f"{name} must be at least 1, not {value}")
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the graph's outputs, in order."""
+        return OUTPUT_NAMES + (DENSE_OUTPUT_NAMES if self.dense_heads else ())
+
+
+class DeployGraph(nn.Module):
+    """The network with everything from the picture to the decoded detections.
+
+    Parameters
+    ----------
+    network : FairMOT
+        Left as it is; the graph works on a copy.
+    options : GraphOptions
+    """
+
+    def __init__(self, network: FairMOT, options: GraphOptions) -> None:
+        super().__init__()
+        network = copy.deepcopy(network).eval().requires_grad_(False)
+        fold_batch_norms(network)
+        fold_normalisation(network)
+        if options.shuffle_upsampling:
+            rewrite_upsampling(network)
+        set_lowering(network, options.deform_conv)
+        width, height = options.input_size
+        cells = (width // STRIDE) * (height // STRIDE) * network.spec.num_classes
+        self.top_k = min(options.max_detections, cells)
+        self.options = options
+        self.network = network
+        self.eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Compute the graph contract's outputs.
+
+        Parameters
+        ----------
+        images : uint8 (N, H, W, 3)
+            BGR, letterboxed.
+
+        Returns
+        -------
+        boxes : float32 (N, K, 4)
+        scores : float32 (N, K)
+        class_ids : int64 (N, K)
+        embeddings : float32 (N, K, D)
+            And the dense heads, if asked for.
+        """
+        network = self.network
+        features = network.features(images.float().permute(0, 3, 1, 2))
+        hm = network.hm(features)
+        scores, class_ids, cells = find_peaks(torch.sigmoid(hm), self.top_k)
+        if self.options.late_heads:
+            wh, reg, embedding = heads_at(
+                features, cells, (network.wh, network.reg, network.id), self.options.batch_size
+            )
+        else:
+            wh, reg, embedding = (
+                gather_cells(head(features), cells) for head in (network.wh, network.reg, network.id)
+            )
+        boxes = decode_boxes(cells, wh, reg, features.shape[3])
+        outputs = (boxes, scores, class_ids, _unit_norm(embedding))
+        if self.options.dense_heads:
+            outputs += (hm, network.wh(features), network.reg(features), network.id(features))
+        return outputs
+
+
+def decode(heads: dict[str, Tensor], max_detections: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Decode dense heads, as the original does: the plain twin of :class:`DeployGraph`.
+
+    Parameters
+    ----------
+    heads : dict of str to float32 (N, C, H, W)
+        What :class:`~edge_fairmot.convert.network.FairMOT` gives.
+    max_detections : int
+
+    Returns
+    -------
+    boxes, scores, class_ids, embeddings
+        As in the graph contract.
+    """
+    hm = heads["hm"]
+    top_k = min(max_detections, hm[0].numel())
+    scores, class_ids, cells = find_peaks(torch.sigmoid(hm), top_k)
+    wh, reg, embedding = (gather_cells(heads[name], cells) for name in ("wh", "reg", "id"))
+    return decode_boxes(cells, wh, reg, hm.shape[3]), scores, class_ids, _unit_norm(embedding)
+
+
+def fold_normalisation(network: FairMOT) -> None:
+    """Fold BGR to RGB and the division by 255 into the first convolution, in place.
+
+    Its padding is zero on either scale, so this is exact but for rounding.
+    """
+    first = network.base.base_layer[0]
+    assert isinstance(first, nn.Conv2d)
+    first.weight.data = first.weight.data.flip(1) / 255
+
+
+def find_peaks(heatmap: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the K highest cells that are the maximum of their 3x3 neighbourhood (CenterNet's decoding).
+
+    Parameters
+    ----------
+    heatmap : float32 (N, C, H, W)
+        After the sigmoid.
+    top_k : int
+
+    Returns
+    -------
+    scores : float32 (N, K)
+        Descending; 0 where there are fewer than K peaks.
+    class_ids : int64 (N, K)
+    cells : int64 (N, K)
+        Row-major cell index.
+    """
+    highest = F.max_pool2d(heatmap, 3, stride=1, padding=1)
+    peaks = torch.where(highest == heatmap, heatmap, 0.0)
+    scores, index = torch.topk(peaks.flatten(1), top_k)
+    size = heatmap.shape[2] * heatmap.shape[3]
+    class_ids = _whole_quotient(index, size)
+    return scores, class_ids, index - class_ids * size
+
+
+def gather_cells(dense: Tensor, cells: Tensor) -> Tensor:
+    """Pick the values of a dense head, (N, C, H, W), at the cells (N, K): (N, K, C)."""
+    index = cells.unsqueeze(1).expand(-1, dense.shape[1], -1)
+    return torch.gather(dense.flatten(2), 2, index).transpose(1, 2)
+
+
+def heads_at(
+    features: Tensor, cells: Tensor, heads: tuple[nn.Sequential, ...], batch_size: int
+) -> tuple[Tensor, ...]:
+    """Late heads: compute heads at some cells only, exactly.
+
+    A head sees a 3x3 neighbourhood, so the K patches of 9 cells are gathered and multiplied.
+
+    Parameters
+    ----------
+    features : float32 (N, C, H, W)
+    cells : int64 (N, K)
+    heads : tuple of nn.Sequential
+        3x3 convolution, ReLU, 1x1 convolution each.
+    batch_size : int
+        N, static.
+
+    Returns
+    -------
+    tuple of float32 (N, K, outputs)
+        One a head.
+    """
+    channels, height, width = features.shape[1:]
+    top_k, stride = cells.shape[1], width + 2
+    table = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, channels)
+    row = _whole_quotient(cells, width)
+    corner = cells + 2 * row + torch.arange(batch_size).view(-1, 1) * (stride * (height + 2))
+    tap = torch.arange(3).view(3, 1) * stride + torch.arange(3).view(1, 3)
+    patches = table.index_select(0, (corner.unsqueeze(2) + tap.view(1, 1, 9)).flatten())
+    patches = patches.view(batch_size, top_k, 9 * channels)
+    outputs = []
+    for head in heads:
+        first, last = head[0], head[2]
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(last, nn.Conv2d)
+        hidden = F.linear(patches, first.weight.permute(0, 2, 3, 1).flatten(1), first.bias)
+        outputs.append(F.linear(F.relu(hidden), last.weight.flatten(1), last.bias))
+    return tuple(outputs)
+
+
+def _unit_norm(embedding: Tensor) -> Tensor:
+    # Spelt out: as ReduceL2 it would need opset 18 of a parser, which TensorRT 8.6 does not promise.
+    return embedding / embedding.square().sum(dim=2, keepdim=True).clamp_min(1e-24).sqrt()
+
+
+def _whole_quotient(index: Tensor, divisor: int) -> Tensor:
+    """Divide int64 indices, rounding down.
+
+    Through float32, because exporters turn an integer division into a dozen operators. Exact below 2**23:
+    a quotient that is not whole is at least 1 / divisor away from the next whole number.
+    """
+    return torch.floor(index.float() / divisor).long()
+
+
+def decode_boxes(cells: Tensor, wh: Tensor, reg: Tensor, width: int) -> Tensor:
+    """Turn cell indices, extents and offsets into boxes.
+
+    Parameters
+    ----------
+    cells : int64 (N, K)
+        Row-major index into a map of ``width`` cells a row.
+    wh : float32 (N, K, 4 or 2)
+        Left, top, right, bottom, or width and height; in cells.
+    reg : float32 (N, K, 2)
+        Offset of the centre, (x, y), in cells.
+    width : int
+
+    Returns
+    -------
+    float32 (N, K, 4)
+        xyxy, input pixels.
+    """
+    row = _whole_quotient(cells, width)
+    centre = torch.stack((cells - row * width, row), dim=2).float() + reg
+    low, high = (wh[..., :2], wh[..., 2:]) if wh.shape[2] == 4 else (wh / 2, wh / 2)
+    return torch.cat((centre - low, centre + high), dim=2) * STRIDE

@@ -1,0 +1,122 @@
+"""From the deploy graph in PyTorch to an ONNX model in memory."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import onnx
+import onnxsim
+import torch
+from onnxscript import opset19
+
+from edge_fairmot.convert.deploy import DeployGraph
+from edge_fairmot.errors import ConversionError
+from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
+
+UNROLLED_OPSET = 18
+"""The lowest that torch's exporter writes; the unrolled graphs use nothing newer."""
+
+NATIVE_OPSET = 19
+"""The first with DeformConv."""
+
+MAX_IR_VERSION = 10
+"""The newest that ONNX Runtime 1.18 reads."""
+
+
+def to_onnx(graph: DeployGraph) -> onnx.ModelProto:
+    """Export the deploy graph with torch's exporter.
+
+    Parameters
+    ----------
+    graph : DeployGraph
+
+    Returns
+    -------
+    onnx.ModelProto
+        Input and outputs named as in the graph contract, static shapes.
+
+    Raises
+    ------
+    ConversionError
+        If the exporter fails.
+    """
+    options = graph.options
+    width, height = options.input_size
+    example = torch.zeros(options.batch_size, height, width, 3, dtype=torch.uint8)
+    native = options.deform_conv == "native"
+    try:
+        with _quiet_exporter():
+            program = torch.onnx.export(
+                graph,
+                (example,),
+                input_names=["images"],
+                output_names=list(options.output_names),
+                opset_version=NATIVE_OPSET if native else UNROLLED_OPSET,
+                custom_translation_table={_deform_conv2d: _deform_conv} if native else None,
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise ConversionError(f"torch {torch.__version__} could not export the network: {error}") from error
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    model.ir_version = min(model.ir_version, MAX_IR_VERSION)
+    return model
+
+
+_deform_conv2d = torch.ops.edge_fairmot.deform_conv2d.default
+
+
+def _deform_conv(x: Any, offset: Any, mask: Any, weight: Any, bias: Any) -> Any:
+    return opset19.DeformConv(x, weight, offset, bias, mask, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    # The exporter tells every user that torchvision is not installed; nothing here needs it.
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold constants and fuse operators with onnxsim.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Returns
+    -------
+    onnx.ModelProto
+        Of the same interface and opset. That it computes the same is for the caller to check, on a picture.
+
+    Raises
+    ------
+    ConversionError
+        If onnxsim fails.
+    """
+    try:
+        simplified, _ = onnxsim.simplify(model, check_n=0)
+    except Exception as error:  # onnxsim raises whatever its C++ side threw
+        raise ConversionError(f"onnxsim {onnxsim.__version__} failed: {error}") from error
+    result: onnx.ModelProto = simplified
+    result.ir_version = min(result.ir_version, MAX_IR_VERSION)
+    return result
+
+
+def attach_manifest(model: onnx.ModelProto, manifest: ModelManifest) -> None:
+    """Make the manifest the model's metadata."""
+    onnx.helper.set_model_props(model, {MANIFEST_KEY: manifest.to_json()})
+    model.producer_name, model.producer_version = "edge-fairmot", manifest.toolkit_version
