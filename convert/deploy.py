@@ -228,7 +228,7 @@ def heads_at(
 
 def _unit_norm(embedding: Tensor) -> Tensor:
     # Spelt out: as ReduceL2 it would need opset 18 of a parser, which TensorRT 8.6 does not promise.
-    return embedding / embedding.square().sum(dim=2, keepdim=True).clamp_min(1e-24).sqrt()
+    return embedding / (embedding * embedding).sum(dim=2, keepdim=True).clamp_min(1e-24).sqrt()
 
 
 def _whole_quotient(index: Tensor, divisor: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import onnx
 import onnxsim
 import torch
 from onnxscript import opset19
+from torch import Tensor, nn
 
 from edge_fairmot.convert.deploy import DeployGraph
 from edge_fairmot.errors import ConversionError
@@ -48,20 +49,44 @@ def to_onnx(graph: DeployGraph) -> onnx.ModelProto:
     width, height = options.input_size
     example = torch.zeros(options.batch_size, height, width, 3, dtype=torch.uint8)
     native = options.deform_conv == "native"
+    return export_module(graph, {"images": example}, options.output_names, native=native)
+
+
+def export_module(
+    module: nn.Module, example: Mapping[str, Tensor], output_names: Sequence[str], *, native: bool
+) -> onnx.ModelProto:
+    """Export any module whose deformable convolutions are ours.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In evaluation mode.
+    example : dict of str to Tensor
+        Inputs by name, in order; their shapes become static.
+    output_names : sequence of str
+    native : bool
+        Whether the graph may hold ``DeformConv``, which takes a higher opset.
+
+    Raises
+    ------
+    ConversionError
+        If the exporter fails.
+    """
     try:
         with _quiet_exporter():
             program = torch.onnx.export(
-                graph,
-                (example,),
-                input_names=["images"],
-                output_names=list(options.output_names),
+                module,
+                tuple(example.values()),
+                input_names=list(example),
+                output_names=list(output_names),
                 opset_version=NATIVE_OPSET if native else UNROLLED_OPSET,
                 custom_translation_table={_deform_conv2d: _deform_conv} if native else None,
                 dynamo=True,
                 verbose=False,
             )
-    except torch.onnx.errors.OnnxExporterError as error:
-        raise ConversionError(f"torch {torch.__version__} could not export the network: {error}") from error
+    except torch.onnx.OnnxExporterError as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ConversionError(f"torch {torch.__version__} could not export the network: {reason}") from error
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     model.ir_version = min(model.ir_version, MAX_IR_VERSION)

@@ -1,7 +1,22 @@
 """FairMOT multi-object tracking on edge devices.
 
-Runtimes are opened with ``edge_fairmot.runtimes.open_runtime``, sources with
-``edge_fairmot.sources.open_source``; conversion is ``edge_fairmot.convert``.
+The loop and its vocabulary are here. Runtimes are opened with :func:`edge_fairmot.runtimes.open_runtime`,
+sources with :func:`edge_fairmot.sources.open_source`; conversion is :mod:`edge_fairmot.convert`.
 """
 
+from edge_fairmot.pipeline import Pipeline, RunSummary
+from edge_fairmot.tracking import Tracker, TrackerConfig
+from edge_fairmot.types import Detections, Frame, RawDetections, Tracks
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Detections",
+    "Frame",
+    "Pipeline",
+    "RawDetections",
+    "RunSummary",
+    "Tracker",
+    "TrackerConfig",
+    "Tracks",
+]

@@ -18,6 +18,11 @@ LETTERBOX_BORDER = 128
 class Letterbox:
     """Fits a picture of one size into another: one scale, centred, grey borders.
 
+    Boxes are continuous: pixel ``i`` covers ``[i, i + 1)`` and a box names edges, not pixel centres. A
+    picture of width W is the interval [0, W], so resizing multiplies and the border adds, nothing else.
+    It is the same map as OpenCV's between pixel centres, ``source = (input + 0.5) / scale - 0.5``, whose
+    halves only turn centres into edges and back.
+
     Attributes
     ----------
     source_size : (int, int)
@@ -82,7 +87,7 @@ class Letterbox:
                 f"out must be uint8 ({input_h}, {input_w}, 3), not {out.dtype} {out.shape}"
             )
         (inner_w, inner_h), (left, top) = self.inner_size, self.offset
-        shrinks = inner_w < source_w
+        shrinks = inner_w < source_w or inner_h < source_h
         out[:top] = out[top + inner_h :] = LETTERBOX_BORDER
         out[top : top + inner_h, :left] = out[top : top + inner_h, left + inner_w :] = LETTERBOX_BORDER
         out[top : top + inner_h, left : left + inner_w] = cv2.resize(

@@ -93,12 +93,16 @@ class ModelManifest:
                 "pip install -U edge-fairmot, or convert the checkpoint again"
             )
         known = {f.name for f in fields(cls)}
-        for name in ("input_size", "class_names", "rewrites"):
-            values[name] = tuple(values.get(name, ()))
         try:
+            for name in ("input_size", "class_names", "rewrites"):
+                if name in values:
+                    values[name] = _tuple_of_list(name, values[name])
             return cls(**{name: value for name, value in values.items() if name in known})
         except TypeError as error:
-            raise ManifestError(f"the manifest in this file is incomplete: {error}") from error
+            raise ManifestError(
+                f"the manifest in this file is incomplete ({error}): "
+                "convert the checkpoint again with edge-fairmot convert"
+            ) from error
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], path: str) -> ModelManifest:
@@ -121,3 +125,9 @@ class ModelManifest:
                 f"make the file with 'edge-fairmot convert CHECKPOINT -o {path}'"
             )
         return cls.from_json(metadata[MANIFEST_KEY])
+
+
+def _tuple_of_list(name: str, value: object) -> tuple[Any, ...]:
+    if not isinstance(value, list) or (name == "input_size" and len(value) != 2):
+        raise TypeError(f"{name} is {value!r}")
+    return tuple(value)

@@ -1,0 +1,159 @@
+"""Boxes with identities as MOTChallenge text keeps them: one line a box, frames from 1."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_fairmot.errors import EvaluationError, InvalidInputError
+from edge_fairmot.types import BoolArray, Float64Array, Int64Array
+
+LINE_FORMAT = "frame,id,left,top,width,height,confidence and at most three more values"
+LARGEST_INTEGER = 2**53
+"""Above it a float64 skips integers, and numbers are read as floats because files hold ``1.0`` too."""
+
+
+@dataclass(frozen=True, slots=True)
+class MotRows:
+    """The boxes of one sequence, as a struct of arrays; rows need not be sorted.
+
+    Attributes
+    ----------
+    frame : int64 (N,)
+        From 1.
+    track_id : int64 (N,)
+        From 0.
+    xyxy : float64 (N, 4)
+        Source pixels. Edges: width is x2 - x1.
+    confidence : float64 (N,)
+
+    Raises
+    ------
+    InvalidInputError
+        If the arrays disagree about N.
+    EvaluationError
+        If a frame holds an identity twice, a number is out of range or a box ends before it begins.
+    """
+
+    frame: Int64Array
+    track_id: Int64Array
+    xyxy: Float64Array
+    confidence: Float64Array
+
+    def __post_init__(self) -> None:
+        count = len(self.frame)
+        shapes = (self.frame.shape, self.track_id.shape, self.xyxy.shape, self.confidence.shape)
+        if shapes != ((count,), (count,), (count, 4), (count,)):
+            raise InvalidInputError(
+                "rows need frame (N,), track_id (N,), xyxy (N, 4) and confidence (N,), not "
+                + ", ".join(map(str, shapes))
+            )
+        for row in np.flatnonzero(~self._is_sound()):
+            raise EvaluationError(
+                f"frame {self.frame[row]}, id {self.track_id[row]}, box {self.xyxy[row].tolist()}: "
+                "frames count from 1, ids from 0, and a box is finite with x1 <= x2 and y1 <= y2"
+            )
+        self._check_identities()
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def select(self, keep: BoolArray) -> MotRows:
+        """Rows where ``keep``, bool (N,), is true."""
+        return MotRows(self.frame[keep], self.track_id[keep], self.xyxy[keep], self.confidence[keep])
+
+    def _is_sound(self) -> BoolArray:
+        finite = np.isfinite(self.xyxy).all(axis=1)
+        ordered = (self.xyxy[:, 2:] >= self.xyxy[:, :2]).all(axis=1)
+        return np.asarray(finite & ordered & (self.frame >= 1) & (self.track_id >= 0))
+
+    def _check_identities(self) -> None:
+        order = np.lexsort((self.track_id, self.frame))
+        frame, track_id = self.frame[order], self.track_id[order]
+        repeats = np.flatnonzero((frame[1:] == frame[:-1]) & (track_id[1:] == track_id[:-1]))
+        if len(repeats):
+            first = repeats[0]
+            raise EvaluationError(
+                f"id {track_id[first]} is in frame {frame[first]} more than once: "
+                "an identity has one box a frame"
+            )
+
+
+def read_mot_text(path: str | os.PathLike[str], *, ground_truth: bool = False) -> MotRows:
+    """Read MOTChallenge text: results, or the ground truth of 2D MOT 2015.
+
+    Columns after the confidence are not read: in 2015 they are a place in the world, not a class, so
+    boxes are not filtered by class. The preprocessing by class of MOT16 and later is not done.
+
+    Parameters
+    ----------
+    path : path
+    ground_truth : bool
+        Leave out rows whose confidence is 0, the mark for boxes that are not to be scored, and insist
+        on at least one other.
+
+    Returns
+    -------
+    MotRows
+        In the order of the file; none for an empty file of results.
+
+    Raises
+    ------
+    EvaluationError
+        If the file cannot be read, a line is malformed or a frame holds an identity twice.
+    """
+    kind = "ground truth" if ground_truth else "results"
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(
+            f"{kind} cannot be read from {path}: {error}: give MOTChallenge text"
+        ) from error
+    values = np.array(
+        [
+            _parse(line, f"{path}, line {number}")
+            for number, line in enumerate(text.splitlines(), start=1)
+            if line.strip()
+        ],
+        np.float64,
+    ).reshape(-1, 7)
+    boxes = values[:, 2:6].copy()
+    boxes[:, 2:] += boxes[:, :2]
+    try:
+        rows = MotRows(values[:, 0].astype(np.int64), values[:, 1].astype(np.int64), boxes, values[:, 6])
+    except EvaluationError as error:
+        raise EvaluationError(f"{path}: {error}") from error
+    if not ground_truth:
+        return rows
+    # TrackEval reads the mark as an integer: 0.5 counts as 0.
+    rows = rows.select(np.trunc(rows.confidence) != 0)
+    if not len(rows):
+        raise EvaluationError(f"{path} holds no ground truth: at least one line with confidence 1 is needed")
+    return rows
+
+
+def _parse(line: str, place: str) -> list[float]:
+    """Frame, id, left, top, width, height and confidence of one line."""
+    fields = line.split(",")
+    try:
+        values = [float(field) for field in fields[:7]]
+    except ValueError:
+        values = []
+    if len(values) < 7 or len(fields) > 10:
+        raise EvaluationError(f"{place}: {line.strip()!r} is not a box: {LINE_FORMAT}, separated by commas")
+    frame, track_id, _, _, width, height, _ = values
+    if not all(map(math.isfinite, values)):
+        raise EvaluationError(f"{place}: {line.strip()!r} holds a number that is not finite")
+    for name, value, least in (("frame", frame, 1), ("id", track_id, 0)):
+        if not (value.is_integer() and least <= value <= LARGEST_INTEGER):
+            raise EvaluationError(f"{place}: {name} is {value:g}, it must be an integer from {least}")
+    if min(width, height) < 0:
+        raise EvaluationError(
+            f"{place}: the box is {width:g} x {height:g} pixels, "
+            "columns 5 and 6 are its width and height and cannot be negative"
+        )
+    return values

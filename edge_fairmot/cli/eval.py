@@ -1,0 +1,60 @@
+"""``edge-fairmot eval``: results against ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from edge_fairmot.cli.console import stdout
+from edge_fairmot.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from edge_fairmot.benchmarks.accuracy import Accuracy
+
+PERCENTAGES = ("hota", "deta", "assa", "mota", "motp", "idf1")
+COUNTS = ("idsw", "fp", "fn", "frag", "mt", "ml")
+
+
+def evaluate(
+    results: Annotated[list[Path], typer.Argument(help="tracks.txt files, MOTChallenge text.")],
+    ground_truth: Annotated[
+        list[Path], typer.Option("--gt", help="gt.txt; once for each file of results, in order.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, ratios as fractions.")] = False,
+) -> None:
+    """Compute HOTA, MOTA, IDF1, IDSW, FP and FN as TrackEval does."""
+    if len(results) != len(ground_truth):
+        raise InvalidInputError(
+            f"{len(results)} files of results and {len(ground_truth)} of ground truth: give one --gt each"
+        )
+    from edge_fairmot.benchmarks.accuracy import evaluate_many
+    from edge_fairmot.benchmarks.mot_text import read_mot_text
+
+    table = evaluate_many(
+        {
+            str(path): (read_mot_text(path), read_mot_text(truth, ground_truth=True))
+            for path, truth in zip(results, ground_truth, strict=True)
+        }
+    )
+    rows = dict(table.sequences)
+    if len(rows) > 1:
+        rows["combined"] = table.combined
+    if as_json:
+        stdout.print_json(data={name: asdict(accuracy) for name, accuracy in rows.items()})
+    else:
+        stdout.print(_render(rows))
+
+
+def _render(rows: dict[str, Accuracy]) -> Table:
+    table = Table(box=None)
+    table.add_column("results", overflow="fold")
+    for name in (*PERCENTAGES, *COUNTS):
+        table.add_column(name.upper(), justify="right")
+    for path, accuracy in rows.items():
+        ratios = [f"{100 * getattr(accuracy, name):.1f}" for name in PERCENTAGES]
+        table.add_row(path, *ratios, *(str(getattr(accuracy, name)) for name in COUNTS))
+    return table

@@ -1,0 +1,73 @@
+"""The ``edge-fairmot`` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import edge_fairmot
+from edge_fairmot.cli.console import fail, stdout
+from edge_fairmot.errors import EdgeFairmotError
+
+app = typer.Typer(
+    name="edge-fairmot",
+    help="FairMOT on edge devices: from a checkpoint to correct, fast tracks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        stdout.print(f"edge-fairmot {edge_fairmot.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _add_commands() -> None:
+    from edge_fairmot.cli.convert import convert
+    from edge_fairmot.cli.eval import evaluate
+    from edge_fairmot.cli.inspect import inspect
+    from edge_fairmot.cli.runtimes import runtimes
+    from edge_fairmot.cli.track import track
+
+    for name, command in (
+        ("convert", convert),
+        ("inspect", inspect),
+        ("track", track),
+        ("eval", evaluate),
+        ("runtimes", runtimes),
+    ):
+        app.command(name)(command)
+
+
+def run() -> None:
+    """Entry point of the console script: one line and exit status 1 for every error of ours."""
+    try:
+        _add_commands()
+        app()
+    except EdgeFairmotError as error:
+        sys.exit(fail(str(error)))
+    except ImportError as error:
+        if "libGL" not in str(error):
+            raise
+        # trackeval and supervision bring opencv-python, which overwrites opencv-python-headless
+        sys.exit(
+            fail(
+                "OpenCV was installed with a window system that this machine lacks: "
+                "pip install --force-reinstall --no-deps opencv-python-headless (or apt-get install libgl1)"
+            )
+        )
+    except KeyboardInterrupt:
+        sys.exit(130)

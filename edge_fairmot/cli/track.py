@@ -1,0 +1,181 @@
+"""``edge-fairmot track``: a video goes in, identities come out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import edge_fairmot
+from edge_fairmot.cli.console import print_pairs, stderr
+from edge_fairmot.contracts import Runtime, Sink, SourceInfo
+from edge_fairmot.errors import EdgeFairmotError, SinkError
+from edge_fairmot.pipeline import Pipeline, RunSummary
+from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, VideoSink
+from edge_fairmot.sources import open_source
+from edge_fairmot.tracking import Tracker, TrackerConfig
+from edge_fairmot.types import Frame, Tracks
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C or SIGTERM, by the shells' convention."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a run is made of, for its files."""
+
+    source: SourceInfo
+    model: Path
+    runtime: Runtime
+    config: TrackerConfig
+
+
+def track(
+    source: Annotated[str, typer.Argument(help="Video file, image folder or MOTChallenge sequence folder.")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="ONNX file made by edge-fairmot convert.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
+    runtime: Annotated[str, typer.Option(help="See edge-fairmot runtimes.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
+    score_threshold: Annotated[float, typer.Option(help="Detections must score more.")] = 0.4,
+    track_buffer: Annotated[int, typer.Option(help="How long lost tracks are kept, frames at 30 Hz.")] = 30,
+    video: Annotated[bool, typer.Option(help="Write the annotated video.")] = True,
+) -> None:
+    """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json."""
+    from edge_fairmot.runtimes import open_runtime
+
+    with ExitStack() as stack:
+        stack.enter_context(_terminated_as_interrupted())
+        opened_source = open_source(source)
+        stack.callback(opened_source.close)
+        opened_runtime = open_runtime(model, runtime, threads=threads)
+        stack.callback(opened_runtime.close)
+        info = opened_source.info
+        config = TrackerConfig(
+            score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate
+        )
+        job = _Job(info, model, opened_runtime, config)
+        sinks = _open_sinks(output, job, video)
+        pipeline = Pipeline(opened_source, opened_runtime, Tracker(config), sinks)
+        ended = ""
+        try:
+            with _progress(info) as on_frame:
+                pipeline.run(on_frame)
+        except KeyboardInterrupt:
+            ended = "interrupted"
+            raise typer.Exit(INTERRUPTED) from None
+        except EdgeFairmotError as error:
+            ended = str(error)
+            raise
+        finally:
+            _report(output, job, pipeline.summary(), ended)
+
+
+def _open_sinks(output: Path, job: _Job, video: bool) -> list[Sink]:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(
+            f"cannot make the folder {output}: {error.strerror}; choose another with -o"
+        ) from error
+    header = JsonLinesHeader(
+        source=job.source.name,
+        frame_size=job.source.frame_size,
+        frame_rate=job.source.frame_rate,
+        model=job.model.name,
+        settings=asdict(job.config),
+    )
+    with ExitStack() as stack:
+        sinks: list[Sink] = []
+        openers: list[Callable[[], Sink]] = [
+            lambda: MotTextSink(output / "tracks.txt"),
+            lambda: JsonLinesSink(output / "tracks.jsonl", header),
+        ]
+        if video:
+            openers.append(
+                lambda: VideoSink(output / "video.mp4", job.source.frame_size, job.source.frame_rate)
+            )
+        for opener in openers:
+            sinks.append(opener())
+            stack.callback(sinks[-1].close)
+        stack.pop_all()
+    return sinks
+
+
+@contextmanager
+def _progress(info: SourceInfo) -> Iterator[Callable[[Frame, Tracks], None]]:
+    """Show frames, speed, time left and live identities; nothing when stderr is no terminal."""
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[live]} live ids"),
+    )
+    with Progress(*columns, console=stderr, disable=not stderr.is_terminal, transient=True) as progress:
+        task = progress.add_task("tracking", total=info.frame_count, rate="", live=0)
+
+        def on_frame(frame: Frame, tracks: Tracks) -> None:
+            speed = progress.tasks[0].speed
+            rate = f"{speed:.1f} fps" if speed else ""
+            progress.update(task, advance=1, rate=rate, live=len(tracks))
+
+        yield on_frame
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does: files closed, summary written."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _report(output: Path, job: _Job, summary: RunSummary, ended: str) -> None:
+    _write_summary(output / "summary.json", job, summary, ended)
+    stages = ", ".join(f"{name} {ms:.1f}" for name, ms in summary.stage_ms.items())
+    print_pairs(
+        (
+            ("frames", f"{summary.frames} of {job.source.frame_count or 'unknown'}"),
+            ("identities", str(summary.identities)),
+            ("detections", str(summary.detections)),
+            ("speed", f"{summary.frame_rate:.2f} frames/s ({summary.wall_s:.1f} s)"),
+            ("ms a frame", stages),
+            ("written to", str(output)),
+        )
+    )
+
+
+def _write_summary(path: Path, job: _Job, summary: RunSummary, ended: str) -> None:
+    content: dict[str, Any] = {
+        "schema_version": 1,
+        "edge_fairmot": edge_fairmot.__version__,
+        "complete": not ended,
+        "ended": ended,
+        "source": asdict(job.source),
+        "model": {"path": str(job.model), "checkpoint_sha256": job.runtime.manifest.checkpoint_sha256},
+        "runtime": job.runtime.name,
+        "tracker": asdict(job.config),
+        **asdict(summary),
+        "frame_rate": summary.frame_rate,
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
+        os.replace(partial, path)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}") from error

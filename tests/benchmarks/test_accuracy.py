@@ -1,0 +1,357 @@
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_fairmot.benchmarks.accuracy import evaluate, evaluate_many, evaluate_tracks
+from edge_fairmot.benchmarks.mot_text import MotRows, read_mot_text
+from edge_fairmot.errors import EvaluationError, MissingDependencyError
+
+MOTMETRICS = Path(__file__).resolve().parents[2].parent / "shared" / "mot15" / "motmetrics"
+
+needs_motmetrics_files = pytest.mark.skipif(
+    not MOTMETRICS.is_dir(), reason=f"no sequences with known figures at {MOTMETRICS}"
+)
+
+ROUNDING = 1e-12
+"""Ratios of the same counts, divided in another order."""
+
+
+def files(sequence):
+    return MOTMETRICS / sequence / "test.txt", MOTMETRICS / sequence / "gt.txt"
+
+
+def make_rows(*rows):
+    """Boxes of 10 x 10 pixels from (frame, id, x)."""
+    values = np.array(rows, np.float64).reshape(-1, 3)
+    corner = np.stack([values[:, 2], np.zeros(len(values))], axis=1)
+    return MotRows(
+        values[:, 0].astype(np.int64),
+        values[:, 1].astype(np.int64),
+        np.concatenate([corner, corner + 10], axis=1),
+        np.ones(len(values)),
+    )
+
+
+EMPTY = make_rows()
+
+
+@needs_motmetrics_files
+@pytest.mark.parametrize(
+    ("sequence", "mota", "idf1"), [("TUD-Campus", 52.6, 55.8), ("TUD-Stadtmitte", 56.4, 64.5)]
+)
+def test_figures_are_those_py_motmetrics_publishes(sequence, mota, idf1):
+    accuracy = evaluate(*files(sequence))
+
+    assert round(100 * accuracy.mota, 1) == mota
+    assert round(100 * accuracy.idf1, 1) == idf1
+
+
+@needs_motmetrics_files
+def test_counts_of_a_known_sequence():
+    accuracy = evaluate(*files("TUD-Campus"))
+
+    assert (accuracy.frames, accuracy.gt_ids, accuracy.gt_boxes) == (71, 8, 359)
+    assert (accuracy.track_ids, accuracy.track_boxes) == (13, 222)
+    assert (accuracy.tp, accuracy.fp, accuracy.fn, accuracy.idsw, accuracy.frag) == (209, 13, 150, 7, 7)
+    assert (accuracy.mt, accuracy.pt, accuracy.ml) == (1, 6, 1)
+
+
+def write(path, rows):
+    lines = []
+    for row in range(len(rows)):
+        x1, y1, x2, y2 = map(float, rows.xyxy[row])
+        lines.append(f"{rows.frame[row]},{rows.track_id[row]},{x1},{y1},{x2 - x1},{y2 - y1},1,-1,-1,-1\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines))
+
+
+def by_trackevals_own_dataset(folder, lengths):
+    """TrackEval's figures for ``folder/gt/SEQ/gt/gt.txt`` and ``folder/trackers/ours/data/SEQ.txt``."""
+    import trackeval
+
+    dataset = trackeval.datasets.MotChallenge2DBox(
+        {
+            "GT_FOLDER": str(folder / "gt"),
+            "TRACKERS_FOLDER": str(folder / "trackers"),
+            "TRACKERS_TO_EVAL": ["ours"],
+            "BENCHMARK": "MOT15",
+            "SEQ_INFO": dict(lengths),
+            "SKIP_SPLIT_FOL": True,
+            "PRINT_CONFIG": False,
+        }
+    )
+    quiet = {"PRINT_CONFIG": False}
+    metrics = [
+        trackeval.metrics.HOTA(),
+        trackeval.metrics.CLEAR(dict(quiet)),
+        trackeval.metrics.Identity(dict(quiet)),
+    ]
+    evaluator = trackeval.Evaluator(
+        {
+            "PRINT_RESULTS": False,
+            "PRINT_CONFIG": False,
+            "TIME_PROGRESS": False,
+            "OUTPUT_SUMMARY": False,
+            "OUTPUT_DETAILED": False,
+            "PLOT_CURVES": False,
+            "OUTPUT_EMPTY_CLASSES": False,
+        }
+    )
+    found, _ = evaluator.evaluate([dataset], metrics)
+    return {
+        name: {metric: result["pedestrian"][metric] for metric in ("HOTA", "CLEAR", "Identity", "Count")}
+        for name, result in found["MotChallenge2DBox"]["ours"].items()
+    }
+
+
+def assert_equal_figures(accuracy, trackeval):
+    hota, clear, identity, count = (trackeval[name] for name in ("HOTA", "CLEAR", "Identity", "Count"))
+    ratios = {
+        "hota": np.mean(hota["HOTA"]),
+        "deta": np.mean(hota["DetA"]),
+        "assa": np.mean(hota["AssA"]),
+        "loca": np.mean(hota["LocA"]),
+        "mota": clear["MOTA"],
+        "motp": clear["MOTP"],
+        "recall": clear["CLR_Re"],
+        "precision": clear["CLR_Pr"],
+        "idf1": identity["IDF1"],
+        "idp": identity["IDP"],
+        "idr": identity["IDR"],
+    }
+    counts = {
+        "tp": clear["CLR_TP"],
+        "fp": clear["CLR_FP"],
+        "fn": clear["CLR_FN"],
+        "idsw": clear["IDSW"],
+        "frag": clear["Frag"],
+        "mt": clear["MT"],
+        "pt": clear["PT"],
+        "ml": clear["ML"],
+        "gt_ids": count["GT_IDs"],
+        "gt_boxes": count["GT_Dets"],
+        "track_ids": count["IDs"],
+        "track_boxes": count["Dets"],
+    }
+    found = asdict(accuracy)
+    assert {name: found[name] for name in counts} == counts
+    assert {name: found[name] for name in ratios} == pytest.approx(ratios, abs=ROUNDING)
+    assert set(found) == set(counts) | set(ratios) | {"frames"}
+
+
+@needs_motmetrics_files
+def test_figures_are_those_of_trackevals_own_dataset(tmp_path, capfd):
+    lengths = {"TUD-Campus": 71, "TUD-Stadtmitte": 179}
+    sequences = {}
+    for name in lengths:
+        results, truth = files(name)
+        sequences[name] = read_mot_text(results), read_mot_text(truth, ground_truth=True)
+        for source, target in (
+            (results, tmp_path / "trackers" / "ours" / "data" / f"{name}.txt"),
+            (truth, tmp_path / "gt" / name / "gt" / "gt.txt"),
+        ):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+    expected = by_trackevals_own_dataset(tmp_path, lengths)
+    capfd.readouterr()
+
+    table = evaluate_many(sequences)
+
+    for name in lengths:
+        assert_equal_figures(table.sequences[name], expected[name])
+        assert table.sequences[name] == evaluate(*files(name))
+    assert_equal_figures(table.combined, expected["COMBINED_SEQ"])
+    assert table.combined.frames == 250
+    assert capfd.readouterr() == ("", "")
+
+
+def crowd(seed, ids, frames, jitter, drop):
+    """Rows of walkers on quarter pixels, some gone, in random order, ids far apart, frames missing."""
+    random = np.random.default_rng(seed)
+    frame, track_id = (grid.ravel() for grid in np.meshgrid(np.arange(1, frames + 1), np.arange(ids)))
+    corner = np.stack([track_id * 12.0 + frame, track_id * 5.0], axis=1)
+    corner += np.round(random.normal(0, jitter, corner.shape) * 4) / 4
+    keep = random.permutation(np.flatnonzero((random.random(len(frame)) > drop) & (frame % 7 != 0)))
+    boxes = np.concatenate([corner, corner + np.array([16, 40])], axis=1)[keep]
+    swapped = (track_id + (frame > frames // 2) * random.integers(0, 2)) % ids
+    return MotRows(frame[keep], 1000 * swapped[keep] + 3, boxes, np.ones(len(keep)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_unsorted_rows_gaps_and_large_ids_give_the_same_figures_too(tmp_path, seed):
+    truth, results = crowd(seed, 6, 40, 0, 0.2), crowd(seed + 9, 6, 40, 3, 0.3)
+    write(tmp_path / "gt" / "S" / "gt" / "gt.txt", truth)
+    write(tmp_path / "trackers" / "ours" / "data" / "S.txt", results)
+
+    expected = by_trackevals_own_dataset(tmp_path, {"S": 40})["S"]
+
+    assert_equal_figures(evaluate_tracks(results, truth), expected)
+
+
+def test_marked_ground_truth_is_left_out_as_in_trackeval(tmp_path):
+    gt, found = tmp_path / "gt" / "S" / "gt" / "gt.txt", tmp_path / "trackers" / "ours" / "data" / "S.txt"
+    gt.parent.mkdir(parents=True)
+    found.parent.mkdir(parents=True)
+    gt.write_text("1,1,0,0,9,9,1,-1,-1,-1\n1,2,50,0,9,9,0,-1,-1,-1\n2,1,0,0,9,9,1,-1,-1,-1\n")
+    found.write_text("1,5,0,0,9,9,1,-1,-1,-1\n1,6,50,0,9,9,1,-1,-1,-1\n")
+
+    accuracy = evaluate(found, gt)
+
+    assert (accuracy.gt_boxes, accuracy.fp, accuracy.fn) == (2, 1, 1)
+    assert_equal_figures(accuracy, by_trackevals_own_dataset(tmp_path, {"S": 2})["S"])
+
+
+def test_perfect_results_score_one():
+    truth = make_rows((1, 1, 0), (1, 2, 50), (2, 1, 5), (2, 2, 55), (4, 1, 9))
+    renamed = MotRows(truth.frame, 900 - truth.track_id, truth.xyxy, truth.confidence)
+
+    accuracy = evaluate_tracks(renamed, truth)
+
+    assert [accuracy.hota, accuracy.deta, accuracy.assa, accuracy.loca] == pytest.approx([1, 1, 1, 1])
+    assert {accuracy.mota, accuracy.motp, accuracy.idf1, accuracy.idp, accuracy.idr} == {1.0}
+    assert (accuracy.fp, accuracy.fn, accuracy.idsw, accuracy.mt, accuracy.ml) == (0, 0, 0, 2, 0)
+    assert (accuracy.gt_ids, accuracy.track_ids, accuracy.gt_boxes, accuracy.frames) == (2, 2, 5, 4)
+
+
+def test_an_identity_that_changes_halfway_is_one_switch():
+    truth = make_rows(*((frame, 1, 0) for frame in range(1, 11)))
+    results = make_rows(*((frame, 1 if frame <= 5 else 2, 0) for frame in range(1, 11)))
+
+    accuracy = evaluate_tracks(results, truth)
+
+    assert (accuracy.idsw, accuracy.tp, accuracy.fp, accuracy.fn) == (1, 10, 0, 0)
+    assert accuracy.mota == pytest.approx(0.9)
+    assert accuracy.idf1 == pytest.approx(0.5)
+    assert accuracy.assa == pytest.approx(0.5)
+
+
+def test_an_overlap_of_exactly_a_half_is_a_match():
+    truth, results = make_rows((1, 1, 0)), make_rows((1, 1, 0))
+    half = MotRows(results.frame, results.track_id, results.xyxy * (0.5, 1, 0.5, 1), results.confidence)
+
+    accuracy = evaluate_tracks(half, truth)
+
+    assert (accuracy.tp, accuracy.idf1, accuracy.motp) == (1, 1.0, 0.5)
+
+
+def test_overlap_does_not_count_pixels_inclusively():
+    """10 x 10 boxes 5 apart: 50 / 150 by edges; counted inclusively it would be 66 / 176."""
+    accuracy = evaluate_tracks(make_rows((1, 1, 5)), make_rows((1, 1, 0)))
+
+    # IoU 1/3 reaches the overlaps 0.05 to 0.30: 6 of 19.
+    assert accuracy.deta == pytest.approx(6 / 19)
+
+
+def test_boxes_apart_on_both_axes_do_not_overlap():
+    truth = make_rows((1, 1, 0))
+    apart = MotRows(truth.frame, truth.track_id, truth.xyxy + 20, truth.confidence)
+
+    assert evaluate_tracks(apart, truth).deta == 0
+
+
+def test_a_box_matches_in_its_own_frame_only():
+    accuracy = evaluate_tracks(make_rows((2, 1, 0)), make_rows((1, 1, 0)))
+
+    assert (accuracy.tp, accuracy.fp, accuracy.fn, accuracy.idf1) == (0, 1, 1, 0)
+
+
+def test_no_results_miss_everything():
+    accuracy = evaluate_tracks(EMPTY, make_rows((1, 1, 0), (3, 2, 0)))
+
+    assert (accuracy.fn, accuracy.fp, accuracy.ml, accuracy.gt_ids, accuracy.frames) == (2, 0, 2, 2, 3)
+    assert (accuracy.hota, accuracy.mota, accuracy.idf1) == (0, 0, 0)
+
+
+def test_results_after_the_last_ground_truth_count_as_false():
+    accuracy = evaluate_tracks(make_rows((1, 1, 0), (9, 1, 0)), make_rows((1, 1, 0)))
+
+    assert (accuracy.frames, accuracy.fp, accuracy.mota) == (9, 1, 0)
+
+
+def test_a_frame_number_far_away_costs_nothing():
+    accuracy = evaluate_tracks(make_rows((1, 1, 0), (10**12, 1, 0)), make_rows((1, 1, 0)))
+
+    assert (accuracy.frames, accuracy.fp) == (10**12, 1)
+
+
+def test_the_length_of_the_sequence_may_be_given():
+    truth = make_rows((1, 1, 0))
+
+    assert evaluate_tracks(truth, truth, num_frames=71).frames == 71
+    with pytest.raises(EvaluationError, match="frame 9 of a sequence of 8 frames"):
+        evaluate_tracks(make_rows((9, 1, 0)), truth, num_frames=8)
+
+
+def test_an_identity_belongs_to_its_sequence():
+    good, none = make_rows((1, 1, 0), (2, 1, 0)), EMPTY
+
+    table = evaluate_many({"a": (good, good), "b": (none, good)})
+
+    assert table.combined.gt_ids == 2
+    assert (table.combined.tp, table.combined.fn, table.combined.frames) == (2, 2, 4)
+    assert (table.combined.mota, table.combined.idr) == (0.5, 0.5)
+    assert table.sequences["a"].mota == 1
+    assert table.sequences["b"].mota == 0
+
+
+def test_one_sequence_combines_to_itself():
+    truth, results = crowd(1, 5, 20, 0, 0.1), crowd(2, 5, 20, 2, 0.1)
+
+    table = evaluate_many({"only": (results, truth)})
+
+    assert asdict(table.combined) == pytest.approx(asdict(evaluate_tracks(results, truth)), abs=ROUNDING)
+
+
+def test_without_ground_truth_there_is_nothing_to_say():
+    with pytest.raises(EvaluationError, match="no ground truth"):
+        evaluate_tracks(make_rows((1, 1, 0)), EMPTY)
+    with pytest.raises(EvaluationError, match="b has no ground truth"):
+        evaluate_many({"a": (EMPTY, make_rows((1, 1, 0))), "b": (EMPTY, EMPTY)})
+    with pytest.raises(EvaluationError, match="no sequence"):
+        evaluate_many({})
+
+
+def test_figures_are_plain_numbers():
+    truth = make_rows((1, 1, 0))
+
+    for accuracy in (evaluate_tracks(truth, truth), evaluate_tracks(EMPTY, truth)):
+        assert {type(value) for value in asdict(accuracy).values()} == {int, float}
+        assert type(accuracy.mota) is float
+
+
+def test_trackeval_is_kept_silent(capfd):
+    evaluate_tracks(make_rows((1, 1, 0)), make_rows((1, 1, 0)))
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_missing_trackeval_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trackeval", None)
+
+    with pytest.raises(MissingDependencyError, match=r"trackeval is needed.*edge-fairmot\[eval\]"):
+        evaluate_tracks(make_rows((1, 1, 0)), make_rows((1, 1, 0)))
+
+
+small_rows = st.lists(
+    st.tuples(st.integers(1, 6), st.integers(0, 4), st.integers(0, 30)),
+    max_size=25,
+    unique_by=lambda r: r[:2],
+).map(lambda rows: make_rows(*rows))
+
+
+@settings(max_examples=60)
+@given(small_rows, small_rows.filter(len))
+def test_counts_add_up_whatever_is_compared(results, truth):
+    accuracy = evaluate_tracks(results, truth)
+
+    assert accuracy.tp + accuracy.fn == accuracy.gt_boxes == len(truth)
+    assert accuracy.tp + accuracy.fp == accuracy.track_boxes == len(results)
+    assert accuracy.mt + accuracy.pt + accuracy.ml == accuracy.gt_ids
+    assert 0 <= accuracy.hota <= 1 + ROUNDING
+    assert 0 <= accuracy.idf1 <= 1
+    assert accuracy.mota <= 1

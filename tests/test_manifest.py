@@ -1,0 +1,121 @@
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_fairmot.errors import ManifestError
+from edge_fairmot.manifest import MANIFEST_KEY, SCHEMA_VERSION, ModelManifest
+
+MANIFEST = ModelManifest(
+    input_size=(576, 320),
+    max_detections=128,
+    embedding_dim=128,
+    class_names=("person",),
+    opset=19,
+    checkpoint_sha256="0" * 64,
+    toolkit_version="0.1.0",
+)
+
+sizes = st.integers(1, 10_000)
+names = st.text(max_size=20)
+manifests = st.builds(
+    ModelManifest,
+    input_size=st.tuples(sizes, sizes),
+    max_detections=sizes,
+    embedding_dim=sizes,
+    class_names=st.lists(names, max_size=5).map(tuple),
+    opset=sizes,
+    checkpoint_sha256=names,
+    toolkit_version=names,
+    box_channels=st.sampled_from([2, 4]),
+    batch_size=sizes,
+    stride=sizes,
+    deform_conv=st.dictionaries(names, names, max_size=5),
+    precision=st.dictionaries(names, names, max_size=5),
+    default_precision=names,
+    rewrites=st.lists(names, max_size=5).map(tuple),
+    calibration=names,
+    parity=st.dictionaries(names, st.floats(allow_nan=False), max_size=5),
+)
+
+
+def edited(**values):
+    return json.dumps(json.loads(MANIFEST.to_json()) | values)
+
+
+def without(key):
+    values = json.loads(MANIFEST.to_json())
+    del values[key]
+    return json.dumps(values)
+
+
+@given(manifests)
+def test_json_gives_the_same_manifest_back(manifest):
+    assert ModelManifest.from_json(manifest.to_json()) == manifest
+
+
+def test_json_is_the_same_text_for_equal_manifests():
+    one = replace(MANIFEST, parity={"a": 1.0, "b": 2.0})
+    other = replace(MANIFEST, parity={"b": 2.0, "a": 1.0})
+
+    assert one.to_json() == other.to_json()
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "7", "[]", '"text"', "{}", '{"schema_version": '])
+def test_damaged_text_is_refused(text):
+    with pytest.raises(ManifestError, match=r"damaged.*edge-fairmot convert"):
+        ModelManifest.from_json(text)
+
+
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, "1", None])
+def test_another_schema_is_refused_by_number(version):
+    with pytest.raises(ManifestError, match=f"schema {version}, .* reads {SCHEMA_VERSION}: pip install -U"):
+        ModelManifest.from_json(edited(schema_version=version))
+
+
+REQUIRED = [
+    "input_size",
+    "max_detections",
+    "embedding_dim",
+    "class_names",
+    "opset",
+    "checkpoint_sha256",
+    "toolkit_version",
+]
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_a_missing_key_is_named(key):
+    with pytest.raises(ManifestError, match=f"incomplete .*{key}.*edge-fairmot convert"):
+        ModelManifest.from_json(without(key))
+
+
+@pytest.mark.parametrize("key", ["box_channels", "deform_conv", "rewrites", "parity", "default_precision"])
+def test_a_key_with_a_default_may_be_missing(key):
+    assert ModelManifest.from_json(without(key)) == MANIFEST
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("input_size", 576), ("input_size", [576]), ("class_names", "person"), ("rewrites", None)],
+)
+def test_a_value_that_is_no_list_is_named(key, value):
+    with pytest.raises(ManifestError, match=f"{key} is"):
+        ModelManifest.from_json(edited(**{key: value}))
+
+
+def test_unknown_keys_are_ignored():
+    assert ModelManifest.from_json(edited(colour="blue")) == MANIFEST
+
+
+def test_metadata_holds_the_manifest_under_its_key():
+    assert ModelManifest.from_metadata({MANIFEST_KEY: MANIFEST.to_json()}, "model.onnx") == MANIFEST
+
+
+def test_a_file_without_a_manifest_says_how_to_make_one():
+    with pytest.raises(
+        ManifestError, match=r"model\.onnx has no edge-fairmot manifest.*edge-fairmot convert"
+    ):
+        ModelManifest.from_metadata({"other": "text"}, "model.onnx")
