@@ -43,6 +43,8 @@ def fold_batch_norms(network: FairMOT) -> None:
 def _fold(conv: nn.Module, bn: nn.Module) -> None:
     assert isinstance(conv, nn.Conv2d | DCN)
     assert isinstance(bn, nn.BatchNorm2d)
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
     )

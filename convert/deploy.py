@@ -119,7 +119,7 @@ class DeployGraph(nn.Module):
                 gather_cells(head(features), cells) for head in (network.wh, network.reg, network.id)
             )
         boxes = decode_boxes(cells, wh, reg, features.shape[3])
-        outputs = (boxes, scores, class_ids, _unit_norm(embedding))
+        outputs: tuple[Tensor, ...] = (boxes, scores, class_ids, _unit_norm(embedding))
         if self.options.dense_heads:
             outputs += (hm, network.wh(features), network.reg(features), network.id(features))
         return outputs

@@ -9,7 +9,6 @@ from __future__ import annotations
 import mmap
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from edge_fairmot.manifest import ModelManifest
 
 _ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 16: "bfloat16"}
 
+_IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14  # fields of ModelProto
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _VARINT_BITS = 64
 
@@ -77,8 +77,9 @@ def read_onnx_file(path: str | Path) -> OnnxFile:
             f"no model at {path}: make one with edge-fairmot convert CHECKPOINT -o {path.name}"
         )
     try:
-        with path.open("rb") as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as data:
-            return _parse(path, memoryview(data).toreadonly())
+        # A mapping, so that weights are not read. It is closed when the last view of it is gone.
+        with path.open("rb") as file:
+            return _parse(path, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     except (ValueError, IndexError, UnicodeDecodeError) as error:
         raise ManifestError(
             f"{path} is not an ONNX file, or is cut short: convert the checkpoint again"
@@ -86,32 +87,27 @@ def read_onnx_file(path: str | Path) -> OnnxFile:
 
 
 def _parse(path: Path, data: memoryview) -> OnnxFile:
-    ir_version, opset = 0, 0
-    metadata: dict[str, str] = {}
     inputs: dict[str, str] = {}
     outputs: dict[str, str] = {}
     operators: Counter[str] = Counter()
-    with data:
-        for number, value in _fields(data):
-            if number == 1 and isinstance(value, int):
-                ir_version = value
-            elif number == 7 and not isinstance(value, int):
-                for part, content in _fields(value):
-                    if isinstance(content, int):
-                        continue
-                    if part == 1:
-                        operators[_text(content, 4)] += 1
-                    elif part in (11, 12):
-                        (inputs if part == 11 else outputs)[_text(content, 1)] = _tensor_type(content)
-            elif number == 8 and not isinstance(value, int) and not _text(value, 1):
-                opset = _number(value, 2)
-            elif number == 14 and not isinstance(value, int):
-                metadata[_text(value, 1)] = _text(value, 2)
-        if not ir_version or not operators:
-            raise ValueError("no graph")
-        return OnnxFile(
-            path, len(data), ir_version, opset, metadata, inputs, outputs, dict(operators.most_common())
-        )
+    for graph in _messages(data, _GRAPH):
+        operators.update(_text(node, 4) for node in _messages(graph, 1))
+        inputs = {_text(value, 1): _tensor_type(value) for value in _messages(graph, 11)}
+        outputs = {_text(value, 1): _tensor_type(value) for value in _messages(graph, 12)}
+    opsets = {_text(entry, 1): _number(entry, 2) for entry in _messages(data, _OPSET_IMPORT)}
+    ir_version = _number(data, _IR_VERSION)
+    if not ir_version or not operators:
+        raise ValueError("no graph")
+    return OnnxFile(
+        path=path,
+        size_bytes=len(data),
+        ir_version=ir_version,
+        opset=opsets.get("", 0),
+        metadata={_text(entry, 1): _text(entry, 2) for entry in _messages(data, _METADATA)},
+        inputs=inputs,
+        outputs=outputs,
+        operators=dict(operators.most_common()),
+    )
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:

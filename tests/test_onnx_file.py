@@ -1,30 +1,28 @@
 """The reader of ONNX files takes what ONNX is and refuses the rest."""
 
 import pytest
-
-onnx = pytest.importorskip("onnx", reason="needs onnx to make files")
-
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
 
 from edge_fairmot.errors import ManifestError
 from edge_fairmot.onnx_file import read_onnx_file
+
+onnx = pytest.importorskip("onnx", reason="needs onnx to make files")
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
 
 
 def make_model(metadata=(), shape=(2, 300, 4)):
-    graph = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["h"]), helper.make_node("Relu", ["h"], ["y"])],
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["x"], ["h"]), onnx.helper.make_node("Relu", ["h"], ["y"])],
         "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
-        [helper.make_tensor("unused", TensorProto.FLOAT, [1000], [0.5] * 1000)],
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, shape)],
+        [onnx.helper.make_tensor("unused", onnx.TensorProto.FLOAT, [1000], [0.5] * 1000)],
     )
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.example", 3)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    helper.set_model_props(model, dict(metadata))
+    opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("com.example", 3)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    onnx.helper.set_model_props(model, dict(metadata))
     return model
 
 
@@ -47,7 +45,7 @@ def test_dynamic_sizes_are_question_marks(tmp_path):
 
 def test_a_file_without_a_manifest_says_how_to_make_one(tmp_path):
     onnx.save(make_model(), tmp_path / "tiny.onnx")
-    with pytest.raises(ManifestError, match="no edge-fairmot manifest.*edge-fairmot convert"):
+    with pytest.raises(ManifestError, match=r"no edge-fairmot manifest.*edge-fairmot convert"):
         _ = read_onnx_file(tmp_path / "tiny.onnx").manifest
 
 

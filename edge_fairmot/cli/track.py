@@ -89,7 +89,7 @@ def _open_sinks(output: Path, job: _Job, video: bool) -> list[Sink]:
         source=job.source.name,
         frame_size=job.source.frame_size,
         frame_rate=job.source.frame_rate,
-        model=job.model.name,
+        model={"file": job.model.name, "checkpoint_sha256": job.runtime.manifest.checkpoint_sha256},
         settings=asdict(job.config),
     )
     with ExitStack() as stack:

@@ -14,13 +14,16 @@ from edge_fairmot.convert.network import normalise_images
 from edge_fairmot.convert.parity import check_picture
 from edge_fairmot.convert.upsampling import shuffle_upsampling
 
-RELATIVE_ROUNDING = 2e-5
+LAYER_ROUNDING = 1e-5
 """Of the largest value: float32 sums in another order."""
 
+NETWORK_ROUNDING = 2e-4
+"""The same through sixty layers of random weights, which amplify it."""
 
-def assert_same(actual: torch.Tensor, expected: torch.Tensor) -> None:
+
+def assert_same(actual: torch.Tensor, expected: torch.Tensor, rounding: float = LAYER_ROUNDING) -> None:
     assert actual.shape == expected.shape
-    assert (actual - expected).abs().max() <= RELATIVE_ROUNDING * expected.abs().max()
+    assert (actual - expected).abs().max() <= rounding * expected.abs().max()
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
@@ -37,11 +40,11 @@ def test_folded_batch_norms_leave_the_heads_as_they_were(lively_network):
     folded = copy.deepcopy(network)
     fold_batch_norms(folded)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    x = torch.rand(2, 3, 64, 96)
+    x = normalise_images(torch.from_numpy(check_picture((96, 64), 2)))
     with torch.inference_mode():
         expected, actual = network(x), folded(x)
     for name in expected:
-        assert_same(actual[name], expected[name])
+        assert_same(actual[name], expected[name], NETWORK_ROUNDING)
 
 
 def test_folded_normalisation_takes_bgr_bytes(lively_network):
@@ -51,7 +54,7 @@ def test_folded_normalisation_takes_bgr_bytes(lively_network):
         expected = network.features(normalise_images(images))
         fold_normalisation(network)
         actual = network.features(images.float().permute(0, 3, 1, 2))
-    assert_same(actual, expected)
+    assert_same(actual, expected, NETWORK_ROUNDING)
 
 
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 5, 7), (3, 5, 7), (2, 1, 4), (2, 6, 1)])
@@ -82,7 +85,7 @@ def test_the_deploy_graph_decodes_what_the_network_sees(lively_network, spec, ba
         (batch, 20, spec.embedding_dim),
     ]
     for a, e in zip(actual, expected, strict=True):
-        assert_same(a.double(), e.double())
+        assert_same(a.double(), e.double(), NETWORK_ROUNDING)
 
 
 def test_the_decoder_finds_a_planted_peak():

@@ -1,0 +1,211 @@
+"""Identities over time: the original FairMOT tracker's decisions, on arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.tracking import kalman
+from edge_fairmot.tracking.association import UNMATCHED, associate, duplicates
+from edge_fairmot.tracking.candidates import Candidates, select_candidates
+from edge_fairmot.tracking.clock import FrameClock
+from edge_fairmot.tracking.config import TrackerConfig
+from edge_fairmot.tracking.roster import Roster
+from edge_fairmot.types import Detections, Int64Array, Tracks
+
+
+class Tracker:
+    """Gives detections identities, frame by frame.
+
+    A track begins unconfirmed (except in the first update), is confirmed by its second match, and is given
+    out while it is matched in every update. Without a match it is lost, and can be found again by its
+    appearance until the buffer is over. Identities count from 1 and belong to the instance.
+
+    The decisions are the original's, in its order, with one addition: a match never crosses classes. Time
+    and memory of a call depend on the tracks alive, not on the frames gone by.
+
+    Parameters
+    ----------
+    config : TrackerConfig, optional
+        Defaults to ``TrackerConfig()``.
+    """
+
+    def __init__(self, config: TrackerConfig | None = None) -> None:
+        self._config = TrackerConfig() if config is None else config
+        self.reset()
+
+    @property
+    def config(self) -> TrackerConfig:
+        """The settings it was made with."""
+        return self._config
+
+    def reset(self) -> None:
+        """Forget everything: the next update is the first, and identities begin at 1 again."""
+        self._roster = Roster.empty(0)
+        self._dimension: int | None = None
+        self._next_id = 1
+        self._clock = FrameClock(self._config.frame_rate)
+        self._last_update: float | None = None
+
+    def update(self, detections: Detections, time_s: float | None = None) -> Tracks:
+        """Take in what was found in the next frame.
+
+        Parameters
+        ----------
+        detections : Detections
+            Boxes in source pixels. Rows whose score is not above the threshold and boxes without positive
+            width and height are passed over. Nothing of it is kept or changed.
+        time_s : float, optional
+            The frame's time on the source's clock. Without it, or right after a call without it, the time
+            since the last call is one frame period.
+
+        Returns
+        -------
+        Tracks
+            Confirmed tracks that were matched now; boxes are the filter's posterior, source pixels.
+
+        Raises
+        ------
+        InvalidInputError
+            If a number is not finite, an embedding is zero or of another length than before, or time does
+            not go forward. The tracker is then as it was before the call.
+        """
+        periods = self._clock.periods_until(time_s)
+        candidates = select_candidates(detections, self._config.score_threshold)
+        self._check_dimension(detections)
+        if self._dimension is None and len(detections):
+            self._dimension = detections.embedding.shape[1]
+            self._roster = Roster.empty(self._dimension)
+
+        self._move(periods, time_s)
+        self._expire_in_skipped_frames()
+        row_of = associate(self._roster, candidates, self._config)
+        columns = np.flatnonzero(row_of != UNMATCHED)
+        self._absorb(row_of[columns], candidates, columns)
+        self._rearrange(row_of[columns], self._begin(candidates, np.flatnonzero(row_of == UNMATCHED)))
+        named = duplicates(self._roster, self._config.duplicate_iou_distance)
+        if named.any():
+            self._roster = self._roster.take(np.flatnonzero(~named))
+        self._last_update = self._clock.now
+        return self._tracks(predicted=False)
+
+    def predict(self, time_s: float | None = None) -> Tracks:
+        """Move on to a frame in which no detections were looked for.
+
+        Nothing is matched, lost or removed, but time passes: a lost track's buffer runs on.
+
+        Parameters
+        ----------
+        time_s : float, optional
+            As for :meth:`update`.
+
+        Returns
+        -------
+        Tracks
+            Confirmed tracks that were matched in the last update, where they should be now, marked as
+            predicted; source pixels. A box that has shrunk to nothing is left out.
+
+        Raises
+        ------
+        InvalidInputError
+            If time does not go forward. The tracker is then as it was before the call.
+        """
+        self._move(self._clock.periods_until(time_s), time_s)
+        return self._tracks(predicted=True)
+
+    def _check_dimension(self, detections: Detections) -> None:
+        found = detections.embedding.shape[1]
+        if len(detections) and self._dimension not in (None, found):
+            raise InvalidInputError(
+                f"embeddings must have {self._dimension} numbers as before, not {found}: "
+                "call reset() before using another model"
+            )
+
+    def _move(self, periods: float, time_s: float | None) -> None:
+        # Unconfirmed tracks are not moved, in the original either: the match that confirms them starts
+        # from their first covariance.
+        roster, moving = self._roster, self._roster.confirmed
+        if moving.any():
+            roster.motion[:, moving] = kalman.predict(
+                roster.motion[:, moving], periods, holds_height=roster.lost[moving]
+            )
+        self._clock.advance(periods, time_s)
+
+    def _expire_in_skipped_frames(self) -> None:
+        # Between updates one period apart nothing happens here. Over a longer gap lost tracks age as if
+        # its frames had been empty: retired in the first one beyond the buffer, out in the next (see
+        # `_rearrange`), which here have both gone by.
+        roster, now = self._roster, self._clock.now
+        if self._last_update is None or now - self._last_update < 2:
+            return
+        overdue = np.where(roster.lost, now - roster.matched - self._config.longest_loss, 0)
+        roster.retired |= overdue > 1
+        if (overdue > 2).any():
+            self._roster = roster.take(np.flatnonzero(overdue <= 2))
+
+    def _absorb(self, rows: Int64Array, candidates: Candidates, columns: Int64Array) -> None:
+        if not len(rows):
+            return
+        roster, momentum = self._roster, self._config.feature_momentum
+        roster.motion[:, rows] = kalman.correct(roster.motion[:, rows], candidates.xyah[columns])
+        blend = momentum * roster.feature[rows] + (1 - momentum) * candidates.feature[columns]
+        norm = np.sqrt(np.einsum("nd,nd->n", blend, blend))
+        roster.feature[rows] = blend / np.maximum(norm, np.finfo(np.float32).tiny)[:, None]
+        # The original leaves the score of a track that is found again as it was.
+        roster.score[rows] = np.where(roster.lost[rows], roster.score[rows], candidates.score[columns])
+        roster.matched[rows] = self._clock.now
+
+    def _begin(self, candidates: Candidates, columns: Int64Array) -> Roster:
+        count, now = len(columns), self._clock.now
+        track_id = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
+        self._next_id += count
+        return Roster(
+            motion=kalman.initiate(candidates.xyah[columns]),
+            feature=candidates.feature[columns],
+            track_id=track_id,
+            class_id=candidates.class_id[columns],
+            score=candidates.score[columns],
+            started=np.full(count, now),
+            matched=np.full(count, now),
+            confirmed=np.full(count, self._last_update is None),
+            lost=np.zeros(count, np.bool_),
+            retired=np.zeros(count, np.bool_),
+        )
+
+    def _rearrange(self, matched_rows: Int64Array, born: Roster) -> None:
+        roster = self._roster
+        matched = np.zeros(len(roster), np.bool_)
+        matched[matched_rows] = True
+        was_lost, lost = roster.lost, roster.confirmed & ~matched
+        # The original strikes removed tracks from the lost ones before it adds this frame's to them. So a
+        # track that is retired here has the next frame to be matched in, and ever after goes as soon as it
+        # is without a match.
+        stays = matched | (roster.confirmed & ~roster.retired)
+        too_old = self._clock.now - roster.matched > self._config.longest_loss
+        roster.retired |= was_lost & too_old
+        roster.confirmed |= matched
+        roster.lost = lost
+        if stays.all() and not len(born) and np.array_equal(lost, was_lost):
+            return
+        order = (
+            np.flatnonzero(stays & ~was_lost & ~lost),
+            len(roster) + np.arange(len(born)),
+            np.flatnonzero(was_lost & matched),
+            np.flatnonzero(stays & was_lost & lost),
+            np.flatnonzero(stays & ~was_lost & lost),
+        )
+        everybody = roster.joined(born) if len(born) else roster
+        self._roster = everybody.take(np.concatenate(order))
+
+    def _tracks(self, *, predicted: bool) -> Tracks:
+        roster = self._roster
+        rows = np.flatnonzero(roster.confirmed & ~roster.lost)
+        if predicted:
+            rows = rows[(roster.motion[0, rows, 2:] > 0).all(axis=1)]
+        return Tracks(
+            track_id=roster.track_id[rows],
+            xyxy=roster.xyxy(rows).astype(np.float32),
+            score=roster.score[rows],
+            class_id=roster.class_id[rows],
+            predicted=np.full(len(rows), predicted),
+        )
