@@ -86,7 +86,7 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+        if "GLOBAL" in str(error) or "Unsupported class" in str(error):
             raise CheckpointError(
                 f"{path} holds pickled code beside its tensors and is refused, because loading would run it: "
                 "if you trust its origin, save its state_dict alone with torch.save and convert that"

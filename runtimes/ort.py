@@ -73,7 +73,7 @@ def _explain(path: str, message: str) -> str:
     if "DeformConv" in message:
         return (
             f"{path} needs DeformConv, which ONNX Runtime {version} does not have: "
-            "pip install -U 'onnxruntime>=1.25', or convert with --deform-conv gridsample"
+            "pip install -U 'onnxruntime>=1.25', or convert with --deform-conv gather"
         )
     if "INVALID_PROTOBUF" in message or "Protobuf parsing failed" in message:
         return f"{path} is not an ONNX file, or is cut short: convert the checkpoint again"

@@ -15,8 +15,9 @@ from edge_fairmot.errors import InvalidInputError
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.accuracy import Accuracy
 
-PERCENTAGES = ("hota", "deta", "assa", "mota", "motp", "idf1")
-COUNTS = ("idsw", "fp", "fn", "frag", "mt", "ml")
+PERCENTAGES = ("hota", "deta", "assa", "mota", "idf1")
+COUNTS = ("idsw", "fp", "fn")
+"""What fits a terminal; ``--json`` gives all."""
 
 
 def evaluate(
@@ -56,5 +57,10 @@ def _render(rows: dict[str, Accuracy]) -> Table:
         table.add_column(name.upper(), justify="right")
     for path, accuracy in rows.items():
         ratios = [f"{100 * getattr(accuracy, name):.1f}" for name in PERCENTAGES]
-        table.add_row(path, *ratios, *(str(getattr(accuracy, name)) for name in COUNTS))
+        table.add_row(_short_name(path), *ratios, *(str(getattr(accuracy, name)) for name in COUNTS))
     return table
+
+
+def _short_name(path: str) -> str:
+    """Name a file of results by its folder, where ``track`` gave it its name."""
+    return Path(path).parent.name if Path(path).name == "tracks.txt" else path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -54,6 +55,8 @@ def _add_commands() -> None:
 
 def run() -> None:
     """Entry point of the console script: one line and exit status 1 for every error of ours."""
+    # FFmpeg's own complaints about a damaged video; ours says what they mean.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         _add_commands()
         app()

@@ -1,0 +1,16 @@
+"""Where tracks go: text for evaluation, JSON Lines for programs, video for eyes."""
+
+from edge_fairmot.sinks.annotation import Annotator
+from edge_fairmot.sinks.json_lines import JsonLinesHeader, JsonLinesSink
+from edge_fairmot.sinks.json_lines_reading import read_json_lines
+from edge_fairmot.sinks.mot_text import MotTextSink
+from edge_fairmot.sinks.video import VideoSink
+
+__all__ = [
+    "Annotator",
+    "JsonLinesHeader",
+    "JsonLinesSink",
+    "MotTextSink",
+    "VideoSink",
+    "read_json_lines",
+]

@@ -1,0 +1,8 @@
+"""Where frames come from: :func:`open_source` finds the source that a path means."""
+
+from edge_fairmot.sources.image_folder import ImageFolderSource
+from edge_fairmot.sources.opening import open_source
+from edge_fairmot.sources.sequence import SequenceSource
+from edge_fairmot.sources.video import VideoSource
+
+__all__ = ["ImageFolderSource", "SequenceSource", "VideoSource", "open_source"]

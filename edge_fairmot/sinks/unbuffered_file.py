@@ -1,0 +1,74 @@
+"""A file of which nothing waits in this process."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from edge_fairmot.errors import SinkError
+
+
+class UnbufferedFile:
+    """Hands bytes straight to the operating system, so that a killed process loses nothing written.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced where it exists; its folder is made where it does not.
+
+    Raises
+    ------
+    SinkError
+        If it cannot be made.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # A buffer would also fail once more at the end when the disk is full.
+            self._file = self.path.open("wb", buffering=0)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def write(self, data: bytes) -> None:
+        """Write all of it.
+
+        Raises
+        ------
+        SinkError
+            If it cannot be written, or the file is closed.
+        """
+        self.require_open()
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            raise self._error(error) from error
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._file.closed
+
+    def require_open(self) -> None:
+        """Refuse a write that comes too late.
+
+        Raises
+        ------
+        SinkError
+            If the file is closed.
+        """
+        if self._file.closed:
+            raise SinkError(f"{self.path} is closed: open a new sink to write more")
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        self._file.close()
+
+    def _error(self, error: OSError) -> SinkError:
+        remedy = "free space there" if error.errno == errno.ENOSPC else "check the folder and its permissions"
+        return SinkError(
+            f"{self.path} cannot be written ({error.strerror or error}): {remedy} or choose another place"
+        )

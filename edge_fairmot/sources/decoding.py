@@ -1,0 +1,90 @@
+"""Pictures out of an open ``cv2.VideoCapture``, past undecodable packets, and a clock that rises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from edge_fairmot.types import UInt8Array
+
+MAX_LOST_PACKETS = 3000
+"""OpenCV answers a packet that cannot be decoded as it answers the end of the file, so the end is where this
+many answers in a row are the same: two minutes of video. At a true end they take a few hundredths of a
+second, and none are asked for where the promised count is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedPicture:
+    """One picture of a video.
+
+    Attributes
+    ----------
+    image : uint8 (H, W, 3)
+        BGR, upright.
+    presented_s : float
+        Presentation time from the first frame, as the file gives it; 0 where it gives none.
+    lost_before : int
+        Packets that could not be decoded since the picture before.
+    """
+
+    image: UInt8Array
+    presented_s: float
+    lost_before: int
+
+
+def decode_pictures(capture: cv2.VideoCapture, frame_count: int | None) -> Iterator[DecodedPicture]:
+    """Decode until the end, going on after packets that cannot be decoded.
+
+    Parameters
+    ----------
+    capture : cv2.VideoCapture
+        Open. Released from outside, it ends the iteration.
+    frame_count : int or None
+        What the file promises; from there on the first failure is the end.
+    """
+    given = lost = 0
+    while lost < MAX_LOST_PACKETS:
+        decoded, image = capture.retrieve() if capture.grab() else (False, None)
+        if decoded:
+            # OpenCV 4 gives a raw stream a time far before zero.
+            presented_s = max(0.0, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            yield DecodedPicture(np.asarray(image, np.uint8), presented_s, lost)
+            given += 1
+            lost = 0
+        elif frame_count is not None and given >= frame_count:
+            return
+        else:
+            lost += 1
+
+
+@dataclass(slots=True)
+class RisingClock:
+    """Presentation times made strictly rising.
+
+    Raw streams carry no times and some AVI files lose those of the last frames: a time that does not rise is
+    replaced by one frame period after the time before.
+
+    Attributes
+    ----------
+    period_s : float
+    now_s : float
+        The time last given; minus infinity before the first.
+    longest_gap_s : float
+        Longest time between two pictures.
+    """
+
+    period_s: float
+    now_s: float = field(default=-math.inf, init=False)
+    longest_gap_s: float = field(default=0.0, init=False)
+
+    def advance(self, presented_s: float) -> float:
+        """Time of the next picture, seconds."""
+        last_s = self.now_s
+        self.now_s = presented_s if presented_s > last_s else last_s + self.period_s
+        if last_s > -math.inf:
+            self.longest_gap_s = max(self.longest_gap_s, self.now_s - last_s)
+        return self.now_s

@@ -1,0 +1,47 @@
+"""Which source a path means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_fairmot.errors import SourceError
+from edge_fairmot.sources.image_folder import ImageFolderSource
+from edge_fairmot.sources.picture import is_picture
+from edge_fairmot.sources.sequence import SEQINFO_NAME, SequenceSource
+from edge_fairmot.sources.video import VideoSource
+
+ACCEPTED = "a video file, a folder of pictures or a MOTChallenge sequence (a folder with seqinfo.ini)"
+
+
+def open_source(spec: str | Path) -> VideoSource | ImageFolderSource | SequenceSource:
+    """Open what a path points to.
+
+    Parameters
+    ----------
+    spec : str or Path
+        A video file, a folder of pictures, or a folder with ``seqinfo.ini``.
+
+    Returns
+    -------
+    VideoSource, ImageFolderSource or SequenceSource
+        A context manager, to be closed after use.
+
+    Raises
+    ------
+    SourceError
+        If it is something else, not there, or unreadable.
+    """
+    if not str(spec):
+        raise SourceError(f"the source is empty: give {ACCEPTED}")
+    path = Path(spec)
+    if "://" in str(spec):
+        raise SourceError(f"{spec} is an address, which is not supported: give {ACCEPTED}")
+    if not path.exists():
+        raise SourceError(f"{spec} does not exist: give {ACCEPTED}")
+    if path.is_dir():
+        return SequenceSource(path) if (path / SEQINFO_NAME).exists() else ImageFolderSource(path)
+    if not path.is_file():
+        raise SourceError(f"{spec} is a device, which is not supported: give {ACCEPTED}")
+    if is_picture(path):
+        raise SourceError(f"{spec} is a single picture: give the folder that holds it, {path.parent}")
+    return VideoSource(path)

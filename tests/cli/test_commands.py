@@ -1,0 +1,209 @@
+"""The commands of the README, run as a user runs them, on real input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edge_fairmot.benchmarks.mot_text import read_mot_text
+from edge_fairmot.sinks import read_json_lines
+
+COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+
+
+def run(*arguments, check=True):
+    result = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
+    )
+    if check:
+        assert result.returncode == 0, result.stderr
+    return result
+
+
+def assert_one_line_error(result, *parts):
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode == 1
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+@pytest.fixture(scope="module")
+def tracked(trained_model, shared, tmp_path_factory):
+    output = tmp_path_factory.mktemp("tracked") / "TUD-Campus"
+    result = run("track", shared / "mot15" / "TUD-Campus", "--model", trained_model, "-o", output)
+    return output, result
+
+
+def test_convert_and_inspect(shared, tmp_path):
+    model = tmp_path / "fairmot.onnx"
+    checkpoint = shared / "checkpoints" / "fairmot_dla34.pth"
+    result = run("convert", checkpoint, "-o", model, "--size", "320x192", "--deform-conv", "gridsample")
+    assert "16 as gridsample" in result.stdout
+    assert "100.0% of peaks" in result.stdout
+    shown = run("inspect", model).stdout
+    for part in (
+        "uint8 (1, 192, 320, 3)",
+        "float32 (1, 500, 128)",
+        "16 gridsample",
+        "late-heads",
+        "GridSample",
+    ):
+        assert part in shown
+    assert json.loads(run("inspect", model, "--json").stdout)["manifest"]["input_size"] == [320, 192]
+
+
+def test_track_writes_every_file_of_a_run(tracked):
+    output, result = tracked
+    rows = read_mot_text(output / "tracks.txt")
+    header, frames = read_json_lines(output / "tracks.jsonl")
+    frames = list(frames)
+    assert len(frames) == 71
+    assert header.frame_size == (640, 480)
+    assert sum(len(tracks) for _, _, tracks in frames) == len(rows) > 150
+    summary = json.loads((output / "summary.json").read_text())
+    assert (summary["complete"], summary["frames"]) == (True, 71)
+    assert summary["identities"] == len(set(rows.track_id.tolist()))
+    assert (output / "video.mp4").stat().st_size > 100_000
+    assert "71 of 71" in result.stdout
+    assert result.stderr == ""  # no progress where there is no terminal
+
+
+def test_eval_gives_the_figures_of_the_real_sequence(tracked, shared):
+    output, _ = tracked
+    truth = shared / "mot15" / "TUD-Campus" / "gt" / "gt.txt"
+    figures = json.loads(run("eval", output / "tracks.txt", "--gt", truth, "--json").stdout)
+    (accuracy,) = figures.values()
+    # Rounding may move one box of 359 over the threshold on another processor.
+    assert accuracy["mota"] == pytest.approx(0.429, abs=0.006)
+    assert accuracy["idf1"] == pytest.approx(0.498, abs=0.006)
+    assert "42.9" in run("eval", output / "tracks.txt", "--gt", truth).stdout
+
+
+def test_the_readme_s_python_gives_the_same_tracks(tracked, trained_model, shared):
+    from contextlib import closing
+
+    from edge_fairmot import Pipeline, Tracker, TrackerConfig
+    from edge_fairmot.runtimes import open_runtime
+    from edge_fairmot.sources import open_source
+
+    output, _ = tracked
+    expected = [tracks.track_id.tolist() for _, _, tracks in read_json_lines(output / "tracks.jsonl")[1]]
+    with (
+        open_source(shared / "mot15" / "TUD-Campus") as source,
+        closing(open_runtime(trained_model)) as runtime,
+    ):
+        tracker = Tracker(TrackerConfig(frame_rate=source.info.frame_rate))
+        found = [tracks.track_id.tolist() for _, tracks in Pipeline(source, runtime, tracker)]
+    assert found == expected
+
+
+def test_runtimes_lists_the_cpu():
+    assert "onnxruntime" in run("runtimes").stdout
+
+
+def test_version_and_help():
+    assert run("--version").stdout.startswith("edge-fairmot 0.")
+    assert "track" in run("--help").stdout
+
+
+@pytest.fixture
+def picture_folder(tmp_path):
+    import cv2
+    import numpy as np
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(3):
+        picture = np.random.default_rng(index).integers(0, 256, (60, 80, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{index}.png"), picture)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "parts"),
+    [
+        (lambda folder: folder / "absent.mp4", ["absent.mp4", "does not exist"]),
+        (lambda folder: folder / "empty.mp4", ["empty.mp4"]),
+        (lambda folder: folder / "text.mp4", ["text.mp4"]),
+        (lambda folder: folder / "no-pictures", ["no-pictures"]),
+    ],
+)
+def test_a_source_that_is_none_is_one_line(small_model, tmp_path, make, parts):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("not a video\n" * 100)
+    (tmp_path / "no-pictures").mkdir()
+    result = run("track", make(tmp_path), "-m", small_model, "-o", tmp_path / "out", check=False)
+    assert_one_line_error(result, *parts)
+
+
+def test_other_bad_input_is_one_line(small_model, picture_folder, tmp_path):
+    def fails(*arguments):
+        return run(*arguments, check=False)
+
+    (tmp_path / "text.pth").write_text("not a checkpoint")
+    (tmp_path / "file").touch()
+    assert_one_line_error(fails("convert", tmp_path / "text.pth"), "is not a PyTorch checkpoint")
+    assert_one_line_error(fails("convert", "x.pth", "--size", "big"), "WIDTHxHEIGHT")
+    assert_one_line_error(fails("convert", "x.pth", "--deform-conv", "magic"), "choose from auto, native")
+    assert_one_line_error(fails("inspect", tmp_path / "text.pth"), "is not an ONNX file")
+    assert_one_line_error(fails("track", picture_folder, "-m", "absent.onnx"), "no model at absent.onnx")
+    unwritable = fails("track", picture_folder, "-m", small_model, "-o", tmp_path / "file" / "out")
+    assert_one_line_error(unwritable, "cannot make the folder")
+    threshold = fails("track", picture_folder, "-m", small_model, "--score-threshold", "2")
+    assert_one_line_error(threshold, "score_threshold must be between 0 and 1")
+    unknown = fails("track", picture_folder, "-m", small_model, "--runtime", "tpu")
+    assert_one_line_error(unknown, "no runtime called 'tpu'")
+    assert_one_line_error(
+        fails("eval", tmp_path / "absent.txt", "--gt", tmp_path / "absent.txt"), "absent.txt"
+    )
+
+
+def test_a_video_that_ends_early_leaves_what_it_had(small_model, shared, tmp_path):
+    whole = shared / "videos" / "one-by-one-432p.mp4"
+    cut = tmp_path / "cut.mp4"
+    subprocess.run(
+        [sys.executable, Path(__file__).with_name("cut_video.py"), whole, cut, "60", "0.6"], check=True
+    )
+    result = run("track", cut, "-m", small_model, "-o", tmp_path / "out", "--no-video", check=False)
+    assert_one_line_error(result, "cut.mp4", "of 60 frames")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert not summary["complete"]
+    assert 10 < summary["frames"] < 60
+    _, frames = read_json_lines(tmp_path / "out" / "tracks.jsonl")
+    assert len(list(frames)) == summary["frames"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_whole_files(small_model, shared, tmp_path, how):
+    output = tmp_path / "out"
+    video = shared / "videos" / "one-by-one-432p.mp4"
+    process = subprocess.Popen(
+        [*COMMAND, "track", str(video), "-m", str(small_model), "-o", str(output)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    lines = output / "tracks.jsonl"
+    while not (lines.exists() and lines.read_text().count("\n") > 20):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    summary = json.loads((output / "summary.json").read_text())
+    assert summary["ended"] == "interrupted"
+    assert len(list(read_json_lines(lines)[1])) >= summary["frames"] > 10

@@ -1,0 +1,78 @@
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from edge_fairmot.convert import FairMOT, NetworkSpec
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real data: a checkpoint, reference outputs, sequences with ground truth, videos."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the data in {SHARED}")
+    return SHARED
+
+
+def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
+    """Make a network of random weights in which every layer matters.
+
+    Batch norms take the statistics of a picture, so that signals keep their size through the depth, and
+    deformable layers reach some cells far, past the borders.
+    """
+    torch = pytest.importorskip("torch", reason="needs the convert extra")
+    from torch import nn
+
+    from edge_fairmot.convert import FairMOT, NetworkSpec
+    from edge_fairmot.convert.network import deformable_layers, normalise_images
+    from edge_fairmot.convert.parity import check_picture
+
+    torch.manual_seed(7)
+    network = FairMOT(spec or NetworkSpec())
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if isinstance(module, nn.ConvTranspose2d):
+            nn.init.uniform_(module.weight, 0.0, 0.6)
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+            nn.init.uniform_(module.weight, 0.5, 1.0)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+    for layer in deformable_layers(network).values():
+        fan_in = layer.conv_offset_mask.weight[0].numel()
+        nn.init.normal_(layer.conv_offset_mask.weight, std=0.3 / fan_in**0.5)
+        nn.init.normal_(layer.conv_offset_mask.bias, std=2)
+        nn.init.normal_(layer.bias, std=0.1)
+    with torch.no_grad():
+        network.train()(normalise_images(torch.from_numpy(check_picture((128, 128), 4))))
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def lively_network():
+    return make_lively_network
+
+
+@pytest.fixture(scope="session")
+def small_model(lively_network, tmp_path_factory) -> Path:
+    """ONNX file of a lively network: 128x96, one class, 64 detections, native deformable convolutions."""
+    torch = pytest.importorskip("torch", reason="needs the convert extra")
+    from edge_fairmot.convert import GraphOptions, convert
+
+    folder = tmp_path_factory.mktemp("small-model")
+    torch.save(lively_network().state_dict(), folder / "lively.pth")
+    options = GraphOptions((128, 96), "native", max_detections=64)
+    return convert(folder / "lively.pth", folder / "small.onnx", options).path
+
+
+@pytest.fixture(scope="session")
+def trained_model(shared, tmp_path_factory) -> Path:
+    """ONNX file of the trained checkpoint at 576x320."""
+    pytest.importorskip("torch", reason="needs the convert extra")
+    from edge_fairmot.convert import GraphOptions, convert
+
+    path = tmp_path_factory.mktemp("trained-model") / "fairmot.onnx"
+    return convert(shared / "checkpoints" / "fairmot_dla34.pth", path, GraphOptions((576, 320))).path

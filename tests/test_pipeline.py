@@ -1,0 +1,148 @@
+"""The loop hands each frame on, in order, and leaves the sinks whole whatever happens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_fairmot import Frame, Pipeline, RawDetections, Tracker, TrackerConfig
+from edge_fairmot.contracts import SourceInfo
+from edge_fairmot.errors import InvalidInputError, SourceError
+from edge_fairmot.geometry import Letterbox
+from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.pipeline import STAGES, select_detections
+
+SOURCE_SIZE = (200, 100)
+INPUT_SIZE = (128, 96)
+
+
+class TwoWalkers:
+    """A source of dark frames; where the walkers are, only the runtime knows."""
+
+    def __init__(self, frames: int, fails_after: int | None = None) -> None:
+        self.info = SourceInfo("walkers", SOURCE_SIZE, 10.0, frames)
+        self.fails_after = fails_after
+
+    def __iter__(self):
+        for index in range(self.info.frame_count):
+            if index == self.fails_after:
+                raise SourceError("walkers ended early")
+            yield Frame(np.zeros((100, 200, 3), np.uint8), index, index / 10)
+
+    def close(self) -> None:
+        pass
+
+
+class WalkerRuntime:
+    """Says where two walkers are, 1 px further at each call."""
+
+    name = "walkers"
+
+    def __init__(self, batch_size: int = 1) -> None:
+        self.manifest = ModelManifest(INPUT_SIZE, 4, 2, ("person",), 18, "0" * 64, "0", batch_size=batch_size)
+        self.seen = []
+        self.calls = 0
+
+    def infer(self, images):
+        self.seen.append(images.copy())
+        at = Letterbox(SOURCE_SIZE, INPUT_SIZE).to_input(
+            np.float32([[20, 20, 40, 80], [150, 20, 170, 80], [90, 20, 110, 80], [0, 0, 9, 9]])
+            + np.float32([self.calls, 0, self.calls, 0])
+        )
+        self.calls += 1
+        embeddings = np.float32([[1, 0], [0, 1], [1, 0], [1, 0]])
+        scores = np.float32([0.9, 0.8, 0.4, 0.1])
+        return RawDetections(at[None], scores[None], np.zeros((1, 4), np.int64), embeddings[None])
+
+    def close(self) -> None:
+        pass
+
+
+class ListSink:
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.rows = []
+        self.closed = 0
+
+    def write(self, frame, tracks) -> None:
+        self.rows.append((frame.index, tracks.track_id.tolist(), tracks.xyxy.copy()))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_tracks_come_out_in_source_pixels_and_in_order():
+    sink, seen = ListSink(), []
+    pipeline = Pipeline(TwoWalkers(5), WalkerRuntime(), Tracker(TrackerConfig(frame_rate=10)), [sink])
+    summary = pipeline.run(lambda frame, tracks: seen.append((frame.index, len(tracks))))
+    assert [row[0] for row in sink.rows] == [0, 1, 2, 3, 4]
+    assert all(ids == [1, 2] for _, ids, _ in sink.rows)
+    np.testing.assert_allclose(sink.rows[-1][2], [[24, 20, 44, 80], [154, 20, 174, 80]], atol=0.5)
+    assert seen == [(index, 2) for index in range(5)]
+    assert sink.closed == 1
+    # a score of exactly the threshold does not count
+    assert (summary.frames, summary.identities, summary.detections) == (5, 2, 10)
+    assert set(summary.stage_ms) == set(STAGES)
+    assert sum(summary.stage_ms.values()) * 5 <= summary.wall_s * 1e3 + 1e-6
+
+
+def test_the_runtime_sees_letterboxed_pictures():
+    runtime = WalkerRuntime()
+    Pipeline(TwoWalkers(1), runtime, Tracker()).run()
+    (images,) = runtime.seen
+    assert images.shape == (1, 96, 128, 3)
+    assert (images[0, 0] == 128).all()
+    assert (images[0, 48] == 0).all()
+
+
+def test_iterating_gives_frames_with_their_tracks():
+    pipeline = Pipeline(TwoWalkers(3), WalkerRuntime(), Tracker())
+    assert [(frame.index, len(tracks)) for frame, tracks in pipeline] == [(0, 2), (1, 2), (2, 2)]
+    assert pipeline.summary().frames == 3
+
+
+def test_what_was_tracked_before_an_error_is_in_the_sinks():
+    sink = ListSink()
+    pipeline = Pipeline(TwoWalkers(9, fails_after=4), WalkerRuntime(), Tracker(), [sink])
+    with pytest.raises(SourceError, match="ended early"):
+        pipeline.run()
+    assert len(sink.rows) == 4
+    assert sink.closed == 1
+    assert pipeline.summary().frames == 4
+
+
+def test_all_sinks_are_closed_when_one_cannot_be():
+    class Stuck(ListSink):
+        def close(self) -> None:
+            raise OSError("stuck")
+
+    first, last = ListSink(), ListSink()
+    with pytest.raises(OSError, match="stuck"):
+        Pipeline(TwoWalkers(1), WalkerRuntime(), Tracker(), [first, Stuck(), last]).run()
+    assert (first.closed, last.closed) == (1, 1)
+
+
+def test_identities_are_counted_once_over_gaps():
+    """Ten walkers come and go; the count needs no memory of them."""
+
+    class ComingAndGoing(WalkerRuntime):
+        def infer(self, images):
+            raw = super().infer(images)
+            shown = (self.calls // 5) % 2 == 0
+            return raw if shown else RawDetections(raw.boxes, raw.scores * 0, raw.class_ids, raw.embeddings)
+
+    ids = set()
+    pipeline = Pipeline(TwoWalkers(60), ComingAndGoing(), Tracker(TrackerConfig(track_buffer=3)))
+    summary = pipeline.run(lambda frame, tracks: ids.update(tracks.track_id.tolist()))
+    assert summary.identities == len(ids) > 2
+
+
+def test_a_file_of_larger_batches_is_refused():
+    with pytest.raises(InvalidInputError, match="batches of 4"):
+        Pipeline(TwoWalkers(1), WalkerRuntime(batch_size=4), Tracker())
+
+
+def test_select_detections_copes_with_none():
+    letterbox = Letterbox(SOURCE_SIZE, INPUT_SIZE)
+    raw = WalkerRuntime().infer(np.zeros((1, 96, 128, 3), np.uint8))
+    assert len(select_detections(raw, letterbox, 0.95)) == 0
+    assert len(select_detections(raw, letterbox, 0.0)) == 4
