@@ -7,7 +7,7 @@ try:
     import onnxscript
     import onnxsim
     import torch
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise MissingDependencyError(error.name or "torch", "convert", "to convert checkpoints") from error
 
 from edge_fairmot.convert.checkpoint import Checkpoint, load_network, read_checkpoint

@@ -111,7 +111,10 @@ def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
             )
         sizes[head] = weight.shape[0] if weight.ndim else 0
     if sizes["wh"] not in (2, 4):
-        raise CheckpointError(f"{path}: wh.2.weight gives {sizes['wh']} box channels, allowed are 2 and 4")
+        raise CheckpointError(
+            f"{path}: wh.2.weight gives {sizes['wh']} box channels, allowed are 2 and 4: "
+            "give a checkpoint of the original FairMOT"
+        )
     return NetworkSpec(num_classes=sizes["hm"], box_channels=sizes["wh"], embedding_dim=sizes["id"])
 
 
@@ -134,7 +137,10 @@ def _check_tensors(path: Path, tensors: dict[str, Tensor], spec: NetworkSpec) ->
     }
     found = [f"{len(names)} {what}: {_shorten(names)}" for what, names in problems.items() if names]
     if found:
-        raise CheckpointError(f"{path} is not a FairMOT DLA-34 checkpoint; tensors {'; '.join(found)}")
+        raise CheckpointError(
+            f"{path} is not a FairMOT DLA-34 checkpoint; tensors {'; '.join(found)}: "
+            "give one that the original training code wrote"
+        )
 
 
 def _shorten(names: list[str]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -77,10 +78,10 @@ def convert(
         If the export fails, differs from the network, or cannot be written.
     """
     output_path = Path(output_path)
-    if not output_path.parent.is_dir():
-        raise ConversionError(f"{output_path.parent} is not a folder: mkdir -p {output_path.parent}")
+    _check_output(output_path, Path(checkpoint_path))
     on_step("reading the checkpoint")
     network, checkpoint = load_network(checkpoint_path)
+    class_names = _name_classes(class_names, checkpoint.spec.num_classes)
     on_step("exporting")
     graph = DeployGraph(network, options)
     model = to_onnx(graph)
@@ -110,18 +111,33 @@ def convert(
     return Conversion(output_path, manifest, size_bytes, warnings)
 
 
+def _check_output(path: Path, checkpoint_path: Path) -> None:
+    """Refuse, before minutes of work, a place that the file cannot take."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise ConversionError(f"{folder} is not a folder: mkdir -p {shlex.quote(str(folder))}")
+    if path.is_dir() or not os.access(folder, os.W_OK):
+        raise ConversionError(
+            f"cannot write {path}: it is a folder, or {folder} is read-only; choose with -o"
+        )
+    if path.exists() and checkpoint_path.exists() and path.samefile(checkpoint_path):
+        raise ConversionError(f"-o {path} would write over the checkpoint: choose another name")
+
+
+def _name_classes(class_names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    if not class_names:
+        return ("person",) if count == 1 else tuple(f"class-{i}" for i in range(count))
+    if len(class_names) != count:
+        raise InvalidInputError(
+            f"{len(class_names)} class names for a checkpoint of {count} classes: give one each"
+        )
+    return class_names
+
+
 def _describe(
     graph: DeployGraph, checkpoint: Checkpoint, model: onnx.ModelProto, class_names: tuple[str, ...]
 ) -> ModelManifest:
     options, spec = graph.options, checkpoint.spec
-    if not class_names:
-        class_names = (
-            ("person",) if spec.num_classes == 1 else tuple(f"class-{i}" for i in range(spec.num_classes))
-        )
-    if len(class_names) != spec.num_classes:
-        raise InvalidInputError(
-            f"{len(class_names)} class names for a checkpoint of {spec.num_classes} classes: give one each"
-        )
     rewrites = {
         "folded-batch-norms": True,
         "folded-normalisation": True,
@@ -146,10 +162,15 @@ def _describe(
 
 def _detect(model: onnx.ModelProto, manifest: ModelManifest, images: UInt8Array) -> RawDetections:
     """Run a model as a user would: from a file, through the CPU runtime."""
+    attach_manifest(model, manifest)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "candidate.onnx")
-        attach_manifest(model, manifest)
-        onnx.save(model, path)
+        try:
+            onnx.save(model, path)
+        except OSError as error:
+            raise ConversionError(
+                f"cannot write {path}: {error.strerror}; set TMPDIR to a folder with room for the model"
+            ) from error
         with closing(open_runtime(path, "cpu")) as runtime:
             return runtime.infer(images)
 
@@ -158,11 +179,11 @@ def _write(model: onnx.ModelProto, path: Path) -> int:
     """Write beside the path, then rename: an interrupted conversion leaves no half file."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        onnx.checker.check_model(model)
         onnx.save(model, partial)
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise ConversionError(
             f"cannot write {path}: {error.strerror}; choose another place with -o"
         ) from error

@@ -18,6 +18,10 @@ OUTPUT_NAMES = ("boxes", "scores", "class_ids", "embeddings")
 DENSE_OUTPUT_NAMES = ("hm", "wh", "reg", "id")
 
 
+MAX_CELLS = 2**21
+"""Heatmap cells times classes for which float32 index arithmetic is exact, with a factor of two to spare."""
+
+
 @dataclass(frozen=True, slots=True)
 class GraphOptions:
     """How the deploy graph is built.
@@ -85,6 +89,11 @@ class DeployGraph(nn.Module):
         set_lowering(network, options.deform_conv)
         width, height = options.input_size
         cells = (width // STRIDE) * (height // STRIDE) * network.spec.num_classes
+        if cells > MAX_CELLS:
+            raise InvalidInputError(
+                f"{network.spec.num_classes} classes at {width}x{height} are {cells} cells, "
+                f"at most {MAX_CELLS} can be decoded: choose a smaller --size"
+            )
         self.top_k = min(options.max_detections, cells)
         self.options = options
         self.network = network
@@ -234,10 +243,11 @@ def _unit_norm(embedding: Tensor) -> Tensor:
 def _whole_quotient(index: Tensor, divisor: int) -> Tensor:
     """Divide int64 indices, rounding down.
 
-    Through float32, because exporters turn an integer division into a dozen operators. Exact below 2**23:
-    a quotient that is not whole is at least 1 / divisor away from the next whole number.
+    Through float32, because exporters turn an integer division into a dozen operators. The half keeps every
+    quotient 0.5 / divisor away from a whole number, so that a runtime may multiply by 1 / divisor as well;
+    see ``MAX_CELLS``.
     """
-    return torch.floor(index.float() / divisor).long()
+    return torch.floor((index.float() + 0.5) / divisor).long()
 
 
 def decode_boxes(cells: Tensor, wh: Tensor, reg: Tensor, width: int) -> Tensor:

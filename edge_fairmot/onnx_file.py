@@ -72,6 +72,8 @@ def read_onnx_file(path: str | Path) -> OnnxFile:
         If there is no file, or it is not ONNX.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ManifestError(f"{path} is a folder: give the ONNX file in it")
     if not path.is_file():
         raise ManifestError(
             f"no model at {path}: make one with edge-fairmot convert CHECKPOINT -o {path.name}"

@@ -51,7 +51,8 @@ class RunSummary:
 class Pipeline:
     """Runs a tracker over a source.
 
-    Iterating gives ``(frame, tracks)`` pairs, after the sinks have had them.
+    Iterating gives ``(frame, tracks)`` pairs, after the sinks have had them; it closes nothing, :meth:`run`
+    closes the sinks.
 
     Parameters
     ----------

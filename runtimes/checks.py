@@ -19,6 +19,8 @@ def check_model_file(path: Path) -> None:
     InferenceError
         If there is no file, or an empty one.
     """
+    if path.is_dir():
+        raise InferenceError(f"{path} is a folder: give the ONNX file in it")
     if not path.is_file():
         raise InferenceError(
             f"no model at {path}: make one with edge-fairmot convert CHECKPOINT -o {path.name}"

@@ -13,7 +13,7 @@ from edge_fairmot.types import RawDetections, UInt8Array
 
 try:
     import onnxruntime
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise MissingDependencyError("onnxruntime", "cpu", "by runtime cpu") from error
 
 OUTPUTS = ("boxes", "scores", "class_ids", "embeddings")
@@ -60,7 +60,10 @@ class CpuRuntime:
         if self._session is None:
             raise InferenceError("this runtime is closed: open another with open_runtime")
         check_images(images, self.manifest)
-        outputs = self._session.run(OUTPUTS, {"images": np.ascontiguousarray(images)})
+        try:
+            outputs = self._session.run(OUTPUTS, {"images": np.ascontiguousarray(images)})
+        except Exception as error:  # as above
+            raise InferenceError(_explain("this file", str(error))) from error
         return check_outputs(RawDetections(*outputs), self.name)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from edge_fairmot.contracts import Runtime
-from edge_fairmot.errors import EdgeFairmotError, RuntimeUnavailableError
+from edge_fairmot.errors import RuntimeUnavailableError
 
 ENTRY_POINT_GROUP = "edge_fairmot.runtimes"
 
@@ -103,7 +103,7 @@ def list_runtimes() -> tuple[RuntimeStatus, ...]:
         try:
             importlib.import_module(entry.target.partition(":")[0])
             rows.append(RuntimeStatus(name, True, ", ".join(versions), entry.devices, ""))
-        except EdgeFairmotError:
+        except ImportError:
             remedy = f"pip install 'edge-fairmot[{name}]'"
             rows.append(RuntimeStatus(name, False, "", entry.devices, remedy))
     for name, point in _third_party().items():

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-stdout = Console()
-stderr = Console(stderr=True)
+# Without markup: paths and pip lines hold square brackets.
+stdout = Console(markup=False)
+stderr = Console(stderr=True, markup=False)
 
 
 def fail(message: str) -> int:

@@ -12,7 +12,7 @@ from edge_fairmot.cli.console import print_pairs, stderr, warn
 from edge_fairmot.errors import InvalidInputError
 
 DEFORM_CONV = {"auto": "native", "native": "native", "gridsample": "gridsample", "gather": "gather"}
-"""``auto`` is native: every current ONNX Runtime, OpenVINO and TensorRT runs it, and it is the fastest."""
+"""``auto`` is native: the fastest, and ONNX Runtime from 1.25 and TensorRT from 10.1 run it."""
 
 
 def parse_size(text: str) -> tuple[int, int]:

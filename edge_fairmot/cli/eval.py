@@ -32,6 +32,8 @@ def evaluate(
         raise InvalidInputError(
             f"{len(results)} files of results and {len(ground_truth)} of ground truth: give one --gt each"
         )
+    if len(set(results)) < len(results):
+        raise InvalidInputError("a file of results was given twice: give each once, with its own --gt")
     from edge_fairmot.benchmarks.accuracy import evaluate_many
     from edge_fairmot.benchmarks.mot_text import read_mot_text
 
@@ -63,4 +65,4 @@ def _render(rows: dict[str, Accuracy]) -> Table:
 
 def _short_name(path: str) -> str:
     """Name a file of results by its folder, where ``track`` gave it its name."""
-    return Path(path).parent.name if Path(path).name == "tracks.txt" else path
+    return Path(path).resolve().parent.name if Path(path).name == "tracks.txt" else path

@@ -62,9 +62,17 @@ def run() -> None:
         app()
     except EdgeFairmotError as error:
         sys.exit(fail(str(error)))
+    except OSError as error:
+        sys.exit(
+            fail(
+                f"{error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions"
+            )
+        )
     except ImportError as error:
         if "libGL" not in str(error):
-            raise
+            sys.exit(
+                fail(f"{error.name or 'a package'} is installed but cannot be loaded ({error}): reinstall it")
+            )
         # trackeval and supervision bring opencv-python, which overwrites opencv-python-headless
         sys.exit(
             fail(

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,9 +15,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import edge_fairmot
-from edge_fairmot.cli.console import print_pairs, stderr
+from edge_fairmot.cli.console import print_pairs, stderr, warn
 from edge_fairmot.contracts import Runtime, Sink, SourceInfo
-from edge_fairmot.errors import EdgeFairmotError, SinkError
+from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline, RunSummary
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, VideoSink
 from edge_fairmot.sources import open_source
@@ -26,6 +26,8 @@ from edge_fairmot.types import Frame, Tracks
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C or SIGTERM, by the shells' convention."""
+
+TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME = "tracks.txt", "tracks.jsonl", "video.mp4", "summary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +64,46 @@ def track(
             score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate
         )
         job = _Job(info, model, opened_runtime, config)
+        _prepare_folder(output, Path(source), model)
         sinks = _open_sinks(output, job, video)
         pipeline = Pipeline(opened_source, opened_runtime, Tracker(config), sinks)
-        ended = ""
+        ended = "crashed"
         try:
             with _progress(info) as on_frame:
                 pipeline.run(on_frame)
+            ended = ""
         except KeyboardInterrupt:
             ended = "interrupted"
             raise typer.Exit(INTERRUPTED) from None
-        except EdgeFairmotError as error:
+        except Exception as error:
             ended = str(error)
             raise
         finally:
             _report(output, job, pipeline.summary(), ended)
 
 
-def _open_sinks(output: Path, job: _Job, video: bool) -> list[Sink]:
+def _prepare_folder(output: Path, source: Path, model: Path) -> None:
+    """Make the folder, refuse to write over the input, and clear the summary of an earlier run."""
     try:
         output.mkdir(parents=True, exist_ok=True)
+        overwritten = [
+            path
+            for name in (TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME)
+            if (path := output / name).exists() and any(path.samefile(given) for given in (source, model))
+        ]
+        if overwritten or output.samefile(source):
+            raise InvalidInputError(
+                f"-o {output} would write over the input ({(overwritten or [source])[0]}): "
+                "choose another folder"
+            )
+        (output / SUMMARY_NAME).unlink(missing_ok=True)
     except OSError as error:
         raise SinkError(
-            f"cannot make the folder {output}: {error.strerror}; choose another with -o"
+            f"cannot use the folder {output}: {error.strerror}; choose another with -o"
         ) from error
+
+
+def _open_sinks(output: Path, job: _Job, video: bool) -> list[Sink]:
     header = JsonLinesHeader(
         source=job.source.name,
         frame_size=job.source.frame_size,
@@ -95,13 +114,15 @@ def _open_sinks(output: Path, job: _Job, video: bool) -> list[Sink]:
     with ExitStack() as stack:
         sinks: list[Sink] = []
         openers: list[Callable[[], Sink]] = [
-            lambda: MotTextSink(output / "tracks.txt"),
-            lambda: JsonLinesSink(output / "tracks.jsonl", header),
+            lambda: MotTextSink(output / TEXT_NAME),
+            lambda: JsonLinesSink(output / LINES_NAME, header),
         ]
         if video:
-            openers.append(
-                lambda: VideoSink(output / "video.mp4", job.source.frame_size, job.source.frame_rate)
-            )
+            # First: without PyAV nothing of an earlier run is touched.
+            size, rate = job.source.frame_size, job.source.frame_rate
+            openers.insert(0, lambda: VideoSink(output / VIDEO_NAME, size, rate))
+        else:
+            (output / VIDEO_NAME).unlink(missing_ok=True)
         for opener in openers:
             sinks.append(opener())
             stack.callback(sinks[-1].close)
@@ -146,7 +167,6 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _report(output: Path, job: _Job, summary: RunSummary, ended: str) -> None:
-    _write_summary(output / "summary.json", job, summary, ended)
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in summary.stage_ms.items())
     print_pairs(
         (
@@ -158,6 +178,12 @@ def _report(output: Path, job: _Job, summary: RunSummary, ended: str) -> None:
             ("written to", str(output)),
         )
     )
+    try:
+        _write_summary(output / SUMMARY_NAME, job, summary, ended)
+    except SinkError as error:
+        if not ended:
+            raise
+        warn(str(error))  # what ended the run is the error to show
 
 
 def _write_summary(path: Path, job: _Job, summary: RunSummary, ended: str) -> None:
@@ -178,4 +204,8 @@ def _write_summary(path: Path, job: _Job, summary: RunSummary, ended: str) -> No
         partial.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(partial, path)
     except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}") from error
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise SinkError(
+            f"cannot write {path}: {error.strerror}; free space or choose another folder"
+        ) from error

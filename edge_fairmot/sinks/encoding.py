@@ -184,7 +184,7 @@ class _Drain:
 def _import_av() -> ModuleType:
     try:
         import av  # noqa: PLC0415 (an extra, and slow to load)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise MissingDependencyError("av", "video", "to write video") from error
     return av
 

@@ -159,7 +159,7 @@ def test_other_bad_input_is_one_line(small_model, picture_folder, tmp_path):
     assert_one_line_error(fails("inspect", tmp_path / "text.pth"), "is not an ONNX file")
     assert_one_line_error(fails("track", picture_folder, "-m", "absent.onnx"), "no model at absent.onnx")
     unwritable = fails("track", picture_folder, "-m", small_model, "-o", tmp_path / "file" / "out")
-    assert_one_line_error(unwritable, "cannot make the folder")
+    assert_one_line_error(unwritable, "cannot use the folder")
     threshold = fails("track", picture_folder, "-m", small_model, "--score-threshold", "2")
     assert_one_line_error(threshold, "score_threshold must be between 0 and 1")
     unknown = fails("track", picture_folder, "-m", small_model, "--runtime", "tpu")
@@ -207,3 +207,109 @@ def test_an_interrupted_run_leaves_whole_files(small_model, shared, tmp_path, ho
     summary = json.loads((output / "summary.json").read_text())
     assert summary["ended"] == "interrupted"
     assert len(list(read_json_lines(lines)[1])) >= summary["frames"] > 10
+
+
+def test_input_is_never_written_over(small_model, picture_folder, shared, tmp_path):
+    video = tmp_path / "video.mp4"
+    video.write_bytes((shared / "mot15" / "TUD-Campus" / "TUD-Campus.mp4").read_bytes())
+    before = video.read_bytes()
+    result = run("track", video, "-m", small_model, "-o", tmp_path, check=False)
+    assert_one_line_error(result, "would write over the input", "video.mp4")
+    assert video.read_bytes() == before
+    result = run("track", picture_folder, "-m", small_model, "-o", picture_folder, check=False)
+    assert_one_line_error(result, "would write over the input")
+    checkpoint = tmp_path / "model.pth"
+    checkpoint.write_bytes(b"weights")
+    result = run("convert", checkpoint, "-o", checkpoint, check=False)
+    assert_one_line_error(result, "would write over the checkpoint")
+    assert checkpoint.read_bytes() == b"weights"
+
+
+def test_brackets_in_names_are_printed_as_they_are(small_model, picture_folder, tmp_path):
+    output = tmp_path / "out[cam] [/b]"
+    result = run("track", picture_folder, "-m", small_model, "-o", output)
+    assert str(output) in result.stdout.replace("\n", "")
+
+
+def test_a_failed_start_leaves_earlier_results_alone(small_model, picture_folder, tmp_path):
+    output = tmp_path / "out"
+    run("track", picture_folder, "-m", small_model, "-o", output)
+    before = (output / "tracks.jsonl").read_bytes()
+    # Without PyAV, as on a device that was installed without the extra.
+    hide_av = "import sys; sys.modules['av'] = None; from edge_fairmot.cli.main import run; run()"
+    result = subprocess.run(
+        [sys.executable, "-c", hide_av, "track", picture_folder, "-m", small_model, "-o", output],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert_one_line_error(result, "pip install 'edge-fairmot[video]'")
+    assert (output / "tracks.jsonl").read_bytes() == before
+    run("track", picture_folder, "-m", small_model, "-o", output, "--no-video")
+    assert not (output / "video.mp4").exists()  # it would belong to another run
+
+
+def test_a_full_disk_is_named_and_the_summary_is_honest(small_model, shared, tmp_path):
+    small_disk = tmp_path / "disk"
+    small_disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small_disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        video = shared / "videos" / "one-by-one-432p.mp4"
+        result = run("track", video, "-m", small_model, "-o", small_disk / "out", check=False)
+        errors = result.stderr.strip().splitlines()
+        assert result.returncode == 1
+        assert errors[-1].startswith("error: ")
+        assert "No space left on device" in errors[-1]
+        assert "free space" in errors[-1]
+        assert "frames" in result.stdout
+        assert not (small_disk / "out" / ".summary.json.partial").exists()
+        _, frames = read_json_lines(small_disk / "out" / "tracks.jsonl")
+        assert len(list(frames)) > 0
+    finally:
+        subprocess.run(["umount", small_disk], check=True)
+
+
+def test_a_pair_given_twice_is_refused(tmp_path):
+    results = tmp_path / "tracks.txt"
+    results.write_text("1,1,0,0,10,10,1,-1,-1,-1\n")
+    result = run("eval", results, results, "--gt", results, "--gt", results, check=False)
+    assert_one_line_error(result, "given twice")
+
+
+def test_missing_packages_are_listed_with_their_pip_line():
+    hide = "import sys; sys.modules['onnxruntime'] = None; from edge_fairmot.cli.main import run; run()"
+    result = subprocess.run(
+        [sys.executable, "-c", hide, "runtimes"], capture_output=True, text=True, check=True
+    )
+    assert "edge-fairmot[cpu]" in result.stdout
+
+
+def test_a_terminal_sees_frames_speed_and_live_identities(small_model, shared, tmp_path):
+    import pty
+
+    video = shared / "mot15" / "TUD-Campus" / "TUD-Campus.mp4"
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "track", str(video), "-m", str(small_model), "-o", str(tmp_path / "out"), "--no-video"],
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
+        env=os.environ | {"COLUMNS": "120", "TERM": "xterm"},
+    )
+    os.close(follower)
+    seen = b""
+    while True:
+        try:
+            part = os.read(leader, 4096)
+        except OSError:  # the terminal is gone with the process
+            break
+        if not part:
+            break
+        seen += part
+    os.close(leader)
+    assert process.wait(timeout=60) == 0
+    for word in (b"/71", b"fps", b"live ids"):
+        assert word in seen

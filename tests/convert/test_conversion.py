@@ -88,12 +88,21 @@ def test_the_file_detects_what_the_network_detects(converted, checkpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lowering", LOWERINGS)
-def test_dense_heads_of_the_trained_file_equal_the_originals(shared, tmp_path, lowering):
-    options = GraphOptions((576, 320), lowering, dense_heads=True)
+@pytest.mark.parametrize(
+    ("lowering", "size"),
+    [
+        ("native", (576, 320)),
+        ("native", (864, 480)),
+        ("native", (1088, 608)),
+        ("gridsample", (576, 320)),
+        ("gather", (576, 320)),
+    ],
+)
+def test_dense_heads_of_the_trained_file_equal_the_originals(shared, tmp_path, lowering, size):
+    options = GraphOptions(size, lowering, dense_heads=True)
     result = convert(shared / "checkpoints" / "fairmot_dla34.pth", tmp_path / "dense.onnx", options)
     session = onnxruntime.InferenceSession(result.path, providers=["CPUExecutionProvider"])
-    with np.load(shared / "reference" / "dense_576x320.npz") as reference:
+    with np.load(shared / "reference" / "dense_{}x{}.npz".format(*size)) as reference:
         for n, image in enumerate(reference["images"]):
             heads = dict(
                 zip(

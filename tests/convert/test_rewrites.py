@@ -9,10 +9,18 @@ from torch import nn
 
 from edge_fairmot.convert import GraphOptions, NetworkSpec
 from edge_fairmot.convert.batch_norm import fold_batch_norms
-from edge_fairmot.convert.deploy import DeployGraph, decode, fold_normalisation, gather_cells, heads_at
+from edge_fairmot.convert.deploy import (
+    DeployGraph,
+    decode,
+    decode_boxes,
+    fold_normalisation,
+    gather_cells,
+    heads_at,
+)
 from edge_fairmot.convert.network import normalise_images
 from edge_fairmot.convert.parity import check_picture
 from edge_fairmot.convert.upsampling import shuffle_upsampling
+from edge_fairmot.errors import InvalidInputError
 
 LAYER_ROUNDING = 1e-5
 """Of the largest value: float32 sums in another order."""
@@ -104,3 +112,18 @@ def test_the_decoder_finds_a_planted_peak():
     assert class_ids[0, 0] == 1
     np.testing.assert_allclose(unit[0, 0], [0.0, 0.6, 0.8])
     assert not torch.isclose(scores, torch.sigmoid(torch.tensor(1.0))).any()
+
+
+@pytest.mark.parametrize("width", [8, 144, 272, 328, 376, 440])
+def test_rows_are_right_where_a_runtime_multiplies_by_the_reciprocal(width):
+    """OpenVINO does; without the half in it, 106 cells of a 328 wide map got the wrong row."""
+    cells = torch.arange(width * 184)
+    rows = (cells.float() + 0.5) * (torch.tensor(1.0) / width)
+    assert torch.equal(torch.floor(rows).long(), cells // width)
+    boxes = decode_boxes(cells[None], torch.zeros(1, len(cells), 2), torch.zeros(1, len(cells), 2), width)
+    assert torch.equal(boxes[0, :, :2].long() // 4, torch.stack((cells % width, cells // width), dim=1))
+
+
+def test_more_cells_than_float_indices_can_tell_apart_are_refused(lively_network):
+    with pytest.raises(InvalidInputError, match="choose a smaller --size"):
+        DeployGraph(lively_network(NetworkSpec(80, 4, 16)), GraphOptions((1088, 608)))

@@ -130,7 +130,7 @@ def test_a_missing_package_gives_the_pip_line(monkeypatch):
 
     def no_onnxruntime(name, *args, **kwargs):
         if name == "onnxruntime":
-            raise ImportError("No module named 'onnxruntime'")
+            raise ModuleNotFoundError("No module named 'onnxruntime'")
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", no_onnxruntime)
