@@ -7,21 +7,28 @@ import shlex
 import tempfile
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import onnx
 
 import edge_fairmot
+from edge_fairmot.benchmarks.parity_budget import INT8_BUDGET, ParityBudget
+from edge_fairmot.convert.calibration import CalibrationFrames, calibrate
 from edge_fairmot.convert.checkpoint import Checkpoint, load_network
 from edge_fairmot.convert.deploy import DeployGraph, GraphOptions
+from edge_fairmot.convert.drift_search import DriftSearch, LayerCost
 from edge_fairmot.convert.export import attach_manifest, simplify, to_onnx
+from edge_fairmot.convert.half_precision import float32_layers, to_fp16
 from edge_fairmot.convert.network import STRIDE, deformable_layers
-from edge_fairmot.convert.parity import check_picture, compare, reference_detections
+from edge_fairmot.convert.parity import FP16_TOLERANCE, check_picture, compare, reference_detections
+from edge_fairmot.convert.quantization import convolution_layers, int8_share
 from edge_fairmot.errors import ConversionError, InvalidInputError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.runtimes import open_runtime
 from edge_fairmot.types import RawDetections, UInt8Array
+
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,40 @@ class Conversion:
     size_bytes : int
     warnings : tuple of str
         What did not work and was done without.
+    costs : tuple of LayerCost
+        What each layer costs in int8, the dearest first; empty where no search was needed.
     """
 
     path: Path
     manifest: ModelManifest
     size_bytes: int
     warnings: tuple[str, ...]
+    costs: tuple[LayerCost, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Options:
+    """How a file is quantized.
+
+    Attributes
+    ----------
+    frames : CalibrationFrames
+        Even ones calibrate, odd ones judge.
+    method : str
+        ``minmax``, ``percentile`` or ``entropy``.
+    budget : ParityBudget
+        What int8 may change; layers stay float until it holds.
+    score_threshold : float
+        Peaks that score more are compared.
+    float_layers : tuple of str
+        Layers that stay float in any case.
+    """
+
+    frames: CalibrationFrames
+    method: str = "minmax"
+    budget: ParityBudget = field(default=INT8_BUDGET)
+    score_threshold: float = 0.4
+    float_layers: tuple[str, ...] = ()
 
 
 def convert(
@@ -49,6 +84,8 @@ def convert(
     options: GraphOptions,
     *,
     class_names: tuple[str, ...] = (),
+    precision: str = "fp32",
+    int8: Int8Options | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Conversion:
     """Convert a FairMOT DLA-34 checkpoint to an ONNX file of the graph contract.
@@ -63,6 +100,10 @@ def convert(
     options : GraphOptions
     class_names : tuple of str, optional
         One for each class; ``person`` for a checkpoint of one class.
+    precision : str
+        ``fp32``, ``fp16`` (for GPUs) or ``int8``.
+    int8 : Int8Options, optional
+        How to quantize; needed for ``int8``, which takes a batch size of 1.
     on_step : callable, optional
         Called with a few words as each step begins.
 
@@ -78,6 +119,7 @@ def convert(
         If the export fails, differs from the network, or cannot be written.
     """
     output_path = Path(output_path)
+    _check_precision(precision, int8, options)
     _check_output(output_path, Path(checkpoint_path))
     on_step("reading the checkpoint")
     network, checkpoint = load_network(checkpoint_path)
@@ -106,9 +148,59 @@ def convert(
         figures = compare(exported, reference)
 
     manifest = replace(manifest, parity=asdict(figures))
+    costs: tuple[LayerCost, ...] = ()
+    if precision == "fp16":
+        on_step("halving")
+        model = to_fp16(model)
+        figures = compare(_detect(model, manifest, images), reference)
+        figures.check("the float16 graph differs from the network", FP16_TOLERANCE)
+        layers = float32_layers(model)
+        manifest = replace(manifest, default_precision="fp16", precision=layers, parity=asdict(figures))
+    elif int8 is not None:
+        model, manifest, costs = _to_int8(model, manifest, int8, on_step)
     attach_manifest(model, manifest)
     size_bytes = _write(model, output_path)
-    return Conversion(output_path, manifest, size_bytes, warnings)
+    return Conversion(output_path, manifest, size_bytes, warnings, costs)
+
+
+def _to_int8(
+    model: onnx.ModelProto, manifest: ModelManifest, int8: Int8Options, on_step: Callable[[str], None]
+) -> tuple[onnx.ModelProto, ModelManifest, tuple[LayerCost, ...]]:
+    on_step("calibrating")
+    frames = int8.frames
+    ranges = calibrate(model, frames.images[::2], int8.method)
+    search = DriftSearch(model, ranges, frames.images[1::2], int8.budget, int8.score_threshold)
+    found = search.run(int8.float_layers, on_step)
+    layers = convolution_layers(model)
+    decisions = found.decisions
+    figures = {
+        "peak_recall": decisions.recall,
+        "peak_precision": decisions.precision,
+        "iou_mean": decisions.iou_mean,
+        "cosine_mean": decisions.cosine_mean,
+        "score_drift": decisions.score_drift,
+        "int8_share": int8_share(layers, found.float_layers),
+        "frames": len(frames.images[1::2]),
+    }
+    kept = [layer.name for layer in layers if not layer.quantizable or layer.name in found.float_layers]
+    described = replace(
+        manifest,
+        default_precision="int8",
+        precision=dict.fromkeys([*kept, *manifest.deform_conv], "fp32"),
+        calibration=f"{len(frames.images[::2])} frames of {frames.source}, {int8.method}",
+        parity={name: float(value) for name, value in figures.items() if value is not None},
+    )
+    return found.model, described, found.costs
+
+
+def _check_precision(precision: str, int8: Int8Options | None, options: GraphOptions) -> None:
+    if precision not in PRECISIONS or (precision == "int8") != (int8 is not None):
+        raise InvalidInputError(
+            f"precision {precision!r} {'with' if int8 else 'without'} Int8Options: choose from "
+            f"{', '.join(PRECISIONS)}, and give Int8Options for int8 only"
+        )
+    if int8 is not None and options.batch_size != 1:
+        raise InvalidInputError(f"int8 takes a batch size of 1, not {options.batch_size}")
 
 
 def _check_output(path: Path, checkpoint_path: Path) -> None:

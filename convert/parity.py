@@ -16,20 +16,36 @@ from edge_fairmot.types import RawDetections, UInt8Array
 PEAKS_COMPARED = 100
 """The strongest peaks; the tail is noise that no threshold lets through."""
 
-SCORE_TOLERANCE = 1e-4
-"""Float32 rounding gives 1e-6 on a trained network, and 1e-5 on a random one, which amplifies it."""
 
-BOX_TOLERANCE_PX = 0.01
-"""Input pixels: moves no decision of the tracker, and is ten times the rounding seen at 1088x608."""
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What rounding may cost.
 
-COSINE_TOLERANCE = 1e-4
-"""A hundred times what was seen, a hundredth of what moves an association."""
+    Attributes
+    ----------
+    peaks_matched : float
+        Share of peaks that must be found again; neighbouring cells may tie and swap the peak.
+    score : float
+    box_px : float
+        Of a side, input pixels.
+    cosine : float
+        Of 1 - cosine.
+    """
+
+    peaks_matched: float
+    score: float
+    box_px: float
+    cosine: float
+
+
+FP32_TOLERANCE = Tolerance(peaks_matched=0.97, score=1e-4, box_px=0.01, cosine=1e-4)
+"""Ten times the rounding seen at 1088x608 and on random networks, which amplify it; moves no decision."""
+
+FP16_TOLERANCE = Tolerance(peaks_matched=0.9, score=0.03, box_px=1.0, cosine=5e-3)
+"""Tells a broken graph from rounding, on random networks too; what float16 costs is for ``verify`` to say."""
 
 MATCH_DISTANCE_PX = 1.0
 """Two peaks are one when all four sides are this close; cells are 4 px apart."""
-
-MIN_MATCHED = 0.97
-"""Neighbouring cells may tie to within rounding and swap the peak; more than that is an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +69,20 @@ class ParityFigures:
     box_error_px: float
     cosine_error: float
 
-    def check(self, what: str) -> None:
+    def check(self, what: str, tolerance: Tolerance = FP32_TOLERANCE) -> None:
         """Raise ConversionError, naming ``what``, if a figure is beyond its tolerance."""
         if (
-            self.peaks_matched < MIN_MATCHED
-            or self.score_error > SCORE_TOLERANCE
-            or self.box_error_px > BOX_TOLERANCE_PX
-            or self.cosine_error > COSINE_TOLERANCE
+            self.peaks_matched < tolerance.peaks_matched
+            or self.score_error > tolerance.score
+            or self.box_error_px > tolerance.box_px
+            or self.cosine_error > tolerance.cosine
         ):
             raise ConversionError(
-                f"{what}: {self.peaks_matched:.1%} of peaks matched (at least {MIN_MATCHED:.0%} wanted), "
-                f"scores differ by up to {self.score_error:.1e} (allowed {SCORE_TOLERANCE:.0e}), "
-                f"boxes by {self.box_error_px:.1e} px (allowed {BOX_TOLERANCE_PX}), "
-                f"embeddings by {self.cosine_error:.1e} (allowed {COSINE_TOLERANCE:.0e}); "
+                f"{what}: {self.peaks_matched:.1%} of peaks matched "
+                f"(at least {tolerance.peaks_matched:.0%} wanted), "
+                f"scores differ by up to {self.score_error:.1e} (allowed {tolerance.score:.0e}), "
+                f"boxes by {self.box_error_px:.1e} px (allowed {tolerance.box_px}), "
+                f"embeddings by {self.cosine_error:.1e} (allowed {tolerance.cosine:.0e}); "
                 "please report this with the versions of torch, onnx and onnxruntime"
             )
 

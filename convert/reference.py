@@ -64,8 +64,8 @@ class TorchReference:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cuda" and not torch.cuda.is_available():
             raise RuntimeUnavailableError(
-                f"PyTorch {torch.__version__} finds no CUDA device: install its CUDA build and the NVIDIA driver, "
-                "or use the CPU"
+                f"PyTorch {torch.__version__} finds no CUDA device: install its CUDA build and the NVIDIA "
+                "driver, or use the CPU"
             )
         network, checkpoint = load_network(checkpoint_path)
         self.name = f"torch:{device}"
@@ -176,15 +176,16 @@ def _most_detections(options: GraphOptions, network: FairMOT) -> int:
 @contextmanager
 def _full_float32() -> Iterator[None]:
     """Switch TF32 off: its ten bits of mantissa are those of float16, and no reference."""
-    switches: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [switch.allow_tf32 for switch in switches]
+    cudnn: Any = torch.backends.cudnn
+    switches: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv)
+    before = [switch.fp32_precision for switch in switches]
     try:
         for switch in switches:
-            switch.allow_tf32 = False
+            switch.fp32_precision = "ieee"
         yield
     finally:
         for switch, value in zip(switches, before, strict=True):
-            switch.allow_tf32 = value
+            switch.fp32_precision = value
 
 
 def _driver() -> str:

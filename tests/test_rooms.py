@@ -78,7 +78,7 @@ ROOMS = {
     "benchmarks": Room(
         {*FRAMEWORK_FREE, "onnx_file", "sources", "sinks", "pipeline", "runtimes"},
         {"numpy", "cv2"},
-        lazy_packages=frozenset({"trackeval"}),
+        lazy_packages=frozenset({"trackeval", "onnxruntime"}),
     ),
 }
 

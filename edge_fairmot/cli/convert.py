@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
-from edge_fairmot.cli.console import print_pairs, stderr, warn
+from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.sources import open_source
+
+if TYPE_CHECKING:
+    from edge_fairmot.benchmarks.parity_budget import ParityBudget
+    from edge_fairmot.convert import CalibrationFrames, Conversion
 
 DEFORM_CONV = {"auto": "native", "native": "native", "gridsample": "gridsample", "gather": "gather"}
 """``auto`` is native: the fastest, and ONNX Runtime from 1.25 and TensorRT from 10.1 run it."""
+
+PRECISIONS = ("fp32", "fp16", "int8")
+BUDGETED = ("recall", "precision", "iou_mean", "cosine_mean")
+"""Figures that the search judges, on single frames."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -50,11 +62,38 @@ def convert(
     dense_heads: Annotated[
         bool, typer.Option("--dense-heads", help="Add the dense heads as outputs, for debugging.")
     ] = False,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 (for GPUs) or int8.")] = "fp32",
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibrate", help="For int8: a video, picture folder or sequence like what is to come."
+        ),
+    ] = None,
+    calibration_frames: Annotated[
+        int, typer.Option(help="Taken at equal distances; half calibrate, half judge.")
+    ] = 64,
+    calibration_method: Annotated[str, typer.Option(help="minmax, percentile or entropy.")] = "minmax",
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="What int8 may cost at least: recall=0.98,precision=0.98,iou_mean=0.95,cosine_mean=0.99 "
+            "unless changed. Layers stay float until it holds."
+        ),
+    ] = "",
+    float_layer: Annotated[
+        list[str] | None, typer.Option(help="A layer that stays float; may be repeated.")
+    ] = None,
 ) -> None:
     """Convert a FairMOT checkpoint to one self-describing ONNX file, checked against PyTorch."""
     if deform_conv not in DEFORM_CONV:
         raise InvalidInputError(f"--deform-conv {deform_conv!r}: choose from {', '.join(DEFORM_CONV)}")
-    from edge_fairmot.convert import GraphOptions
+    if precision not in PRECISIONS:
+        raise InvalidInputError(f"--precision {precision!r}: choose from {', '.join(PRECISIONS)}")
+    if (precision == "int8") != (calibration is not None):
+        raise InvalidInputError(
+            "--precision int8 and --calibrate VIDEO belong together: give both or neither"
+        )
+    from edge_fairmot.convert import GraphOptions, Int8Options
     from edge_fairmot.convert import convert as convert_checkpoint
 
     options = GraphOptions(
@@ -66,26 +105,92 @@ def convert(
         shuffle_upsampling=shuffle_upsampling,
         dense_heads=dense_heads,
     )
+    int8 = None
+    if calibration is not None:
+        int8 = Int8Options(
+            frames=_calibration_frames(calibration, options.input_size, calibration_frames),
+            method=calibration_method,
+            budget=parse_budget(budget),
+            float_layers=tuple(float_layer or ()),
+        )
     with stderr.status("starting") as status:
         result = convert_checkpoint(
             checkpoint,
             output,
             options,
             class_names=tuple(class_name or ()),
+            precision=precision,
+            int8=int8,
             on_step=lambda step: status.update(f"{step} ..."),
         )
     for message in result.warnings:
         warn(message)
-    parity = result.manifest.parity
-    print_pairs(
-        (
-            ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {result.manifest.opset})"),
-            ("deformable convolutions", f"{len(result.manifest.deform_conv)} as {options.deform_conv}"),
-            (
-                "against PyTorch",
-                f"{parity['peaks_matched']:.1%} of peaks, scores within {parity['score_error']:.1e}, "
-                f"boxes within {parity['box_error_px']:.1e} px, "
-                f"embeddings within {parity['cosine_error']:.1e} of cosine 1",
-            ),
-        )
+    if precision == "fp16":
+        warn("this file is for GPUs: a CPU widens it to float32, and the figures below are the CPU's")
+    manifest = result.manifest
+    rows = [
+        ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {manifest.opset})"),
+        ("deformable convolutions", f"{len(manifest.deform_conv)} as {options.deform_conv}"),
+    ]
+    print_pairs([*rows, *(_int8_rows(manifest) if int8 else _float_rows(manifest))])
+    if result.costs:
+        _print_costs(result)
+
+
+def _float_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
+    parity = manifest.parity
+    agreement = (
+        f"{parity['peaks_matched']:.1%} of peaks, scores within {parity['score_error']:.1e}, "
+        f"boxes within {parity['box_error_px']:.1e} px, "
+        f"embeddings within {parity['cosine_error']:.1e} of cosine 1"
     )
+    return [("against PyTorch", agreement)]
+
+
+def _int8_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
+    parity = manifest.parity
+    figures = ("peak_recall", "peak_precision", "iou_mean", "cosine_mean")
+    agreement = ", ".join(f"{name} {parity[name]:.4f}" for name in figures if name in parity)
+    return [
+        ("int8", f"{parity['int8_share']:.0%} of the plain convolutions' multiply-adds"),
+        ("calibrated on", manifest.calibration),
+        ("against fp32", f"{agreement} on {parity['frames']:.0f} other frames"),
+    ]
+
+
+def _print_costs(result: Conversion) -> None:
+    table = Table(box=None, title="what int8 costs, layer by layer", title_justify="left")
+    for name in ("layer", "error", "saves ms", "multiply-adds", ""):
+        table.add_column(name, justify="left" if name == "layer" else "right")
+    for cost in result.costs:
+        kept = "float" if cost.name in result.manifest.precision else ""
+        table.add_row(
+            cost.name, f"{cost.error:.4f}", f"{cost.saved_ms:+.1f}", f"{cost.macs / 1e6:.0f} M", kept
+        )
+    stdout.print(table)
+
+
+def _calibration_frames(spec: str, input_size: tuple[int, int], count: int) -> CalibrationFrames:
+    from edge_fairmot.benchmarks.frame_sampling import sample_frames
+    from edge_fairmot.convert import CalibrationFrames
+
+    with open_source(spec) as source:
+        return CalibrationFrames(sample_frames(source, input_size, count), spec)
+
+
+def parse_budget(text: str) -> ParityBudget:
+    """Read ``recall=0.99,iou_mean=0.97``: the int8 budget with some figures changed."""
+    from edge_fairmot.benchmarks.parity_budget import INT8_BUDGET
+
+    changes = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = part.partition("=")
+        try:
+            changes[name.strip()] = float(value)
+        except ValueError:
+            raise InvalidInputError(f"--budget {part!r} is not NAME=VALUE, as in recall=0.99") from None
+        if name.strip() not in BUDGETED or not 0 <= changes[name.strip()] <= 1:
+            raise InvalidInputError(
+                f"--budget {part!r}: choose from {', '.join(BUDGETED)}, each between 0 and 1"
+            )
+    return replace(INT8_BUDGET, **changes)

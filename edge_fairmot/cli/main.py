@@ -40,14 +40,18 @@ def _add_commands() -> None:
     from edge_fairmot.cli.convert import convert
     from edge_fairmot.cli.eval import evaluate
     from edge_fairmot.cli.inspect import inspect
+    from edge_fairmot.cli.record_reference import record_reference
     from edge_fairmot.cli.runtimes import runtimes
     from edge_fairmot.cli.track import track
+    from edge_fairmot.cli.verify import verify
 
     for name, command in (
         ("convert", convert),
         ("inspect", inspect),
         ("track", track),
         ("eval", evaluate),
+        ("verify", verify),
+        ("record-reference", record_reference),
         ("runtimes", runtimes),
     ):
         app.command(name)(command)

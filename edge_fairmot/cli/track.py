@@ -59,6 +59,8 @@ def track(
         stack.callback(opened_source.close)
         opened_runtime = open_runtime(model, runtime, threads=threads)
         stack.callback(opened_runtime.close)
+        if opened_runtime.name == "cpu" and opened_runtime.manifest.default_precision == "fp16":
+            warn("a CPU has no float16 arithmetic and widens this file: convert with fp32 or int8 for it")
         info = opened_source.info
         config = TrackerConfig(
             score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from edge_fairmot.cli.console import frame_progress, stdout
-from edge_fairmot.errors import EvaluationError, InvalidInputError
+from edge_fairmot.cli.console import stdout
+from edge_fairmot.cli.frame_progress import frame_progress
+from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.sources import open_source
 
@@ -65,6 +67,8 @@ def verify(
         check_writable(path)
     if frames is not None and frames < 1:
         raise InvalidInputError(f"--frames must be at least 1, not {frames}")
+    if ground_truth and find_spec("trackeval") is None:
+        raise MissingDependencyError("trackeval", "eval", "to compare with ground truth")
     from edge_fairmot.benchmarks.ladder import ParityLadder
     from edge_fairmot.benchmarks.ladder_html import render_html
     from edge_fairmot.benchmarks.observation import RuntimeObserver
@@ -239,7 +243,7 @@ def _open_reference(
 
 
 def _subject(
-    name: str, runtime: str, manifest: ModelManifest, details: dict[str, str] | None = None
+    name: str, runtime: str, manifest: ModelManifest, details: Mapping[str, str] | None = None
 ) -> Subject:
     from edge_fairmot.benchmarks.ladder_report import Subject
 

@@ -1,0 +1,213 @@
+"""Which layers must stay float, so that an int8 file decides as the float one does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+import onnx
+import onnxruntime
+
+from edge_fairmot.benchmarks.parity_budget import ParityBudget
+from edge_fairmot.benchmarks.peak_matching import match_peaks
+from edge_fairmot.benchmarks.peak_rungs import PeakRungs
+from edge_fairmot.convert.calibration import Ranges
+from edge_fairmot.convert.quantization import Layer, convolution_layers, quantize
+from edge_fairmot.errors import ConversionError
+from edge_fairmot.types import RawDetections, UInt8Array
+
+OUTPUTS = ("boxes", "scores", "class_ids", "embeddings")
+
+ATTRIBUTION_FRAMES = 4
+"""Frames on which a single layer is judged: its error is a mean over thousands of activations already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """How a candidate decides, beside the float model, on some frames.
+
+    Attributes
+    ----------
+    recall, precision : float or None
+        Of sure peaks; None where there are none.
+    iou_mean, cosine_mean : float or None
+        Over matched peaks.
+    score_drift : float
+        Standard deviation of the scores' differences.
+    frame_ms : float
+        Median time of one inference on this machine.
+    """
+
+    recall: float | None
+    precision: float | None
+    iou_mean: float | None
+    cosine_mean: float | None
+    score_drift: float
+    frame_ms: float
+
+    @property
+    def error(self) -> float:
+        """One number to rank layers by: what is missing to perfect agreement, plus the score drift."""
+        agreement = (self.recall, self.precision, self.iou_mean, self.cosine_mean)
+        return sum(1 - value for value in agreement if value is not None) + self.score_drift
+
+    def within(self, budget: ParityBudget) -> bool:
+        """Whether every figure holds; one that cannot be told does not break the budget."""
+        pairs = (
+            (self.recall, budget.recall),
+            (self.precision, budget.precision),
+            (self.iou_mean, budget.iou_mean),
+            (self.cosine_mean, budget.cosine_mean),
+        )
+        return all(value is None or least is None or value >= least for value, least in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """What one layer costs when it alone is int8.
+
+    Attributes
+    ----------
+    name : str
+    macs : int
+    error : float
+        :attr:`Decisions.error`.
+    saved_ms : float
+        Time of a frame that int8 saves, on this machine; noisy, and negative where int8 is slower.
+    """
+
+    name: str
+    macs: int
+    error: float
+    saved_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What the search found.
+
+    Attributes
+    ----------
+    model : onnx.ModelProto
+    float_layers : tuple of str
+        Layers left float, in the order in which they were.
+    decisions : Decisions
+        Of the model, on the frames of the search.
+    costs : tuple of LayerCost
+        The dearest first; empty where int8 throughout was within the budget.
+    """
+
+    model: onnx.ModelProto
+    float_layers: tuple[str, ...]
+    decisions: Decisions
+    costs: tuple[LayerCost, ...]
+
+
+class DriftSearch:
+    """Compares quantized variants of one float model with it.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Float32, batch size 1.
+    ranges : Ranges
+    images : uint8 (N, H, W, 3)
+        Frames to judge by; not those of the calibration.
+    budget : ParityBudget
+    score_threshold : float
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        ranges: Ranges,
+        images: UInt8Array,
+        budget: ParityBudget,
+        score_threshold: float,
+    ) -> None:
+        self._model = model
+        self._ranges = ranges
+        self._images = images
+        self._budget = budget
+        self._threshold = score_threshold
+        self._reference, self._float_ms = _detect(model, images)
+
+    def run(
+        self, always_float: Collection[str] = (), on_step: Callable[[str], None] = lambda step: None
+    ) -> SearchResult:
+        """Quantize all layers; where the budget is broken, leave the dearest float, one after the other.
+
+        Parameters
+        ----------
+        always_float : collection of str
+            Layers to leave float in any case.
+        on_step : callable, optional
+            Called with a few words as each step begins.
+
+        Raises
+        ------
+        ConversionError
+            If the budget is broken with every layer float.
+        """
+        kept = list(always_float)
+        on_step("quantizing")
+        model, decisions = self._try(kept)
+        if decisions.within(self._budget):
+            return SearchResult(model, tuple(kept), decisions, ())
+        layers = [layer for layer in convolution_layers(self._model) if layer.quantizable]
+        costs = self._attribute([layer for layer in layers if layer.name not in kept], on_step)
+        for cost in costs:
+            kept.append(cost.name)
+            on_step(f"leaving {cost.name} float")
+            model, decisions = self._try(kept)
+            if decisions.within(self._budget):
+                return SearchResult(model, tuple(kept), decisions, tuple(costs))
+        raise ConversionError(
+            f"no choice of float layers keeps the budget (recall {decisions.recall}, precision "
+            f"{decisions.precision}, IoU {decisions.iou_mean}, cosine {decisions.cosine_mean}): "
+            "calibrate on more frames, or give a wider --budget"
+        )
+
+    def _attribute(self, layers: Sequence[Layer], on_step: Callable[[str], None]) -> list[LayerCost]:
+        names = {layer.name for layer in layers}
+        costs = []
+        for number, layer in enumerate(layers, 1):
+            on_step(f"judging layer {number} of {len(layers)}")
+            _, decisions = self._try(names - {layer.name}, ATTRIBUTION_FRAMES)
+            saved_ms = self._float_ms - decisions.frame_ms
+            costs.append(LayerCost(layer.name, layer.macs, decisions.error, saved_ms))
+        return sorted(costs, key=lambda cost: -cost.error)
+
+    def _try(
+        self, float_layers: Collection[str], frames: int | None = None
+    ) -> tuple[onnx.ModelProto, Decisions]:
+        model = quantize(self._model, self._ranges, float_layers=float_layers)
+        found, frame_ms = _detect(model, self._images[:frames])
+        rungs = PeakRungs()
+        for ours, theirs in zip(self._reference, found, strict=False):
+            rungs.add(match_peaks(ours, theirs, self._threshold, self._budget.score_margin))
+        peaks = rungs.peaks()
+        return model, Decisions(
+            recall=peaks.recall,
+            precision=peaks.precision,
+            iou_mean=rungs.boxes().mean,
+            cosine_mean=rungs.embeddings().mean,
+            score_drift=peaks.score_shift_std or 0.0,
+            frame_ms=frame_ms,
+        )
+
+
+def _detect(model: onnx.ModelProto, images: UInt8Array) -> tuple[list[RawDetections], float]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    found, times_ms = [], []
+    for image in images:
+        started = perf_counter()
+        found.append(RawDetections(*session.run(OUTPUTS, {"images": image[None]})))
+        times_ms.append(1e3 * (perf_counter() - started))
+    return found, median(times_ms)

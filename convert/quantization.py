@@ -1,0 +1,253 @@
+"""Static int8 in QDQ form: one file that ONNX Runtime, OpenVINO and TensorRT all take.
+
+Activations are signed and symmetric (TensorRT takes no other), weights symmetric per output channel.
+
+Where quantization is placed decides how right the result is. Only what goes into a convolution and what
+comes out of it is rounded; shortcuts, concatenations and pooling read the float values. Rounding errors
+then do not add up along the residual stream: on the checkpoint this was measured with, plain quantization
+of every tensor costs ten times as much. A convolution whose ReLU follows is scaled by what the ReLU lets
+through, since nothing below zero has to be told apart.
+
+Offsets and masks of deformable convolutions, upsampling, the heatmap's logits and the heads at the peaks
+stay float: they are a small share of the multiply-adds. The heads' weights and the deformable kernels can
+be stored as int8 all the same, behind DequantizeLinear.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from edge_fairmot.convert.calibration import Ranges
+from edge_fairmot.errors import ConversionError
+
+LEVELS = 127
+"""Of a signed symmetric byte; -128 is left unused, so that negation is exact."""
+
+SMALLEST_SCALE = 1e-12
+"""For a channel or tensor of zeros."""
+
+WEIGHT_SUFFIX = ".weight"
+NAME_PREFIX = "network."
+OFFSET_LAYER = "conv_offset_mask"
+LOGITS_LAYER = "hm.2"
+
+COMPRESSED = frozenset({"DeformConv", "Gemm", "MatMul"})
+"""Operators that stay float and whose weights are worth storing as int8: deformable kernels and heads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A convolution that can be quantized.
+
+    Attributes
+    ----------
+    name : str
+        As in the checkpoint, without ``.weight``.
+    macs : int
+        Multiply-adds of one inference.
+    quantizable : bool
+        False for offsets and masks, for depthwise upsampling and for the heatmap's logits.
+    """
+
+    name: str
+    macs: int
+    quantizable: bool
+
+
+def convolution_layers(model: onnx.ModelProto) -> list[Layer]:
+    """List the plain convolutions of a float model, in order of execution."""
+    shapes = _shapes(model)
+    return [
+        Layer(
+            name=_layer_name(node),
+            macs=int(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:])),
+            quantizable=_is_quantizable(node),
+        )
+        for node in model.graph.node
+        if node.op_type == "Conv"
+    ]
+
+
+def int8_share(layers: list[Layer], float_layers: Collection[str] = ()) -> float:
+    """Share of the plain convolutions' multiply-adds that run in int8."""
+    total = sum(layer.macs for layer in layers)
+    quantized = sum(layer.macs for layer in layers if layer.quantizable and layer.name not in float_layers)
+    return quantized / total
+
+
+def quantize(
+    model: onnx.ModelProto,
+    ranges: Ranges,
+    *,
+    float_layers: Collection[str] = (),
+    compress_weights: bool = True,
+) -> onnx.ModelProto:
+    """Quantize a float model.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Of the graph contract, float32, simplified. Left as it is.
+    ranges : Ranges
+    float_layers : collection of str
+        Layers that stay float, by their name in the checkpoint.
+    compress_weights : bool
+        Store the large weights of what stays float as int8, behind ``DequantizeLinear``.
+
+    Returns
+    -------
+    onnx.ModelProto
+
+    Raises
+    ------
+    ConversionError
+        If a layer that is to stay float does not exist.
+    """
+    known = {layer.name for layer in convolution_layers(model)}
+    unknown = set(float_layers) - known
+    if unknown:
+        raise ConversionError(
+            f"no convolution is called {', '.join(sorted(unknown))}: see edge-fairmot inspect"
+        )
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    writer = _QdqWriter(result.graph, ranges)
+    nodes = list(result.graph.node)
+    del result.graph.node[:]
+    for node in nodes:
+        if node.op_type == "Conv" and _is_quantizable(node) and _layer_name(node) not in float_layers:
+            result.graph.node.extend(writer.quantized(node))
+        else:
+            if compress_weights:
+                result.graph.node.extend(writer.compressed_weights(node))
+            result.graph.node.append(node)
+    return result
+
+
+def _layer_name(node: onnx.NodeProto) -> str:
+    return str(node.input[1]).removeprefix(NAME_PREFIX).removesuffix(WEIGHT_SUFFIX)
+
+
+def _is_quantizable(node: onnx.NodeProto) -> bool:
+    groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+    # Depthwise upsampling is a hundredth of the multiply-adds and slower in int8 than in float. One step of
+    # int8 logits moves a score by 0.01.
+    return groups == 1 and OFFSET_LAYER not in node.input[1] and _layer_name(node) != LOGITS_LAYER
+
+
+def _output_axis(node: onnx.NodeProto) -> int:
+    """Axis of the weight that counts output channels."""
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return 0 if node.op_type == "DeformConv" or transposed else 1
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*graph.value_info, *graph.output)
+    }
+    return shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+
+
+class _QdqWriter:
+    """Writes QuantizeLinear and DequantizeLinear around convolutions, each tensor once."""
+
+    def __init__(self, graph: onnx.GraphProto, ranges: Ranges) -> None:
+        self._graph = graph
+        self._ranges = ranges
+        self._initializers = {tensor.name: tensor for tensor in graph.initializer}
+        self._dequantized: dict[str, tuple[str, np.float32]] = {}
+        self._consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in graph.node:
+            for name in node.input:
+                self._consumers[name].append(node)
+
+    def quantized(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """Give the convolution with its input, weight, bias and output rounded."""
+        source, weight, *bias = node.input
+        if source not in self._dequantized:
+            scale = _scale(self._ranges.largest(source))
+            yield from self._round_trip(source, source, f"{source}/int8", scale)
+            self._dequantized[source] = f"{source}/int8", scale
+        node.input[0], scale = self._dequantized[source]
+        weight_scale = self._channel_scale(weight)
+        yield self._store_int8(weight, weight_scale)
+        node.input[1] = f"{weight}/float"
+        if bias:
+            yield self._store_bias(bias[0], weight_scale * scale)
+            node.input[2] = f"{bias[0]}/float"
+        output = node.output[0]
+        node.output[0] = f"{output}/exact"
+        yield node
+        out_scale = _scale(self._ranges.largest(self._seen_through_relu(output)))
+        yield from self._round_trip(f"{output}/exact", f"{output}/out", output, out_scale)
+
+    def compressed_weights(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """Store the weight of a deformable convolution, or a matrix, as int8."""
+        weight = node.input[1] if len(node.input) > 1 else ""
+        if node.op_type in COMPRESSED and weight in self._initializers:
+            axis = _output_axis(node)
+            yield self._store_int8(weight, self._channel_scale(weight, axis), axis)
+            node.input[1] = f"{weight}/float"
+
+    def _seen_through_relu(self, name: str) -> str:
+        consumers = self._consumers[name]
+        if len(consumers) == 1 and consumers[0].op_type == "Relu":
+            return str(consumers[0].output[0])
+        return name
+
+    def _round_trip(
+        self, source: str, stem: str, target: str, scale: np.float32
+    ) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+        parameters = [f"{stem}/scale", f"{stem}/zero"]
+        self._add(parameters[0], np.asarray(scale))
+        self._add(parameters[1], np.asarray(0, np.int8))
+        rounded = f"{stem}/quantized"
+        return (
+            helper.make_node("QuantizeLinear", [source, *parameters], [rounded], f"{stem}/quantize"),
+            helper.make_node("DequantizeLinear", [rounded, *parameters], [target], f"{stem}/dequantize"),
+        )
+
+    def _channel_scale(self, weight: str, axis: int = 0) -> NDArray[np.float32]:
+        values = np.moveaxis(numpy_helper.to_array(self._initializers[weight]), axis, 0)
+        largest = np.abs(values).reshape(len(values), -1).max(axis=1)
+        return np.asarray(np.maximum(largest / LEVELS, SMALLEST_SCALE), np.float32)
+
+    def _store_int8(self, weight: str, scale: NDArray[np.float32], axis: int = 0) -> onnx.NodeProto:
+        values = numpy_helper.to_array(self._initializers[weight])
+        steps = np.rint(values / np.expand_dims(scale, [d for d in range(values.ndim) if d != axis]))
+        return self._store(weight, np.clip(steps, -LEVELS, LEVELS).astype(np.int8), scale, axis)
+
+    def _store_bias(self, bias: str, scale: NDArray[np.float32]) -> onnx.NodeProto:
+        values = numpy_helper.to_array(self._initializers[bias]).astype(np.float64)
+        limit = np.iinfo(np.int32).max
+        return self._store(bias, np.clip(np.rint(values / scale), -limit, limit).astype(np.int32), scale)
+
+    def _store(
+        self,
+        name: str,
+        steps: NDArray[np.int8] | NDArray[np.int32],
+        scale: NDArray[np.float32],
+        axis: int = 0,
+    ) -> onnx.NodeProto:
+        """Replace a float initializer by integers and the node that gives it back."""
+        self._graph.initializer.remove(self._initializers.pop(name))
+        parts = [f"{name}/quantized", f"{name}/scale", f"{name}/zero"]
+        for part, values in zip(parts, (steps, scale, np.zeros(len(scale), steps.dtype)), strict=True):
+            self._add(part, values)
+        return helper.make_node("DequantizeLinear", parts, [f"{name}/float"], f"{name}/dequantize", axis=axis)
+
+    def _add(self, name: str, values: NDArray[np.generic]) -> None:
+        self._graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
+
+
+def _scale(largest: float) -> np.float32:
+    return np.float32(max(largest / LEVELS, SMALLEST_SCALE))
