@@ -65,8 +65,8 @@ def record_reference(
     best = max(float(frame.observation.detections.scores.max()) for frame in golden.frames)
     if best <= USUAL_THRESHOLD:
         warn(
-            f"no frame holds a detection above {USUAL_THRESHOLD} (the best is {best:.2f}), so verify has nothing "
-            "to compare: record frames with people, see --start"
+            f"no frame holds a detection above {USUAL_THRESHOLD} (the best is {best:.2f}), so verify has "
+            "nothing to compare: record frames with people, see --start"
         )
     print_pairs(
         (
