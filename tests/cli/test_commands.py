@@ -188,8 +188,10 @@ def test_a_video_that_ends_early_leaves_what_it_had(small_model, shared, tmp_pat
 def test_an_interrupted_run_leaves_whole_files(small_model, shared, tmp_path, how):
     output = tmp_path / "out"
     video = shared / "videos" / "one-by-one-432p.mp4"
+    # A shell that starts the tests in the background has them ignore Ctrl-C, children included.
+    heeding = ("env", "--default-signal=INT", *COMMAND)
     process = subprocess.Popen(
-        [*COMMAND, "track", str(video), "-m", str(small_model), "-o", str(output)],
+        [*heeding, "track", str(video), "-m", str(small_model), "-o", str(output)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
