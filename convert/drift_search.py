@@ -14,11 +14,10 @@ from edge_fairmot.benchmarks.parity_budget import ParityBudget
 from edge_fairmot.benchmarks.peak_matching import match_peaks
 from edge_fairmot.benchmarks.peak_rungs import PeakRungs
 from edge_fairmot.convert.calibration import Ranges
+from edge_fairmot.convert.deploy import OUTPUT_NAMES
 from edge_fairmot.convert.quantization import Layer, convolution_layers, quantize
 from edge_fairmot.errors import ConversionError
 from edge_fairmot.types import RawDetections, UInt8Array
-
-OUTPUTS = ("boxes", "scores", "class_ids", "embeddings")
 
 ATTRIBUTION_FRAMES = 4
 """Frames on which a single layer is judged: its error is a mean over thousands of activations already."""
@@ -208,6 +207,6 @@ def _detect(model: onnx.ModelProto, images: UInt8Array) -> tuple[list[RawDetecti
     found, times_ms = [], []
     for image in images:
         started = perf_counter()
-        found.append(RawDetections(*session.run(OUTPUTS, {"images": image[None]})))
+        found.append(RawDetections(*session.run(OUTPUT_NAMES, {"images": image[None]})))
         times_ms.append(1e3 * (perf_counter() - started))
     return found, median(times_ms)

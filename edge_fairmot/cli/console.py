@@ -15,14 +15,14 @@ stderr = Console(stderr=True, markup=False)
 def fail(message: str) -> int:
     """Print one error line; returns the exit status."""
     stderr.print("error:", style="bold red", end=" ")
-    stderr.print(message, markup=False, highlight=False, soft_wrap=True)
+    stderr.print(message, highlight=False, soft_wrap=True)
     return 1
 
 
 def warn(message: str) -> None:
     """Print one warning line."""
     stderr.print("warning:", style="bold yellow", end=" ")
-    stderr.print(message, markup=False, highlight=False, soft_wrap=True)
+    stderr.print(message, highlight=False, soft_wrap=True)
 
 
 def print_pairs(rows: Iterable[tuple[str, str]], title: str | None = None) -> None:

@@ -11,8 +11,8 @@ from edge_fairmot.cli.console import stderr
 
 
 @contextmanager
-def frame_progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Show frames done, speed and time left.
+def frame_progress(what: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """Show frames done, speed and time left; nothing when stderr is no terminal.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def frame_progress(what: str, total: int | None) -> Iterator[Callable[[], None]]
     Yields
     ------
     callable
-        To be called after each frame.
+        To be called after each frame, with a few words to show beside it where there are some.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -33,12 +33,14 @@ def frame_progress(what: str, total: int | None) -> Iterator[Callable[[], None]]
         TextColumn("frames"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[remark]}"),
     )
     with Progress(*columns, console=stderr, disable=not stderr.is_terminal, transient=True) as progress:
-        task = progress.add_task(what, total=total, rate="")
+        task = progress.add_task(what, total=total, rate="", remark="")
 
-        def on_frame() -> None:
+        def on_frame(remark: str = "") -> None:
             speed = progress.tasks[0].speed
-            progress.update(task, advance=1, rate=f"{speed:.1f} fps" if speed else "")
+            rate = f"{speed:.1f} fps" if speed else ""
+            progress.update(task, advance=1, rate=rate, remark=remark)
 
         yield on_frame

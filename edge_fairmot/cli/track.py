@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import edge_fairmot
-from edge_fairmot.cli.console import print_pairs, stderr, warn
+from edge_fairmot.cli.console import print_pairs, warn
+from edge_fairmot.cli.frame_progress import frame_progress
 from edge_fairmot.contracts import Runtime, Sink, SourceInfo
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline, RunSummary
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, VideoSink
 from edge_fairmot.sources import open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
-from edge_fairmot.types import Frame, Tracks
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C or SIGTERM, by the shells' convention."""
@@ -71,8 +70,8 @@ def track(
         pipeline = Pipeline(opened_source, opened_runtime, Tracker(config), sinks)
         ended = "crashed"
         try:
-            with _progress(info) as on_frame:
-                pipeline.run(on_frame)
+            with frame_progress("tracking", info.frame_count) as show:
+                pipeline.run(lambda frame, tracks: show(f"{len(tracks)} live ids"))
             ended = ""
         except KeyboardInterrupt:
             ended = "interrupted"
@@ -130,28 +129,6 @@ def _open_sinks(output: Path, job: _Job, video: bool) -> list[Sink]:
             stack.callback(sinks[-1].close)
         stack.pop_all()
     return sinks
-
-
-@contextmanager
-def _progress(info: SourceInfo) -> Iterator[Callable[[Frame, Tracks], None]]:
-    """Show frames, speed, time left and live identities; nothing when stderr is no terminal."""
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[live]} live ids"),
-    )
-    with Progress(*columns, console=stderr, disable=not stderr.is_terminal, transient=True) as progress:
-        task = progress.add_task("tracking", total=info.frame_count, rate="", live=0)
-
-        def on_frame(frame: Frame, tracks: Tracks) -> None:
-            speed = progress.tasks[0].speed
-            rate = f"{speed:.1f} fps" if speed else ""
-            progress.update(task, advance=1, rate=rate, live=len(tracks))
-
-        yield on_frame
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def print_report(report: LadderReport) -> None:
         else f"the {report.candidate.precision} budget is broken: {', '.join(report.failed_rungs)}",
     ]
     for line in lines:
-        stdout.print(line, markup=False, highlight=False, soft_wrap=True)
+        stdout.print(line, highlight=False, soft_wrap=True)
     _print_truth(report)
 
 
