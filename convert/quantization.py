@@ -8,13 +8,14 @@ then do not add up along the residual stream: on the checkpoint this was measure
 of every tensor costs ten times as much. A convolution whose ReLU follows is scaled by what the ReLU lets
 through, since nothing below zero has to be told apart.
 
-Offsets and masks of deformable convolutions, upsampling, the heatmap's logits and the heads at the peaks
-stay float: they are a small share of the multiply-adds. The heads' weights and the deformable kernels can
-be stored as int8 all the same, behind DequantizeLinear.
+Offsets and masks of deformable convolutions, the first convolution, upsampling, the heatmap's logits and
+the heads at the peaks stay float: they are a small share of the multiply-adds. The heads' weights and the
+deformable kernels can be stored as int8 all the same, behind DequantizeLinear.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -36,7 +37,10 @@ SMALLEST_SCALE = 1e-12
 WEIGHT_SUFFIX = ".weight"
 NAME_PREFIX = "network."
 OFFSET_LAYER = "conv_offset_mask"
-LOGITS_LAYER = "hm.2"
+
+ALWAYS_FLOAT = frozenset({"base.base_layer.0", "hm.2"})
+"""The first layer: three channels fill no integer kernel, it takes twice its float time in ONNX Runtime, and
+a signed byte has half the levels that a picture has. The heatmap's logits: one step moves a score by 0.01."""
 
 COMPRESSED = frozenset({"DeformConv", "Gemm", "MatMul"})
 """Operators that stay float and whose weights are worth storing as int8: deformable kernels and heads."""
@@ -53,7 +57,7 @@ class Layer:
     macs : int
         Multiply-adds of one inference.
     quantizable : bool
-        False for offsets and masks, for depthwise upsampling and for the heatmap's logits.
+        False for offsets and masks, for depthwise upsampling and for what is ``ALWAYS_FLOAT``.
     """
 
     name: str
@@ -132,14 +136,14 @@ def quantize(
 
 
 def _layer_name(node: onnx.NodeProto) -> str:
-    return str(node.input[1]).removeprefix(NAME_PREFIX).removesuffix(WEIGHT_SUFFIX)
+    name = str(node.input[1]).removeprefix(NAME_PREFIX).removesuffix(WEIGHT_SUFFIX)
+    return re.sub(r"\.phases\.\d+$", "", name)  # of one upsampling layer in the checkpoint
 
 
 def _is_quantizable(node: onnx.NodeProto) -> bool:
     groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-    # Depthwise upsampling is a hundredth of the multiply-adds and slower in int8 than in float. One step of
-    # int8 logits moves a score by 0.01.
-    return groups == 1 and OFFSET_LAYER not in node.input[1] and _layer_name(node) != LOGITS_LAYER
+    # Depthwise upsampling is a hundredth of the multiply-adds and no faster in int8.
+    return groups == 1 and OFFSET_LAYER not in node.input[1] and _layer_name(node) not in ALWAYS_FLOAT
 
 
 def _output_axis(node: onnx.NodeProto) -> int:
@@ -158,13 +162,13 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 class _QdqWriter:
-    """Writes QuantizeLinear and DequantizeLinear around convolutions, each tensor once."""
+    """Writes QuantizeLinear and DequantizeLinear around convolutions."""
 
     def __init__(self, graph: onnx.GraphProto, ranges: Ranges) -> None:
         self._graph = graph
         self._ranges = ranges
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
-        self._dequantized: dict[str, tuple[str, np.float32]] = {}
+        self._times_rounded: dict[str, int] = defaultdict(int)
         self._consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
         for node in graph.node:
             for name in node.input:
@@ -173,11 +177,12 @@ class _QdqWriter:
     def quantized(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         """Give the convolution with its input, weight, bias and output rounded."""
         source, weight, *bias = node.input
-        if source not in self._dequantized:
-            scale = _scale(self._ranges.largest(source))
-            yield from self._round_trip(source, source, f"{source}/int8", scale)
-            self._dequantized[source] = f"{source}/int8", scale
-        node.input[0], scale = self._dequantized[source]
+        scale = _scale(self._ranges.largest(source))
+        # Rounded anew for each convolution on it: ONNX Runtime has fast kernels for signed activations only
+        # where a QuantizeLinear feeds a single one.
+        node.input[0] = f"{source}/int8/{self._times_rounded[source]}"
+        self._times_rounded[source] += 1
+        yield from self._round_trip(source, node.input[0], node.input[0], scale)
         weight_scale = self._channel_scale(weight)
         yield self._store_int8(weight, weight_scale)
         node.input[1] = f"{weight}/float"

@@ -1,9 +1,12 @@
-"""Shuffle upsampling: a depthwise transposed convolution as a 3x3 convolution and a pixel shuffle.
+"""Shuffle upsampling: a depthwise transposed convolution as 3x3 convolutions whose results are interleaved.
 
 A depthwise ``ConvTranspose2d`` of kernel 2f, stride f and padding f/2 gives output f*i + p from the inputs
 i - 1, i and i + 1 alone, through the kernel entries p + f/2 + f*(i - m). So each of the f*f phases p is a
-3x3 depthwise convolution, and ``PixelShuffle`` puts the phases in their places. Exact, and far cheaper
-where transposed convolutions are slow.
+3x3 depthwise convolution of its own. Exact, and far cheaper where transposed convolutions are slow.
+
+The phases are interleaved with the channels last, where a whole pixel moves at a time: in ONNX Runtime a
+``DepthToSpace`` takes longer than all of the convolutions, and one convolution with f*f outputs a channel
+has no fast kernel.
 """
 
 from __future__ import annotations
@@ -14,27 +17,39 @@ from torch import Tensor, nn
 from edge_fairmot.convert.network import FairMOT
 
 
-def shuffle_upsampling(up: nn.ConvTranspose2d) -> nn.Sequential:
-    """Rewrite one upsampling layer.
+class ShuffleUpsampling(nn.Module):
+    """What one upsampling layer computes, phase by phase.
 
     Parameters
     ----------
     up : nn.ConvTranspose2d
         Depthwise, kernel 2f, stride f, padding f // 2 with f even, no bias.
-
-    Returns
-    -------
-    nn.Sequential
-        3x3 depthwise convolution to f*f phases per channel, and ``PixelShuffle(f)``.
     """
-    factor, channels = up.stride[0], up.in_channels
-    conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1, groups=channels, bias=False)
-    conv.weight = nn.Parameter(_phase_kernels(up.weight.detach(), factor), requires_grad=False)
-    return nn.Sequential(conv, nn.PixelShuffle(factor))
+
+    def __init__(self, up: nn.ConvTranspose2d) -> None:
+        super().__init__()
+        self.factor = up.stride[0]
+        self.phases = nn.ModuleList()
+        for kernel in _phase_kernels(up.weight.detach(), self.factor).unbind(1):
+            phase = nn.Conv2d(up.in_channels, up.in_channels, 3, padding=1, groups=up.in_channels, bias=False)
+            phase.weight = nn.Parameter(kernel.contiguous(), requires_grad=False)
+            self.phases.append(phase)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, f H, f W)."""
+        batch, channels, height, width = x.shape
+        factor = self.factor
+        phases = [phase(x).permute(0, 2, 3, 1).unsqueeze(3) for phase in self.phases]
+        rows = [
+            torch.cat(phases[row : row + factor], dim=3).reshape(batch, height, 1, width * factor, channels)
+            for row in range(0, factor**2, factor)
+        ]
+        picture = torch.cat(rows, dim=2).reshape(batch, height * factor, width * factor, channels)
+        return picture.permute(0, 3, 1, 2)
 
 
 def _phase_kernels(kernel: Tensor, factor: int) -> Tensor:
-    """(C, 1, 2f, 2f) to (C * f * f, 1, 3, 3), phases in the order of ``PixelShuffle``."""
+    """(C, 1, 2f, 2f) to (C, f * f, 1, 3, 3), phases in row-major order."""
     channels = kernel.shape[0]
     phases = kernel.new_zeros(channels, factor, factor, 3, 3)
     # Tap t of a phase looks at input i + t - 1, so i - m = 1 - t.
@@ -43,7 +58,7 @@ def _phase_kernels(kernel: Tensor, factor: int) -> Tensor:
     for py, ty in inside.nonzero().tolist():
         for px, tx in inside.nonzero().tolist():
             phases[:, py, px, ty, tx] = kernel[:, 0, entry[py, ty], entry[px, tx]]
-    return phases.reshape(channels * factor**2, 1, 3, 3)
+    return phases.reshape(channels, factor**2, 1, 3, 3)
 
 
 def rewrite_upsampling(network: FairMOT) -> None:
@@ -51,4 +66,4 @@ def rewrite_upsampling(network: FairMOT) -> None:
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.ConvTranspose2d):
-                parent.add_module(name, shuffle_upsampling(child))
+                parent.add_module(name, ShuffleUpsampling(child))

@@ -57,7 +57,7 @@ def convert(
         bool, typer.Option(help="Compute boxes and embeddings at the peaks only (exact).")
     ] = True,
     shuffle_upsampling: Annotated[
-        bool, typer.Option(help="Pixel shuffles in place of transposed convolutions (exact).")
+        bool, typer.Option(help="Interleaved convolutions in place of transposed ones (exact).")
     ] = True,
     dense_heads: Annotated[
         bool, typer.Option("--dense-heads", help="Add the dense heads as outputs, for debugging.")

@@ -19,7 +19,7 @@ from edge_fairmot.convert.deploy import (
 )
 from edge_fairmot.convert.network import normalise_images
 from edge_fairmot.convert.parity import check_picture
-from edge_fairmot.convert.upsampling import shuffle_upsampling
+from edge_fairmot.convert.upsampling import ShuffleUpsampling
 from edge_fairmot.errors import InvalidInputError
 
 LAYER_ROUNDING = 1e-5
@@ -40,7 +40,7 @@ def test_shuffle_upsampling_equals_the_transposed_convolution(factor, size):
     torch.manual_seed(0)
     up = nn.ConvTranspose2d(6, 6, 2 * factor, factor, factor // 2, groups=6, bias=False)
     x = torch.randn(3, 6, *size)
-    assert_same(shuffle_upsampling(up)(x), up(x))
+    assert_same(ShuffleUpsampling(up)(x), up(x))
 
 
 def test_folded_batch_norms_leave_the_heads_as_they_were(lively_network):
