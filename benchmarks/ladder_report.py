@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import edge_fairmot
@@ -155,6 +156,22 @@ class LadderReport:
     def frames(self) -> int:
         """How many frames were compared."""
         return sum(frames for _, frames in self.sequences)
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """Every figure that could be measured, by rung and name: what a certificate holds."""
+        return {
+            f"{check.rung}: {check.figure}": check.value for check in self.checks if check.value is not None
+        }
+
+    @property
+    def basis(self) -> str:
+        """With what, and on what, the figures were measured; without folders, which are nobody else's."""
+        footage = ", ".join(f"{frames} frames of {Path(name).name}" for name, frames in self.sequences)
+        return (
+            f"{Path(self.reference.name).name} ({self.reference.runtime}), on {footage}, "
+            f"above {self.score_threshold:g}, run by {self.candidate.runtime}"
+        )
 
     def to_json(self) -> str:
         """Serialise, with the schema's version; a figure that is not finite becomes null."""

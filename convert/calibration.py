@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -111,7 +113,8 @@ def calibrate(model: onnx.ModelProto, images: UInt8Array, method: str = "minmax"
         BGR, letterboxed.
     method : str
         ``minmax``: the extremes seen. ``percentile``: 99.999 % of the values. ``entropy``: the range whose
-        histogram loses least information in 8 bits.
+        histogram loses least information in 8 bits. The last two cut off what is rare in the calibration
+        frames and may be common before another camera; there only ``minmax`` kept every peak.
 
     Returns
     -------
@@ -136,10 +139,11 @@ def calibrate(model: onnx.ModelProto, images: UInt8Array, method: str = "minmax"
         calibrator = create_calibrator(
             path, ["Conv", "Relu"], Path(folder, "augmented.onnx").as_posix(), METHODS[method]
         )
-        # One batch at a time: it keeps every activation of what it is given in one call.
-        for first in range(0, len(images) - batch + 1, batch):
-            calibrator.collect_data(_Pictures([images[first : first + batch]]))
-        data = calibrator.compute_data().data
+        with redirect_stdout(StringIO()):  # it prints
+            # One batch at a time: it keeps every activation of what it is given in one call.
+            for first in range(0, len(images) - batch + 1, batch):
+                calibrator.collect_data(_Pictures([images[first : first + batch]]))
+            data = calibrator.compute_data().data
     ranges = {}
     for name, entry in data.items():
         low, high = (float(np.asarray(bound).item()) for bound in entry.range_value)

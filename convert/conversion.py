@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import shlex
 import tempfile
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import onnx
 
 import edge_fairmot
 from edge_fairmot.benchmarks.parity_budget import INT8_BUDGET, ParityBudget
+from edge_fairmot.certificate import certify
 from edge_fairmot.convert.calibration import CalibrationFrames, calibrate
 from edge_fairmot.convert.checkpoint import Checkpoint, load_network
 from edge_fairmot.convert.deploy import DeployGraph, GraphOptions
@@ -24,11 +28,12 @@ from edge_fairmot.convert.network import STRIDE, deformable_layers
 from edge_fairmot.convert.parity import FP16_TOLERANCE, check_picture, compare, reference_detections
 from edge_fairmot.convert.quantization import convolution_layers, int8_share
 from edge_fairmot.errors import ConversionError, InvalidInputError
-from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.manifest import PRECISIONS, ModelManifest
 from edge_fairmot.runtimes import open_runtime
 from edge_fairmot.types import RawDetections, UInt8Array
 
-PRECISIONS = ("fp32", "fp16", "int8")
+MAKERS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
+"""Packages whose versions decide what comes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,9 @@ def convert(
         warnings = (f"not simplified: {error}",)
         figures = compare(exported, reference)
 
-    manifest = replace(manifest, parity=asdict(figures))
+    manifest = replace(
+        manifest, parity=asdict(figures), parity_basis="the checkpoint in PyTorch, on a drawn picture"
+    )
     costs: tuple[LayerCost, ...] = ()
     if precision == "fp16":
         on_step("halving")
@@ -158,9 +165,8 @@ def convert(
         manifest = replace(manifest, default_precision="fp16", precision=layers, parity=asdict(figures))
     elif int8 is not None:
         model, manifest, costs = _to_int8(model, manifest, int8, on_step)
-    attach_manifest(model, manifest)
-    size_bytes = _write(model, output_path)
-    return Conversion(output_path, manifest, size_bytes, warnings, costs)
+    manifest = _write(model, manifest, output_path)
+    return Conversion(output_path, manifest, output_path.stat().st_size, warnings, costs)
 
 
 def _to_int8(
@@ -179,16 +185,17 @@ def _to_int8(
         "iou_mean": decisions.iou_mean,
         "cosine_mean": decisions.cosine_mean,
         "score_drift": decisions.score_drift,
-        "int8_share": int8_share(layers, found.float_layers),
-        "frames": len(frames.images[1::2]),
     }
     kept = [layer.name for layer in layers if not layer.quantizable or layer.name in found.float_layers]
     described = replace(
         manifest,
         default_precision="int8",
+        int8_share=int8_share(layers, found.float_layers),
         precision=dict.fromkeys([*kept, *manifest.deform_conv], "fp32"),
         calibration=f"{len(frames.images[::2])} frames of {frames.source}, {int8.method}",
+        calibration_sha256=hashlib.sha256(frames.images[::2].tobytes()).hexdigest(),
         parity={name: float(value) for name, value in figures.items() if value is not None},
+        parity_basis=f"the float32 graph, on {len(frames.images[1::2])} other frames of {frames.source}",
     )
     return found.model, described, found.costs
 
@@ -248,6 +255,7 @@ def _describe(
         opset=max(entry.version for entry in model.opset_import if entry.domain == ""),
         rewrites=tuple(name for name, applied in rewrites.items() if applied),
         checkpoint_sha256=checkpoint.sha256,
+        versions={"python": platform.python_version(), **{name: version(name) for name in MAKERS}},
         toolkit_version=edge_fairmot.__version__,
     )
 
@@ -267,11 +275,13 @@ def _detect(model: onnx.ModelProto, manifest: ModelManifest, images: UInt8Array)
             return runtime.infer(images)
 
 
-def _write(model: onnx.ModelProto, path: Path) -> int:
+def _write(model: onnx.ModelProto, manifest: ModelManifest, path: Path) -> ModelManifest:
     """Write beside the path, then rename: an interrupted conversion leaves no half file."""
+    attach_manifest(model, manifest)
     partial = path.with_name(f".{path.name}.partial")
     try:
         onnx.save(model, partial)
+        manifest = certify(partial, manifest)
         os.replace(partial, path)
     except OSError as error:
         with suppress(OSError):
@@ -279,4 +289,4 @@ def _write(model: onnx.ModelProto, path: Path) -> int:
         raise ConversionError(
             f"cannot write {path}: {error.strerror}; choose another place with -o"
         ) from error
-    return path.stat().st_size
+    return manifest

@@ -12,6 +12,9 @@ from edge_fairmot.errors import ManifestError
 MANIFEST_KEY = "edge_fairmot.manifest"
 SCHEMA_VERSION = 1
 
+PRECISIONS = ("fp32", "fp16", "int8")
+"""What ``default_precision`` may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest:
@@ -37,14 +40,25 @@ class ModelManifest:
     precision : dict of str to str
         Precision of each layer that is not in ``default_precision``.
     default_precision : str
+        One of ``PRECISIONS``.
     opset : int
+    int8_share : float
+        Share of the plain convolutions' multiply-adds that run in int8.
     rewrites : tuple of str
         Exact graph rewrites applied, for example ``late-heads``.
     checkpoint_sha256 : str
     calibration : str
         Where calibration frames came from; empty for a file that needed none.
-    parity : dict
-        Figures of the comparison with the reference, by name.
+    calibration_sha256 : str
+        Of those frames, letterboxed, in order.
+    parity : dict of str to float
+        Figures of the comparison with a reference, by name.
+    parity_basis : str
+        With what, and on what, the figures were measured.
+    graph_sha256 : str
+        Of the graph that they are of, see :mod:`edge_fairmot.certificate`.
+    versions : dict of str to str
+        Of the packages that made and measured the file.
     toolkit_version : str
     schema_version : int
     """
@@ -62,9 +76,14 @@ class ModelManifest:
     deform_conv: Mapping[str, str] = field(default_factory=dict)
     precision: Mapping[str, str] = field(default_factory=dict)
     default_precision: str = "fp32"
+    int8_share: float = 0.0
     rewrites: tuple[str, ...] = ()
     calibration: str = ""
+    calibration_sha256: str = ""
     parity: Mapping[str, float] = field(default_factory=dict)
+    parity_basis: str = ""
+    graph_sha256: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:

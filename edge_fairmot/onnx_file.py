@@ -9,17 +9,18 @@ from __future__ import annotations
 import mmap
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fairmot.errors import ManifestError
 from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.protobuf import messages, read_number, read_text
 
 _ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 16: "bfloat16"}
 
-_IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14  # fields of ModelProto
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_VARINT_BITS = 64
+IR_VERSION, GRAPH, OPSET_IMPORT, METADATA = 1, 7, 8, 14
+"""Fields of ModelProto."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,19 @@ def read_onnx_file(path: str | Path) -> OnnxFile:
         If there is no file, or it is not ONNX.
     """
     path = Path(path)
+    with map_onnx_file(path) as model:
+        return _parse(path, model)
+
+
+@contextmanager
+def map_onnx_file(path: Path) -> Iterator[memoryview]:
+    """Map a file into memory, a serialised ModelProto; what is not looked at is not read.
+
+    Raises
+    ------
+    ManifestError
+        If there is no file, or what is done with it finds that it is not ONNX.
+    """
     if path.is_dir():
         raise ManifestError(f"{path} is a folder: give the ONNX file in it")
     if not path.is_file():
@@ -79,9 +93,9 @@ def read_onnx_file(path: str | Path) -> OnnxFile:
             f"no model at {path}: make one with edge-fairmot convert CHECKPOINT -o {path.name}"
         )
     try:
-        # A mapping, so that weights are not read. It is closed when the last view of it is gone.
+        # The mapping is closed when the last view of it is gone.
         with path.open("rb") as file:
-            return _parse(path, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+            yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (ValueError, IndexError, UnicodeDecodeError) as error:
         raise ManifestError(
             f"{path} is not an ONNX file, or is cut short: convert the checkpoint again"
@@ -92,12 +106,12 @@ def _parse(path: Path, data: memoryview) -> OnnxFile:
     inputs: dict[str, str] = {}
     outputs: dict[str, str] = {}
     operators: Counter[str] = Counter()
-    for graph in _messages(data, _GRAPH):
-        operators.update(_text(node, 4) for node in _messages(graph, 1))
-        inputs = {_text(value, 1): _tensor_type(value) for value in _messages(graph, 11)}
-        outputs = {_text(value, 1): _tensor_type(value) for value in _messages(graph, 12)}
-    opsets = {_text(entry, 1): _number(entry, 2) for entry in _messages(data, _OPSET_IMPORT)}
-    ir_version = _number(data, _IR_VERSION)
+    for graph in messages(data, GRAPH):
+        operators.update(read_text(node, 4) for node in messages(graph, 1))
+        inputs = {read_text(value, 1): _tensor_type(value) for value in messages(graph, 11)}
+        outputs = {read_text(value, 1): _tensor_type(value) for value in messages(graph, 12)}
+    opsets = {read_text(entry, 1): read_number(entry, 2) for entry in messages(data, OPSET_IMPORT)}
+    ir_version = read_number(data, IR_VERSION)
     if not ir_version or not operators:
         raise ValueError("no graph")
     return OnnxFile(
@@ -105,62 +119,17 @@ def _parse(path: Path, data: memoryview) -> OnnxFile:
         size_bytes=len(data),
         ir_version=ir_version,
         opset=opsets.get("", 0),
-        metadata={_text(entry, 1): _text(entry, 2) for entry in _messages(data, _METADATA)},
+        metadata={read_text(entry, 1): read_text(entry, 2) for entry in messages(data, METADATA)},
         inputs=inputs,
         outputs=outputs,
         operators=dict(operators.most_common()),
     )
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Split one protobuf message into (field number, value)."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        kind = key & 7
-        value: int | memoryview
-        if kind == _VARINT:
-            value, at = _varint(data, at)
-        else:
-            if kind == _BYTES:
-                length, at = _varint(data, at)
-            elif kind in (_FIXED32, _FIXED64):
-                length = 4 if kind == _FIXED32 else 8
-            else:
-                raise ValueError(f"wire type {kind}")
-            if at + length > len(data):
-                raise ValueError("cut short")
-            value, at = data[at : at + length], at + length
-        yield key >> 3, value
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, _VARINT_BITS, 7):
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("varint too long")
-
-
-def _messages(data: memoryview, number: int) -> Iterator[memoryview]:
-    return (value for n, value in _fields(data) if n == number and not isinstance(value, int))
-
-
-def _text(data: memoryview, number: int) -> str:
-    return next((bytes(value).decode() for value in _messages(data, number)), "")
-
-
-def _number(data: memoryview, number: int) -> int:
-    return next((value for n, value in _fields(data) if n == number and isinstance(value, int)), 0)
-
-
 def _tensor_type(value_info: memoryview) -> str:
-    for type_proto in _messages(value_info, 2):
-        for tensor in _messages(type_proto, 1):
-            element = _ELEMENT_TYPES.get(_number(tensor, 1), "?")
-            shape = [_number(dim, 1) for proto in _messages(tensor, 2) for dim in _messages(proto, 1)]
+    for type_proto in messages(value_info, 2):
+        for tensor in messages(type_proto, 1):
+            element = _ELEMENT_TYPES.get(read_number(tensor, 1), "?")
+            shape = [read_number(dim, 1) for proto in messages(tensor, 2) for dim in messages(proto, 1)]
             return f"{element} ({', '.join(str(size) if size else '?' for size in shape)})"
     return "?"

@@ -37,7 +37,11 @@ manifests = st.builds(
     default_precision=names,
     rewrites=st.lists(names, max_size=5).map(tuple),
     calibration=names,
+    calibration_sha256=names,
     parity=st.dictionaries(names, st.floats(allow_nan=False), max_size=5),
+    parity_basis=names,
+    graph_sha256=names,
+    versions=st.dictionaries(names, names, max_size=5),
 )
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.manifest import PRECISIONS, ModelManifest
 from edge_fairmot.sources import open_source
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 DEFORM_CONV = {"auto": "native", "native": "native", "gridsample": "gridsample", "gather": "gather"}
 """``auto`` is native: the fastest, and ONNX Runtime from 1.25 and TensorRT from 10.1 run it."""
 
-PRECISIONS = ("fp32", "fp16", "int8")
 BUDGETED = ("recall", "precision", "iou_mean", "cosine_mean")
 """Figures that the search judges, on single frames."""
 
@@ -152,9 +151,9 @@ def _int8_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
     figures = ("peak_recall", "peak_precision", "iou_mean", "cosine_mean")
     agreement = ", ".join(f"{name} {parity[name]:.4f}" for name in figures if name in parity)
     return [
-        ("int8", f"{parity['int8_share']:.0%} of the plain convolutions' multiply-adds"),
+        ("int8", f"{manifest.int8_share:.0%} of the plain convolutions' multiply-adds"),
         ("calibrated on", manifest.calibration),
-        ("against fp32", f"{agreement} on {parity['frames']:.0f} other frames"),
+        ("against", f"{manifest.parity_basis}: {agreement}"),
     ]
 
 
@@ -175,7 +174,7 @@ def _calibration_frames(spec: str, input_size: tuple[int, int], count: int) -> C
     from edge_fairmot.convert import CalibrationFrames
 
     with open_source(spec) as source:
-        return CalibrationFrames(sample_frames(source, input_size, count), spec)
+        return CalibrationFrames(sample_frames(source, input_size, count), Path(spec).name)
 
 
 def parse_budget(text: str) -> ParityBudget:

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from edge_fairmot.cli.console import print_pairs, stdout
+from edge_fairmot.certificate import certificate_fault
+from edge_fairmot.cli.console import print_pairs, stdout, warn
+from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.onnx_file import OnnxFile, read_onnx_file
 
 
@@ -20,6 +22,7 @@ def inspect(
     """Show the manifest, inputs, outputs and layers of an ONNX file. Needs no ONNX package."""
     file = read_onnx_file(model)
     manifest = file.manifest
+    fault = certificate_fault(model, manifest)
     if as_json:
         stdout.print_json(
             data={
@@ -28,18 +31,27 @@ def inspect(
                 "ir_version": file.ir_version,
                 "opset": file.opset,
                 "manifest": asdict(manifest),
+                "certificate_fault": fault,
                 "inputs": file.inputs,
                 "outputs": file.outputs,
                 "operators": file.operators,
             }
         )
-        return
+    else:
+        _print_file(file)
+    if fault:
+        warn(fault)
+        raise typer.Exit(1)
+
+
+def _print_file(file: OnnxFile) -> None:
+    manifest = file.manifest
     print_pairs(_file_rows(file), title="file")
     print_pairs([*file.inputs.items()], title="inputs")
     print_pairs([*file.outputs.items()], title="outputs")
     print_pairs(_manifest_rows(file), title="manifest")
     print_pairs([*manifest.deform_conv.items()], title="deformable convolutions")
-    print_pairs([(name, f"{value:.3g}") for name, value in manifest.parity.items()], title="parity")
+    print_pairs(_certificate_rows(manifest), title="certificate")
 
 
 def _file_rows(file: OnnxFile) -> list[tuple[str, str]]:
@@ -67,4 +79,18 @@ def _manifest_rows(file: OnnxFile) -> list[tuple[str, str]]:
         ("calibration", manifest.calibration or "none needed"),
         ("checkpoint", f"sha256 {manifest.checkpoint_sha256}"),
         ("made by", f"edge-fairmot {manifest.toolkit_version}, manifest schema {manifest.schema_version}"),
+        ("with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
+
+
+def _certificate_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
+    kept = [name for name in manifest.precision if name not in manifest.deform_conv]
+    rows = [("against", manifest.parity_basis)]
+    rows += [(name, f"{value:.5g}") for name, value in manifest.parity.items()]
+    if manifest.default_precision == "int8":
+        rows += [
+            ("multiply-adds in int8", f"{manifest.int8_share:.1%} of the plain convolutions'"),
+            ("float layers", ", ".join(kept) or "none"),
+            ("calibration frames", f"sha256 {manifest.calibration_sha256}"),
+        ]
+    return [*rows, ("graph", f"sha256 {manifest.graph_sha256}")]

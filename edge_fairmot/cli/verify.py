@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from edge_fairmot.cli.console import stdout
+from edge_fairmot.certificate import certificate_fault
+from edge_fairmot.certificate import certify as write_certificate
+from edge_fairmot.cli.console import stdout, warn
 from edge_fairmot.cli.frame_progress import frame_progress
 from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
 from edge_fairmot.manifest import ModelManifest
@@ -60,6 +62,9 @@ def verify(
     html_path: Annotated[
         Path | None, typer.Option("--html", help="Write the report as HTML, with pictures.")
     ] = None,
+    certify: Annotated[
+        bool, typer.Option("--certify", help="Write the figures into the file, if its budget holds.")
+    ] = False,
 ) -> None:
     """Hold a converted file against its reference on real frames; exit status 1 when a budget is broken."""
     _check_arguments(checkpoint, reference, video, ground_truth)
@@ -79,13 +84,18 @@ def verify(
     with ExitStack() as stack:
         observer = RuntimeObserver(open_runtime(candidate, runtime), candidate)
         stack.callback(observer.close)
-        budget = budget_for(observer.manifest.default_precision)
+        manifest = observer.manifest
+        budget = budget_for(manifest.default_precision)
+        fault = certificate_fault(candidate, manifest)
+        if fault:
+            warn(fault)
         ladder = ParityLadder(budget, score_threshold, PICTURES if html_path else 0)
         if reference is not None and reference.endswith(".npz"):
             theirs = _climb_golden(ladder, Path(reference), observer, frames)
         else:
             theirs = _climb_videos(ladder, checkpoint, reference, observer, footage)
-        report = ladder.report(theirs, _subject(str(candidate), observer.name, observer.manifest))
+        details = {"certificate": fault or "of this graph"}
+        report = ladder.report(theirs, _subject(str(candidate), observer.name, manifest, details))
     print_report(report)
     if json_path:
         _write(json_path, report.to_json() + "\n")
@@ -93,6 +103,8 @@ def verify(
         _write(html_path, render_html(report, ladder.worst_frames()))
     if not report.passed:
         raise typer.Exit(1)
+    if certify:
+        write_certificate(candidate, replace(manifest, parity=report.measured, parity_basis=report.basis))
 
 
 def check_writable(path: Path) -> None:

@@ -127,9 +127,34 @@ def test_a_spoilt_file_fails_and_says_where(spoilt, model, pictures, tmp_path):
     result = run(*("verify", spoilt, "--reference", model, "--video", pictures, "--json", report), status=1)
     assert "the fp32 budget is broken: embeddings" in result.stdout
     assert "failed" in result.stdout
-    assert result.stderr == ""
+    assert f"the certificate of {spoilt} is of another graph" in result.stderr
+    certificate = json.loads(report.read_text())["candidate"]["details"]["certificate"]
+    assert "changed after it was checked" in certificate
     content = json.loads(report.read_text())  # written for a failure too
     assert content["failed_rungs"][0] == "embeddings"
+
+
+def test_inspect_reports_a_certificate_of_another_graph(spoilt, model):
+    assert "of another graph" in run("inspect", spoilt, status=1).stderr
+    assert json.loads(run("inspect", spoilt, "--json", status=1).stdout)["certificate_fault"]
+    assert json.loads(run("inspect", model, "--json").stdout)["certificate_fault"] == ""
+
+
+def test_certify_writes_what_was_measured_into_the_file(model, spoilt, pictures, tmp_path):
+    edited = onnx.load(model)
+    edited.graph.name = "renamed by another tool"
+    onnx.save(edited, tmp_path / "edited.onnx")
+    assert run("inspect", tmp_path / "edited.onnx", status=1)
+    against = ("--reference", model, "--video", pictures, "--certify")
+    run("verify", tmp_path / "edited.onnx", *against)
+    manifest = json.loads(run("inspect", tmp_path / "edited.onnx", "--json").stdout)["manifest"]
+    expected = f"{model.name} (cpu), on {FRAMES} frames of {pictures.name}, above 0.4, run by cpu"
+    assert manifest["parity_basis"] == expected
+    assert manifest["parity"]["tracks: IDF1 against the reference's"] == 1
+    assert "tracks: IDF1" in run("inspect", tmp_path / "edited.onnx").stdout
+    before = spoilt.read_bytes()
+    run("verify", spoilt, *against, status=1)
+    assert spoilt.read_bytes() == before
 
 
 def test_a_golden_verifies_without_torch(golden, model, spoilt, tmp_path):
