@@ -24,6 +24,9 @@ BLOCK_S = 1.0
 
 COVERAGE = 0.95
 
+MIN_BLOCKS = 5
+"""Of fewer, resamples are mostly the footage itself again, and the interval narrower than the truth."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -73,8 +76,11 @@ def bootstrap(
     Returns
     -------
     dict of str to Intervals
-        ``mota`` and ``idf1``, over all sequences together.
+        ``mota`` and ``idf1``, over all sequences together; empty for footage of under ``MIN_BLOCKS`` blocks.
     """
+    blocks = [max(1, round(rate * BLOCK_S)) for rate in frame_rates]
+    if sum(len(counts) / block for counts, block in zip(reference, blocks, strict=True)) < MIN_BLOCKS:
+        return {}
     generator = np.random.default_rng(seed)
     # All of a draw's sequences end to end; the offset of each says where its frames are.
     offsets = np.cumsum([0, *(len(counts) for counts in reference)])[:-1]
@@ -87,8 +93,8 @@ def bootstrap(
     for _ in range(RESAMPLES):
         frames = np.concatenate(
             [
-                offset + _draw_frames(len(counts), max(1, round(rate * BLOCK_S)), generator)
-                for offset, counts, rate in zip(offsets, reference, frame_rates, strict=True)
+                offset + _draw_frames(len(counts), block, generator)
+                for offset, counts, block in zip(offsets, reference, blocks, strict=True)
             ]
         )
         ours, theirs = (side.at(frames) for side in sides)

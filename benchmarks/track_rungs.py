@@ -71,7 +71,7 @@ class TruthFigures:
     reference, candidate : Accuracy
         Over all sequences.
     intervals : dict of str to Intervals
-        ``mota`` and ``idf1``, see :mod:`edge_fairmot.benchmarks.bootstrap`.
+        ``mota`` and ``idf1``, see :mod:`edge_fairmot.benchmarks.bootstrap`; empty for short footage.
     by_sequence : dict of str to (Accuracy, Accuracy)
         Reference and candidate.
     """

@@ -159,12 +159,17 @@ def _print_truth(report: LadderReport) -> None:
     for name in ("against ground truth", "HOTA", "MOTA", "95 %", "IDF1", "95 %", "IDSW", "FP", "FN"):
         table.add_column(name, justify="left" if name.startswith("against") else "right")
     for role, accuracy in (("reference", truth.reference), ("candidate", truth.candidate)):
-        mota, idf1 = (getattr(truth.intervals[name], role) for name in ("mota", "idf1"))
+        mota, idf1 = (
+            f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+            if (interval := getattr(truth.intervals.get(name), role, None))
+            else "too short to tell"
+            for name in ("mota", "idf1")
+        )
         table.add_row(
             role,
             f"{100 * accuracy.hota:.1f}",
-            *(f"{100 * accuracy.mota:.1f}", f"{100 * mota.low:.1f} to {100 * mota.high:.1f}"),
-            *(f"{100 * accuracy.idf1:.1f}", f"{100 * idf1.low:.1f} to {100 * idf1.high:.1f}"),
+            *(f"{100 * accuracy.mota:.1f}", mota),
+            *(f"{100 * accuracy.idf1:.1f}", idf1),
             *map(str, (accuracy.idsw, accuracy.fp, accuracy.fn)),
         )
     stdout.print(table)

@@ -166,14 +166,28 @@ def truth_of_the_scene():
 def test_worse_than_the_reference_against_ground_truth_fails_that_rung():
     pytest.importorskip("trackeval")
     budget = replace(INT8_BUDGET, track_idf1=0)
-    good, _ = scene.climb(budget, base=near_threshold, truth=truth_of_the_scene())
-    bad, _ = scene.climb(budget, fading, base=near_threshold, truth=truth_of_the_scene())
+    setting = {"base": near_threshold, "truth": truth_of_the_scene(), "frame_rate": 6.0}
+    good, _ = scene.climb(budget, **setting)
+    bad, _ = scene.climb(budget, fading, **setting)
 
     assert good.passed
     assert good.figures.truth.candidate == good.figures.truth.reference
     assert bad.failed_rungs == ("ground truth",)
     assert bad.figures.truth.candidate.fn == UNSURE * 20
     assert bad.figures.truth.intervals["mota"].difference.high < 0
+
+
+def test_footage_too_short_for_an_interval_is_not_judged():
+    pytest.importorskip("trackeval")
+    report, _ = scene.climb(
+        INT8_BUDGET, fading, base=near_threshold, truth=truth_of_the_scene(), frame_rate=30.0
+    )
+
+    assert report.figures.truth.intervals == {}
+    assert report.failed_rungs == ("tracks",)
+    (mota,) = (check for check in report.checks if (check.rung, check.figure) == ("ground truth", "MOTA"))
+    assert mota.value == report.figures.truth.candidate.mota
+    assert mota.threshold is None
 
 
 def test_ground_truth_after_the_last_frame_is_passed_over():
