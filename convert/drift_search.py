@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from statistics import median
 from time import perf_counter
 
 import onnx
@@ -15,11 +14,11 @@ from edge_fairmot.benchmarks.peak_matching import match_peaks
 from edge_fairmot.benchmarks.peak_rungs import PeakRungs
 from edge_fairmot.convert.calibration import Ranges
 from edge_fairmot.convert.deploy import OUTPUT_NAMES
-from edge_fairmot.convert.quantization import Layer, convolution_layers, quantize
+from edge_fairmot.convert.quantization import convolution_layers, quantize
 from edge_fairmot.errors import ConversionError
 from edge_fairmot.types import RawDetections, UInt8Array
 
-ATTRIBUTION_FRAMES = 4
+ATTRIBUTION_FRAMES = 6
 """Frames on which a single layer is judged: its error is a mean over thousands of activations already."""
 
 
@@ -35,8 +34,6 @@ class Decisions:
         Over matched peaks.
     score_drift : float
         Standard deviation of the scores' differences.
-    frame_ms : float
-        Median time of one inference on this machine.
     """
 
     recall: float | None
@@ -44,7 +41,6 @@ class Decisions:
     iou_mean: float | None
     cosine_mean: float | None
     score_drift: float
-    frame_ms: float
 
     @property
     def error(self) -> float:
@@ -65,16 +61,17 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """What one layer costs when it alone is int8.
+    """What one layer's int8 costs and saves.
 
     Attributes
     ----------
     name : str
     macs : int
     error : float
-        :attr:`Decisions.error`.
+        :attr:`Decisions.error` when it is the only layer in int8.
     saved_ms : float
-        Time of a frame that int8 saves, on this machine; noisy, and negative where int8 is slower.
+        By how much a frame takes longer, on this machine, when it is the only layer in float; noisy, and
+        negative where int8 is slower.
     """
 
     name: str
@@ -131,7 +128,7 @@ class DriftSearch:
         self._images = images
         self._budget = budget
         self._threshold = score_threshold
-        self._reference, self._float_ms = _detect(model, images)
+        (self._reference,), _ = _detect([model], images)
 
     def run(
         self, always_float: Collection[str] = (), on_step: Callable[[str], None] = lambda step: None
@@ -155,8 +152,7 @@ class DriftSearch:
         model, decisions = self._try(kept)
         if decisions.within(self._budget):
             return SearchResult(model, tuple(kept), decisions, ())
-        layers = [layer for layer in convolution_layers(self._model) if layer.quantizable]
-        costs = self._attribute([layer for layer in layers if layer.name not in kept], on_step)
+        costs = self._attribute(model, kept, on_step)
         for cost in costs:
             kept.append(cost.name)
             on_step(f"leaving {cost.name} float")
@@ -169,44 +165,60 @@ class DriftSearch:
             "calibrate on more frames, or give a wider --budget"
         )
 
-    def _attribute(self, layers: Sequence[Layer], on_step: Callable[[str], None]) -> list[LayerCost]:
-        names = {layer.name for layer in layers}
+    def _attribute(
+        self, quantized: onnx.ModelProto, kept: Collection[str], on_step: Callable[[str], None]
+    ) -> list[LayerCost]:
+        layers = [layer for layer in convolution_layers(self._model) if layer.quantizable]
+        layers = [layer for layer in layers if layer.name not in kept]
+        names = {layer.name for layer in layers} | set(kept)
+        frames = self._images[:ATTRIBUTION_FRAMES]
         costs = []
         for number, layer in enumerate(layers, 1):
             on_step(f"judging layer {number} of {len(layers)}")
-            _, decisions = self._try(names - {layer.name}, ATTRIBUTION_FRAMES)
-            saved_ms = self._float_ms - decisions.frame_ms
-            costs.append(LayerCost(layer.name, layer.macs, decisions.error, saved_ms))
+            alone = quantize(self._model, self._ranges, float_layers=names - {layer.name})
+            (found,), _ = _detect([alone], frames)
+            without = quantize(self._model, self._ranges, float_layers=[*kept, layer.name])
+            _, (with_ms, without_ms) = _detect([quantized, without], frames)
+            error = self._decisions(found).error
+            costs.append(LayerCost(layer.name, layer.macs, error, without_ms - with_ms))
         return sorted(costs, key=lambda cost: -cost.error)
 
-    def _try(
-        self, float_layers: Collection[str], frames: int | None = None
-    ) -> tuple[onnx.ModelProto, Decisions]:
+    def _try(self, float_layers: Collection[str]) -> tuple[onnx.ModelProto, Decisions]:
         model = quantize(self._model, self._ranges, float_layers=float_layers)
-        found, frame_ms = _detect(model, self._images[:frames])
+        (found,), _ = _detect([model], self._images)
+        return model, self._decisions(found)
+
+    def _decisions(self, found: Sequence[RawDetections]) -> Decisions:
         rungs = PeakRungs()
         for ours, theirs in zip(self._reference, found, strict=False):
             rungs.add(match_peaks(ours, theirs, self._threshold, self._budget.score_margin))
         peaks = rungs.peaks()
-        return model, Decisions(
+        return Decisions(
             recall=peaks.recall,
             precision=peaks.precision,
             iou_mean=rungs.boxes().mean,
             cosine_mean=rungs.embeddings().mean,
             score_drift=peaks.score_shift_std or 0.0,
-            frame_ms=frame_ms,
         )
 
 
-def _detect(model: onnx.ModelProto, images: UInt8Array) -> tuple[list[RawDetections], float]:
+def _detect(
+    models: Sequence[onnx.ModelProto], images: UInt8Array
+) -> tuple[list[list[RawDetections]], list[float]]:
+    """Run models in turn, picture by picture: what each finds, and its least time for one."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    found, times_ms = [], []
+    # A model's waiting threads would spin on the processors that the next one needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    sessions = [
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        for model in models
+    ]
+    found: list[list[RawDetections]] = [[] for _ in models]
+    times_ms: list[list[float]] = [[] for _ in models]
     for image in images:
-        started = perf_counter()
-        found.append(RawDetections(*session.run(OUTPUT_NAMES, {"images": image[None]})))
-        times_ms.append(1e3 * (perf_counter() - started))
-    return found, median(times_ms)
+        for session, detections, times in zip(sessions, found, times_ms, strict=True):
+            started = perf_counter()
+            detections.append(RawDetections(*session.run(OUTPUT_NAMES, {"images": image[None]})))
+            times.append(1e3 * (perf_counter() - started))
+    return found, [min(times) for times in times_ms]

@@ -158,7 +158,7 @@ def _int8_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
 
 
 def _print_costs(result: Conversion) -> None:
-    table = Table(box=None, title="what int8 costs, layer by layer", title_justify="left")
+    table = Table(box=None, title="what each layer's int8 costs and saves", title_justify="left")
     for name in ("layer", "error", "saves ms", "multiply-adds", ""):
         table.add_column(name, justify="left" if name == "layer" else "right")
     for cost in result.costs:
