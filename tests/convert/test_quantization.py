@@ -68,6 +68,31 @@ def test_every_quantizer_is_signed_and_symmetric(quantized):
             assert values[node.input[0]].min() > np.iinfo(values[node.input[0]].dtype).min
 
 
+def test_weights_that_nodes_share_are_quantized_for_each():
+    shared = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 19]>
+        shared (float[1, 4, 8, 8] x) => (float[1, 8, 8, 8] a, float[1, 8, 8, 8] b, float[1, 8, 8, 8] c) {
+            a = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x, w, bias)
+            b = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x, w, bias)
+            c = Add (b, bias)
+        }"""
+    )
+    rng = np.random.default_rng(0)
+    for name, shape in (("w", (8, 4, 3, 3)), ("bias", (8,))):
+        values = rng.normal(size=shape).astype(np.float32)
+        shared.graph.initializer.append(numpy_helper.from_array(values, name))
+    x = rng.normal(size=(1, 4, 8, 8)).astype(np.float32)
+    ranges = Ranges(dict.fromkeys("xab", (-40.0, 40.0)))
+    actual, expected = (
+        onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(
+            None, {"x": x}
+        )
+        for model in (quantize(shared, ranges), shared)
+    )
+    np.testing.assert_array_equal(actual[0], actual[1])
+    np.testing.assert_allclose(actual[2], expected[2], atol=4.0)
+
+
 def test_what_must_stay_float_does(model, quantized):
     layers = {layer.name: layer.quantizable for layer in convolution_layers(model)}
     assert not any(quantizable for name, quantizable in layers.items() if "conv_offset_mask" in name)
