@@ -10,6 +10,7 @@
     ├── InferenceError           a runtime was given the wrong input or gave unusable output
     ├── SourceError              frames cannot be read, or end before they should
     ├── SinkError                tracks cannot be written
+    ├── TapeError                a recording cannot be read, made, or played in this run
     ├── EvaluationError          ground truth or results cannot be compared
     ├── InvalidInputError        an argument is out of range (also a ValueError)
     └── MissingDependencyError   an optional package is absent (also an ImportError)
@@ -50,6 +51,10 @@ class SourceError(EdgeFairmotError):
 
 class SinkError(EdgeFairmotError):
     """Tracks cannot be written."""
+
+
+class TapeError(EdgeFairmotError):
+    """A recording of detections is unreadable, would be, or is not of this run."""
 
 
 class EvaluationError(EdgeFairmotError):

@@ -62,16 +62,22 @@ ROOMS = {
     "onnx_file": Room({"types", "errors", "manifest", "protobuf"}, CORE),
     "certificate": Room({"errors", "manifest", "protobuf", "onnx_file"}, CORE),
     "tracking": Room({"types", "errors", "geometry"}, CORE),
-    "sources": Room({"types", "errors", "geometry", "contracts"}, CORE),
+    "tape": Room({"types", "errors", "manifest"}, CORE),
+    "tape_recorder": Room({"types", "errors", "geometry", "manifest", "tape", "sinks"}, CORE),
+    "sources": Room({"types", "errors", "geometry", "contracts", "tape"}, CORE),
     "sinks": Room({"types", "errors", "geometry", "contracts"}, CORE, lazy_packages=frozenset({"av"})),
     "pipeline": Room(FRAMEWORK_FREE, CORE),
     "cli": Room(
-        {*FRAMEWORK_FREE, "onnx_file", "certificate", "sources", "sinks", "pipeline", "runtimes"},
+        {
+            *FRAMEWORK_FREE,
+            *("onnx_file", "certificate", "sources", "sinks", "pipeline", "runtimes"),
+            *("tape", "tape_recorder"),
+        },
         {"numpy", "cv2", "typer", "rich"},
         lazy_rooms=frozenset({"convert", "benchmarks"}),
         lazy_packages=frozenset({"onnx", "onnxruntime", "openvino", "trackeval"}),
     ),
-    "runtimes": Room({"types", "errors", "manifest", "contracts"}, None),
+    "runtimes": Room({"types", "errors", "manifest", "contracts", "tape"}, None),
     "convert": Room(
         {"types", "geometry", "manifest", "errors", "contracts", "certificate", "runtimes", "benchmarks"},
         None,
@@ -322,7 +328,18 @@ def test_what_is_allowed_is_not_named(module, source):
 
 @pytest.mark.parametrize(
     "module",
-    ["", ".contracts", ".tracking", ".sources", ".sinks", ".pipeline", ".runtimes", ".benchmarks.accuracy"],
+    [
+        "",
+        ".contracts",
+        ".tracking",
+        ".sources",
+        ".sinks",
+        ".pipeline",
+        ".runtimes",
+        ".runtimes.replay",
+        ".tape_recorder",
+        ".benchmarks.accuracy",
+    ],
 )
 def test_importing_loads_no_framework(module):
     name = f"edge_fairmot{module}"
