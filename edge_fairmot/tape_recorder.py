@@ -101,8 +101,8 @@ class TapeRecorder(AbstractContextManager["TapeRecorder"]):
             "class_id": np.asarray(raw.class_ids[0, :count], np.int64),
             "embedding": np.asarray(raw.embeddings[0, :count], np.float32),
         }
-        self._check(frame, rows)
         rows["boxes_xyxy"] = self._letterbox.to_source(rows["input_boxes_xyxy"])
+        self._check(frame, rows)
         rows["frame_offset"] = np.array(self._detections + count, np.int64)
         rows["time_s"] = np.array(frame.time_s, np.float64)
         rows["frame_index"] = np.array(frame.index, np.int64)
@@ -160,7 +160,7 @@ class TapeRecorder(AbstractContextManager["TapeRecorder"]):
                 f"manifest allows {manifest.max_detections} of {manifest.embedding_dim}: "
                 "correct the runtime's manifest"
             )
-        finite = all(np.isfinite(rows[name]).all() for name in ("input_boxes_xyxy", "score", "embedding"))
+        finite = all(np.isfinite(column).all() for column in rows.values())
         if not finite or (score[1:] > score[:-1]).any():
             raise TapeError(
                 f"frame {number} has numbers that are not finite, or scores that do not descend: "

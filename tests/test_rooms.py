@@ -62,7 +62,7 @@ ROOMS = {
     "onnx_file": Room({"types", "errors", "manifest", "protobuf"}, CORE),
     "certificate": Room({"errors", "manifest", "protobuf", "onnx_file"}, CORE),
     "tracking": Room({"types", "errors", "geometry"}, CORE),
-    "tape": Room({"types", "errors", "manifest"}, CORE),
+    "tape": Room({"types", "errors", "geometry", "manifest"}, CORE),
     "tape_recorder": Room({"types", "errors", "geometry", "manifest", "tape", "sinks"}, CORE),
     "sources": Room({"types", "errors", "geometry", "contracts", "tape"}, CORE),
     "sinks": Room({"types", "errors", "geometry", "contracts"}, CORE, lazy_packages=frozenset({"av"})),

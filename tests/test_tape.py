@@ -200,6 +200,8 @@ NAMES = ("schema_version", "manifest", "source", "frame_size", "frame_rate", "sc
         ({"frame_offset": np.int64([0, 2**62, -(2**62), 5])}, "frame_offset does not rise from 0"),
         ({"frame_offset": np.int64([0, 2, 2, 6])}, "is of 5 detections, frame_offset of 6"),
         ({"frame_offset": np.int64([0, 3, 3, 5])}, "score does not descend"),
+        ({"boxes_xyxy": lambda a: a + np.float32(0.1)}, "boxes_xyxy and input_boxes_xyxy are not the same"),
+        ({"frame_size": np.int64([100, 72])}, "boxes_xyxy and input_boxes_xyxy are not the same"),
         (
             {"frame_index": np.int64([]), "time_s": np.float64([]), "frame_offset": np.int64([0])},
             "it holds no frame",
