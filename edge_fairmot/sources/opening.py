@@ -8,28 +8,34 @@ from edge_fairmot.errors import SourceError
 from edge_fairmot.sources.image_folder import ImageFolderSource
 from edge_fairmot.sources.picture import is_picture
 from edge_fairmot.sources.sequence import SEQINFO_NAME, SequenceSource
+from edge_fairmot.sources.tape import TapeSource
 from edge_fairmot.sources.video import VideoSource
+from edge_fairmot.tape import TAPE_SUFFIX
 
-ACCEPTED = "a video file, a folder of pictures or a MOTChallenge sequence (a folder with seqinfo.ini)"
+ACCEPTED = (
+    "a video file, a folder of pictures, a MOTChallenge sequence (a folder with seqinfo.ini) or a tape (.npz)"
+)
 
 
-def open_source(spec: str | Path) -> VideoSource | ImageFolderSource | SequenceSource:
+def open_source(spec: str | Path) -> VideoSource | ImageFolderSource | SequenceSource | TapeSource:
     """Open what a path points to.
 
     Parameters
     ----------
     spec : str or Path
-        A video file, a folder of pictures, or a folder with ``seqinfo.ini``.
+        A video file, a folder of pictures, a folder with ``seqinfo.ini``, or a tape (``.npz``).
 
     Returns
     -------
-    VideoSource, ImageFolderSource or SequenceSource
+    VideoSource, ImageFolderSource, SequenceSource or TapeSource
         A context manager, to be closed after use.
 
     Raises
     ------
     SourceError
         If it is something else, not there, or unreadable.
+    TapeError
+        If it is a tape that cannot be read.
     """
     if not str(spec):
         raise SourceError(f"the source is empty: give {ACCEPTED}")
@@ -44,4 +50,4 @@ def open_source(spec: str | Path) -> VideoSource | ImageFolderSource | SequenceS
         raise SourceError(f"{spec} is a device, which is not supported: give {ACCEPTED}")
     if is_picture(path):
         raise SourceError(f"{spec} is a single picture: give the folder that holds it, {path.parent}")
-    return VideoSource(path)
+    return TapeSource(path) if path.suffix == TAPE_SUFFIX else VideoSource(path)

@@ -12,7 +12,7 @@ from edge_fairmot.sources import ImageFolderSource, SequenceSource, VideoSource,
 
 
 def test_exported_names_are_what_the_room_promises() -> None:
-    expected = ["ImageFolderSource", "SequenceSource", "VideoSource", "open_source"]
+    expected = ["ImageFolderSource", "SequenceSource", "TapeSource", "VideoSource", "open_source"]
     assert sorted(edge_fairmot.sources.__all__) == expected
 
 
@@ -49,7 +49,7 @@ def test_a_path_means_one_source(
 def test_what_is_no_source_is_told_what_is(spec: str, complaint: str) -> None:
     with pytest.raises(SourceError, match=complaint) as caught:
         open_source(spec)
-    assert "a video file, a folder of pictures or a MOTChallenge sequence" in str(caught.value)
+    assert "a video file, a folder of pictures, a MOTChallenge sequence" in str(caught.value)
 
 
 def test_a_single_picture_is_sent_to_its_folder(tmp_path: Path, make_pictures: Callable[..., Path]) -> None:
