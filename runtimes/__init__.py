@@ -1,5 +1,6 @@
 """Backends behind one contract: :class:`edge_fairmot.contracts.Runtime`."""
 
+from edge_fairmot.runtimes.options import RuntimeOptions
 from edge_fairmot.runtimes.registry import RuntimeStatus, list_runtimes, open_runtime
 
-__all__ = ["RuntimeStatus", "list_runtimes", "open_runtime"]
+__all__ = ["RuntimeOptions", "RuntimeStatus", "list_runtimes", "open_runtime"]

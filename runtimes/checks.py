@@ -10,6 +10,9 @@ from edge_fairmot.errors import InferenceError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.types import RawDetections, UInt8Array
 
+OUTPUTS = ("boxes", "scores", "class_ids", "embeddings")
+"""Of the graph contract, in the order of ``RawDetections``."""
+
 
 def check_model_file(path: Path) -> None:
     """Refuse a path that no backend could open.

@@ -6,17 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_fairmot.errors import InferenceError, InvalidInputError, MissingDependencyError
-from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.runtimes.checks import check_images, check_model_file, check_outputs
+from edge_fairmot.errors import InferenceError
+from edge_fairmot.runtimes.checks import OUTPUTS, check_images, check_outputs
+from edge_fairmot.runtimes.options import RuntimeOptions
+from edge_fairmot.runtimes.ort_session import explain, open_session, read_manifest
 from edge_fairmot.types import RawDetections, UInt8Array
-
-try:
-    import onnxruntime
-except ModuleNotFoundError as error:
-    raise MissingDependencyError("onnxruntime", "cpu", "by runtime cpu") from error
-
-OUTPUTS = ("boxes", "scores", "class_ids", "embeddings")
 
 
 class CpuRuntime:
@@ -26,8 +20,8 @@ class CpuRuntime:
     ----------
     path : str or Path
         A file made by ``edge-fairmot convert``.
-    threads : int, optional
-        Threads inside an operator; ONNX Runtime chooses when not given.
+    options : RuntimeOptions, optional
+        ``threads`` alone can be set.
 
     Raises
     ------
@@ -39,21 +33,12 @@ class CpuRuntime:
 
     name = "cpu"
 
-    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
-        check_model_file(Path(path))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors: warnings about foldable nodes say nothing to a user
-        if threads is not None:
-            if threads < 1:
-                raise InvalidInputError(f"threads must be at least 1, not {threads}")
-            options.intra_op_num_threads = threads
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions share no base but Exception
-            raise InferenceError(_explain(str(path), str(error))) from error
-        metadata = session.get_modelmeta().custom_metadata_map
-        self.manifest = ModelManifest.from_metadata(metadata, str(path))
-        self._session: onnxruntime.InferenceSession | None = session
+    def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
+        options = options or RuntimeOptions()
+        options.refuse_all_but(self.name, "threads")
+        session = open_session(Path(path), ["CPUExecutionProvider"], options.threads)
+        self.manifest = read_manifest(session, str(path))
+        self._session = session
 
     def infer(self, images: UInt8Array) -> RawDetections:
         """Run the network; see :meth:`edge_fairmot.contracts.Runtime.infer`."""
@@ -62,22 +47,10 @@ class CpuRuntime:
         check_images(images, self.manifest)
         try:
             outputs = self._session.run(OUTPUTS, {"images": np.ascontiguousarray(images)})
-        except Exception as error:  # as above
-            raise InferenceError(_explain("this file", str(error))) from error
+        except Exception as error:  # its exceptions share no base but Exception
+            raise InferenceError(explain("this file", str(error))) from error
         return check_outputs(RawDetections(*outputs), self.name)
 
     def close(self) -> None:
         """Release the session."""
         self._session = None
-
-
-def _explain(path: str, message: str) -> str:
-    version = onnxruntime.__version__
-    if "DeformConv" in message:
-        return (
-            f"{path} needs DeformConv, which ONNX Runtime {version} does not have: "
-            "pip install -U 'onnxruntime>=1.25', or convert with --deform-conv gather"
-        )
-    if "INVALID_PROTOBUF" in message or "Protobuf parsing failed" in message:
-        return f"{path} is not an ONNX file, or is cut short: convert the checkpoint again"
-    return f"ONNX Runtime {version} cannot run {path}: {' '.join(message.split())}"

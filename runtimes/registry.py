@@ -1,7 +1,8 @@
 """Which runtimes there are, and how to open one.
 
 The registry holds names of classes, not classes: nothing heavy is imported before it is used. Third parties
-add theirs through the entry-point group ``edge_fairmot.runtimes``, whose values have the same form.
+add theirs through the entry-point group ``edge_fairmot.runtimes``, whose values have the same form. A class
+is called with the path of the file and :class:`~edge_fairmot.runtimes.options.RuntimeOptions`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from edge_fairmot.contracts import Runtime
 from edge_fairmot.errors import RuntimeUnavailableError
+from edge_fairmot.runtimes.options import RuntimeOptions
 
 ENTRY_POINT_GROUP = "edge_fairmot.runtimes"
 
@@ -23,11 +25,31 @@ ENTRY_POINT_GROUP = "edge_fairmot.runtimes"
 class _BuiltIn:
     target: str  # "module:Class"
     packages: tuple[str, ...]  # distributions, any of which brings it
-    devices: str
+    install: str
+    devices: str = ""  # where the module's list_devices(name) is not needed to tell
 
 
+_ORT = ("onnxruntime", "onnxruntime-gpu")
+# The two overwrite each other's files.
+_INSTALL_GPU = "pip uninstall -y onnxruntime && pip install 'edge-fairmot[cuda]'"
 _BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
-    {"cpu": _BuiltIn("edge_fairmot.runtimes.ort:CpuRuntime", ("onnxruntime", "onnxruntime-gpu"), "CPU")}
+    {
+        "cpu": _BuiltIn(
+            "edge_fairmot.runtimes.ort:CpuRuntime", _ORT, "pip install 'edge-fairmot[cpu]'", "CPU"
+        ),
+        "openvino": _BuiltIn(
+            "edge_fairmot.runtimes.openvino:OpenVinoRuntime",
+            ("openvino",),
+            "pip install 'edge-fairmot[openvino]'",
+        ),
+        "cuda": _BuiltIn("edge_fairmot.runtimes.ort_gpu:CudaRuntime", ("onnxruntime-gpu",), _INSTALL_GPU),
+        "tensorrt": _BuiltIn(
+            "edge_fairmot.runtimes.ort_gpu:TensorRtRuntime", ("onnxruntime-gpu",), _INSTALL_GPU
+        ),
+        "replay": _BuiltIn(
+            "edge_fairmot.runtimes.replay:ReplayRuntime", ("edge-fairmot",), "", "none: plays a tape"
+        ),
+    }
 )
 
 
@@ -57,17 +79,17 @@ def _third_party() -> dict[str, importlib.metadata.EntryPoint]:
     return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
 
 
-def open_runtime(path: str | Path, runtime: str = "cpu", *, threads: int | None = None) -> Runtime:
+def open_runtime(path: str | Path, runtime: str = "cpu", options: RuntimeOptions | None = None) -> Runtime:
     """Load an exported file into a runtime.
 
     Parameters
     ----------
     path : str or Path
-        A file made by ``edge-fairmot convert``.
+        A file made by ``edge-fairmot convert``; a tape for ``replay``.
     runtime : str
-        A name from :func:`list_runtimes`. The one that is asked for is the one that runs.
-    threads : int, optional
-        Threads for one inference; the backend chooses when not given.
+        A name from :func:`list_runtimes`, or a name and a device, as in ``openvino:GPU``. The one that is
+        asked for is the one that runs.
+    options : RuntimeOptions, optional
 
     Returns
     -------
@@ -79,37 +101,43 @@ def open_runtime(path: str | Path, runtime: str = "cpu", *, threads: int | None 
         If there is no such runtime.
     MissingDependencyError
         If its package is not installed.
-    InferenceError, ManifestError
+    InferenceError, ManifestError, TapeError
         If the file cannot be run.
     """
     points = _third_party()
-    if runtime in _BUILT_IN:
-        point = importlib.metadata.EntryPoint(runtime, _BUILT_IN[runtime].target, ENTRY_POINT_GROUP)
-    elif runtime in points:
-        point = points[runtime]
+    name, _, device = runtime.partition(":")
+    if name in _BUILT_IN:
+        point = importlib.metadata.EntryPoint(name, _BUILT_IN[name].target, ENTRY_POINT_GROUP)
+    elif name in points:
+        point = points[name]
     else:
         raise RuntimeUnavailableError(
-            f"there is no runtime called {runtime!r}: choose from {', '.join(sorted({*_BUILT_IN, *points}))}"
+            f"there is no runtime called {name!r}: choose from {', '.join(sorted({*_BUILT_IN, *points}))}"
         )
-    opened: Runtime = point.load()(path, threads=threads)
+    options = options or RuntimeOptions()
+    if device:
+        options = replace(options, device=device)
+    opened: Runtime = point.load()(path, options)
     return opened
 
 
 def list_runtimes() -> tuple[RuntimeStatus, ...]:
     """Every runtime that is known, whether it is available, and what to do if it is not."""
-    rows = []
-    for name, entry in _BUILT_IN.items():
-        versions = [version for package in entry.packages if (version := _installed(package))]
-        try:
-            importlib.import_module(entry.target.partition(":")[0])
-            rows.append(RuntimeStatus(name, True, ", ".join(versions), entry.devices, ""))
-        except ImportError:
-            remedy = f"pip install 'edge-fairmot[{name}]'"
-            rows.append(RuntimeStatus(name, False, "", entry.devices, remedy))
+    rows = [_status(name, entry) for name, entry in _BUILT_IN.items()]
     for name, point in _third_party().items():
         origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         rows.append(RuntimeStatus(name, True, origin, "", ""))
     return tuple(rows)
+
+
+def _status(name: str, entry: _BuiltIn) -> RuntimeStatus:
+    try:
+        module = importlib.import_module(entry.target.partition(":")[0])
+    except ImportError:
+        return RuntimeStatus(name, False, "", entry.devices, entry.install)
+    versions = ", ".join(version for package in entry.packages if (version := _installed(package)))
+    devices = entry.devices or ", ".join(module.list_devices(name))
+    return RuntimeStatus(name, bool(devices), versions, devices, "" if devices else entry.install)
 
 
 def _installed(package: str) -> str:

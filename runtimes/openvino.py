@@ -1,0 +1,152 @@
+"""OpenVINO: Intel CPUs, GPUs and NPUs, and other x86 and ARM processors.
+
+The native package, not ONNX Runtime's provider: it reads the same file, int8 included, and fuses more of it.
+Its ONNX frontend has no rule for ``DeformConv``; one is given here, exact.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_fairmot.errors import InferenceError, MissingDependencyError, RuntimeUnavailableError
+from edge_fairmot.onnx_file import read_onnx_file
+from edge_fairmot.runtimes.checks import OUTPUTS, check_images, check_model_file, check_outputs
+from edge_fairmot.runtimes.options import RuntimeOptions
+from edge_fairmot.types import RawDetections, UInt8Array
+
+try:
+    import openvino
+    from openvino import opset8
+    from openvino.frontend.onnx import ConversionExtension
+except ModuleNotFoundError as error:
+    raise MissingDependencyError("openvino", "openvino", "by runtime openvino") from error
+
+PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+
+VIRTUAL_DEVICES = ("AUTO", "MULTI", "HETERO", "BATCH")
+"""They choose among the others."""
+
+
+class OpenVinoRuntime:
+    """Runs an exported file with OpenVINO.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file made by ``edge-fairmot convert``.
+    options : RuntimeOptions, optional
+        ``device`` is ``CPU`` unless given, or ``GPU``, ``GPU.1``, ``NPU``, ``AUTO``, ``AUTO:GPU,CPU``.
+
+    Raises
+    ------
+    RuntimeUnavailableError
+        If there is no such device here.
+    InferenceError
+        If the file is missing, damaged, or cannot be run on the device.
+    ManifestError
+        If the file has no manifest.
+    """
+
+    def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
+        options = options or RuntimeOptions()
+        path = Path(path)
+        check_model_file(path)
+        self.manifest = read_onnx_file(path).manifest
+        device = options.device or "CPU"
+        core = openvino.Core()
+        _check_device(core, device)
+        core.add_extension(ConversionExtension("DeformConv", _deformable_convolution))
+        properties = _properties(options, device)
+        try:
+            # From the path: a model found in the cache is then not even read.
+            compiled = core.compile_model(str(path), device, properties)
+        except Exception as error:  # it raises RuntimeError and its kin
+            raise InferenceError(_explain(str(path), device, str(error))) from error
+        self.name = f"openvino:{device}"
+        self._request: Any = compiled.create_infer_request()
+
+    def infer(self, images: UInt8Array) -> RawDetections:
+        """Run the network; see :meth:`edge_fairmot.contracts.Runtime.infer`."""
+        if self._request is None:
+            raise InferenceError("this runtime is closed: open another with open_runtime")
+        check_images(images, self.manifest)
+        try:
+            results = self._request.infer(
+                {"images": np.ascontiguousarray(images)}, share_inputs=True, share_outputs=False
+            )
+        except Exception as error:  # as above
+            raise InferenceError(_explain("this file", self.name, str(error))) from error
+        return check_outputs(RawDetections(*(results[name] for name in OUTPUTS)), self.name)
+
+    def close(self) -> None:
+        """Release the compiled model."""
+        self._request = None
+
+
+def list_devices(_: str) -> tuple[str, ...]:
+    """List the devices that OpenVINO finds on this machine."""
+    return tuple(openvino.Core().available_devices)
+
+
+def _check_device(core: Any, device: str) -> None:
+    available = core.available_devices
+    kind = device.partition(":")[0]
+    if kind not in VIRTUAL_DEVICES and device not in available and kind not in available:
+        raise RuntimeUnavailableError(
+            f"OpenVINO {openvino.__version__.partition('-')[0]} finds no device {device!r} here, only "
+            f"{', '.join(available)} and AUTO: choose one, or install the driver of {kind}"
+        )
+
+
+def _properties(options: RuntimeOptions, device: str) -> dict[str, object]:
+    properties: dict[str, object] = {"PERFORMANCE_HINT": options.hint.upper()}
+    # On its own OpenVINO computes in bf16 or f16 where the device is faster so, which is not what was proven.
+    precision = options.precision or ("" if device.startswith("NPU") else "fp32")
+    if precision:
+        properties["INFERENCE_PRECISION_HINT"] = PRECISIONS[precision]
+    if options.threads is not None:
+        properties["INFERENCE_NUM_THREADS"] = options.threads
+    if options.cache_folder is not None:
+        try:
+            options.cache_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RuntimeUnavailableError(
+                f"cannot keep models in {options.cache_folder}: {error.strerror}; choose another folder"
+            ) from error
+        properties["CACHE_DIR"] = str(options.cache_folder)
+    return properties
+
+
+def _deformable_convolution(node: Any) -> list[Any]:
+    """Translate ONNX DeformConv, as ``convert`` writes it: 3x3, stride 1, padding 1, one group."""
+    picture, weight, offset, bias, mask = (node.get_input(i) for i in range(5))
+    ones = [1, 1]
+    convolved = opset8.deformable_convolution(
+        picture,
+        offset,
+        weight,
+        strides=ones,
+        pads_begin=ones,
+        pads_end=ones,
+        dilations=ones,
+        mask=mask,
+        # Corners outside the picture count as zero one by one, as the original has it.
+        bilinear_interpolation_pad=True,
+    )
+    channels = opset8.unsqueeze(bias, np.array([0, 2, 3], np.int64))
+    return [opset8.add(convolved, channels).output(0)]
+
+
+def _explain(path: str, device: str, message: str) -> str:
+    version = openvino.__version__.partition("-")[0]
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    # Its messages begin with places in its own source; the reason comes last.
+    reason = next(
+        (line for line in reversed(lines) if not line.startswith(("Exception from", "Summary"))), ""
+    )
+    if "No conversion rule found" in message:
+        return f"OpenVINO {version} cannot read {path}: {reason}; convert with --deform-conv gridsample"
+    return f"OpenVINO {version} cannot run {path} on {device}: {reason or message.strip()}"

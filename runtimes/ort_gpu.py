@@ -1,0 +1,240 @@
+"""ONNX Runtime on NVIDIA GPUs: the CUDA and TensorRT providers.
+
+Input and outputs are bound to buffers that stay on the device, so that a call moves one picture there and
+the detections back, and nothing else. A provider that is not there, or does not start, is an error: ONNX
+Runtime by itself would go on with the CPU.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_fairmot.errors import (
+    InferenceError,
+    InvalidInputError,
+    MissingDependencyError,
+    RuntimeUnavailableError,
+)
+from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.onnx_file import read_onnx_file
+from edge_fairmot.runtimes.checks import OUTPUTS, check_images, check_outputs
+from edge_fairmot.runtimes.options import RuntimeOptions
+from edge_fairmot.runtimes.ort_session import explain, open_session
+from edge_fairmot.types import RawDetections, UInt8Array
+
+try:
+    import onnxruntime
+except ModuleNotFoundError as error:
+    raise MissingDependencyError("onnxruntime-gpu", "cuda", "by runtimes cuda and tensorrt") from error
+
+CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+TEGRA_RELEASE = Path("/etc/nv_tegra_release")
+"""On a Jetson only."""
+
+
+class BoundSession:
+    """A session whose input and outputs stay on one device.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    manifest : ModelManifest
+    device : str
+        ``cuda`` or ``cpu``.
+    device_id : int
+    """
+
+    def __init__(self, session: Any, manifest: ModelManifest, device: str, device_id: int) -> None:
+        width, height = manifest.input_size
+        empty = np.zeros((manifest.batch_size, height, width, 3), np.uint8)
+        self._session = session
+        self._images = onnxruntime.OrtValue.ortvalue_from_numpy(empty, device, device_id)
+        self._binding = session.io_binding()
+        self._binding.bind_ortvalue_input("images", self._images)
+        for name in OUTPUTS:
+            self._binding.bind_output(name, device, device_id)
+
+    def run(self, images: UInt8Array) -> RawDetections:
+        """Copy a batch to the device, run, copy the detections back."""
+        self._images.update_inplace(np.ascontiguousarray(images))
+        self._session.run_with_iobinding(self._binding)
+        # Copied once more: on the CPU they would be views of the buffers that the next call writes.
+        return RawDetections(*(np.array(value) for value in self._binding.copy_outputs_to_cpu()))
+
+
+class CudaRuntime:
+    """Runs an exported file with ONNX Runtime's CUDA provider.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file made by ``edge-fairmot convert``.
+    options : RuntimeOptions, optional
+        ``device`` is the number of the GPU, ``0`` unless given.
+
+    Raises
+    ------
+    RuntimeUnavailableError
+        If the provider, its libraries or the GPU are not there.
+    InferenceError
+        If the file is missing, damaged, or cannot be run.
+    ManifestError
+        If the file has no manifest.
+    """
+
+    def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
+        options = options or RuntimeOptions()
+        options.refuse_all_but("cuda", "device")
+        self.manifest, self._session = _open(Path(path), CUDA, options, [cuda_provider(options)])
+        self.name = f"cuda:{device_number(options)}"
+
+    def infer(self, images: UInt8Array) -> RawDetections:
+        """Run the network; see :meth:`edge_fairmot.contracts.Runtime.infer`."""
+        return _infer(self._session, images, self.manifest, self.name)
+
+    def close(self) -> None:
+        """Release the session."""
+        self._session = None
+
+
+class TensorRtRuntime:
+    """Runs an exported file with ONNX Runtime's TensorRT provider; what TensorRT leaves over, with CUDA.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file made by ``edge-fairmot convert``; its precision decides that of the engine.
+    options : RuntimeOptions, optional
+        ``device`` is the number of the GPU. ``precision`` may be ``fp16`` for an fp32 file. An engine takes
+        minutes to build: give a ``cache_folder``.
+
+    Raises
+    ------
+    RuntimeUnavailableError, InferenceError, ManifestError
+        As for :class:`CudaRuntime`.
+    """
+
+    def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
+        options = options or RuntimeOptions()
+        options.refuse_all_but("tensorrt", "device", "precision", "cache_folder")
+        default_precision = read_onnx_file(path).manifest.default_precision
+        providers = [tensorrt_provider(options, default_precision), cuda_provider(options)]
+        self.manifest, self._session = _open(Path(path), TENSORRT, options, providers)
+        self.name = f"tensorrt:{device_number(options)}"
+
+    def infer(self, images: UInt8Array) -> RawDetections:
+        """Run the network; see :meth:`edge_fairmot.contracts.Runtime.infer`."""
+        return _infer(self._session, images, self.manifest, self.name)
+
+    def close(self) -> None:
+        """Release the session."""
+        self._session = None
+
+
+def device_number(options: RuntimeOptions) -> int:
+    """Read the number of the GPU; InvalidInputError if it is none."""
+    if options.device and not options.device.isdecimal():
+        raise InvalidInputError(f"device {options.device!r} is not the number of a GPU, as in 0")
+    return int(options.device or 0)
+
+
+def cuda_provider(options: RuntimeOptions) -> tuple[str, dict[str, str]]:
+    """Name the CUDA provider and its options. TF32 is off: float32 is what was proven."""
+    return CUDA, {"device_id": str(device_number(options)), "use_tf32": "0"}
+
+
+def tensorrt_provider(options: RuntimeOptions, default_precision: str) -> tuple[str, dict[str, str]]:
+    """Name the TensorRT provider and its options.
+
+    Parameters
+    ----------
+    options : RuntimeOptions
+    default_precision : str
+        Of the file, see the manifest.
+    """
+    half = "fp16" in (default_precision, options.precision)
+    settings = {
+        "device_id": str(device_number(options)),
+        "trt_fp16_enable": str(int(half)),
+        "trt_int8_enable": str(int(default_precision == "int8")),
+    }
+    if options.cache_folder is not None:
+        try:
+            options.cache_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RuntimeUnavailableError(
+                f"cannot keep engines in {options.cache_folder}: {error.strerror}; choose another folder"
+            ) from error
+        folder = str(options.cache_folder)
+        settings |= {
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": folder,
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": folder,
+        }
+    return TENSORRT, settings
+
+
+def list_devices(runtime: str) -> tuple[str, ...]:
+    """Tell whether this ONNX Runtime was built with the provider of ``cuda`` or ``tensorrt``."""
+    provider = {"cuda": CUDA, "tensorrt": TENSORRT}[runtime]
+    return ("NVIDIA GPU",) if provider in onnxruntime.get_available_providers() else ()
+
+
+def _open(
+    path: Path, provider: str, options: RuntimeOptions, providers: list[tuple[str, dict[str, str]]]
+) -> tuple[ModelManifest, BoundSession | None]:
+    if provider not in onnxruntime.get_available_providers():
+        raise RuntimeUnavailableError(missing_provider(provider, TEGRA_RELEASE.exists()))
+    manifest = read_onnx_file(path).manifest
+    session = open_session(path, providers)
+    if provider not in session.get_providers():
+        raise RuntimeUnavailableError(
+            f"{provider} did not start: see that nvidia-smi lists GPU {device_number(options)}, and that "
+            f"CUDA, cuDNN and TensorRT are those that ONNX Runtime {onnxruntime.__version__} was built for"
+        )
+    return manifest, BoundSession(session, manifest, "cuda", device_number(options))
+
+
+def missing_provider(provider: str, jetson: bool) -> str:
+    """Say why a provider is not there, and what mends it.
+
+    Parameters
+    ----------
+    provider : str
+    jetson : bool
+        Whether this is a Jetson, whose wheels come from NVIDIA.
+    """
+    wanted = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install " + (
+        "the onnxruntime-gpu wheel that NVIDIA offers for your JetPack" if jetson else "onnxruntime-gpu"
+    )
+    if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
+        return (
+            f"onnxruntime and onnxruntime-gpu overwrite each other's files, and {provider} is lost: {wanted}"
+        )
+    return f"this ONNX Runtime {onnxruntime.__version__} was built without {provider}: {wanted}"
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
+
+
+def _infer(
+    session: BoundSession | None, images: UInt8Array, manifest: ModelManifest, name: str
+) -> RawDetections:
+    if session is None:
+        raise InferenceError("this runtime is closed: open another with open_runtime")
+    check_images(images, manifest)
+    try:
+        outputs = session.run(images)
+    except Exception as error:  # its exceptions share no base but Exception
+        raise InferenceError(explain("this file", str(error))) from error
+    return check_outputs(outputs, name)

@@ -1,0 +1,61 @@
+"""What ONNX Runtime's providers share: opening a file, its manifest, and errors in a user's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_fairmot.errors import InferenceError, MissingDependencyError
+from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.runtimes.checks import check_model_file
+
+try:
+    import onnxruntime
+except ModuleNotFoundError as error:
+    raise MissingDependencyError("onnxruntime", "cpu", "by runtime cpu") from error
+
+
+def open_session(path: Path, providers: Sequence[Any], threads: int | None = None) -> Any:
+    """Open a file with ONNX Runtime.
+
+    Parameters
+    ----------
+    path : Path
+    providers : sequence
+        As ``onnxruntime.InferenceSession`` takes them.
+    threads : int, optional
+        Inside an operator; ONNX Runtime chooses when not given.
+
+    Raises
+    ------
+    InferenceError
+        If the file is missing, damaged, or holds an operator that this ONNX Runtime does not know.
+    """
+    check_model_file(path)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: warnings about foldable nodes say nothing to a user
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:  # its exceptions share no base but Exception
+        raise InferenceError(explain(str(path), str(error))) from error
+
+
+def read_manifest(session: Any, path: str) -> ModelManifest:
+    """Read the manifest of the file that a session runs; ManifestError if there is none."""
+    return ModelManifest.from_metadata(session.get_modelmeta().custom_metadata_map, path)
+
+
+def explain(path: str, message: str) -> str:
+    """Turn what ONNX Runtime says into one line with a remedy."""
+    version = onnxruntime.__version__
+    if "DeformConv" in message:
+        return (
+            f"{path} needs DeformConv, which ONNX Runtime {version} does not have: "
+            "pip install -U 'onnxruntime>=1.25', or convert with --deform-conv gather"
+        )
+    if "INVALID_PROTOBUF" in message or "Protobuf parsing failed" in message:
+        return f"{path} is not an ONNX file, or is cut short: convert the checkpoint again"
+    return f"ONNX Runtime {version} cannot run {path}: {' '.join(message.split())}"

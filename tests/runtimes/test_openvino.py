@@ -1,0 +1,105 @@
+"""OpenVINO computes the deformable convolution exactly, in every lowering, and keeps what it compiled."""
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+
+from edge_fairmot.convert.deform_conv import TAPS, deform_conv2d_gridsample
+from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.errors import InferenceError, RuntimeUnavailableError
+from edge_fairmot.runtimes import RuntimeOptions, open_runtime
+
+openvino = pytest.importorskip("openvino", reason="needs openvino")
+
+from edge_fairmot.runtimes import openvino as backend  # noqa: E402
+
+
+@pytest.fixture
+def images():
+    return check_picture((128, 96), 1)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("scale", [0.0, 0.7, 6.0])
+@pytest.mark.parametrize("size", [(5, 7), (1, 4), (12, 3)])
+def test_the_deformable_convolution_is_exact(tmp_path, batch, scale, size):
+    """Masks, large offsets, borders, odd sizes: corners outside the picture count as zero one by one."""
+    onnx = pytest.importorskip("onnx")
+    generator = torch.Generator().manual_seed(batch)
+    x = torch.randn(batch, 6, *size, generator=generator)
+    offset = scale * torch.randn(batch, 2 * TAPS, *size, generator=generator)
+    mask = torch.rand(batch, TAPS, *size, generator=generator)
+    weight, bias = torch.randn(4, 6, 3, 3, generator=generator), torch.randn(4, generator=generator)
+    inputs = {"x": x, "weight": weight, "offset": offset, "bias": bias, "mask": mask}
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("DeformConv", list(inputs), ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])],
+        "deform",
+        [
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(value.shape))
+            for name, value in inputs.items()
+        ],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [batch, 4, *size])],
+    )
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 19)], ir_version=10),
+        tmp_path / "deform.onnx",
+    )
+    core = openvino.Core()
+    core.add_extension(backend.ConversionExtension("DeformConv", backend._deformable_convolution))
+    compiled = core.compile_model(str(tmp_path / "deform.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    actual = compiled({name: value.numpy() for name, value in inputs.items()})["y"]
+    expected = deform_conv2d_gridsample(x, offset, mask, weight, bias).numpy()
+    np.testing.assert_allclose(actual, expected, atol=2e-5 * np.abs(expected).max())
+
+
+def test_bfloat16_is_only_what_was_asked_for(small_model, images):
+    with (
+        closing(open_runtime(small_model, "openvino")) as plain,
+        closing(open_runtime(small_model, "openvino", RuntimeOptions(precision="fp32"))) as single,
+        closing(open_runtime(small_model, "openvino", RuntimeOptions(precision="bf16"))) as brain,
+    ):
+        np.testing.assert_array_equal(plain.infer(images).scores, single.infer(images).scores)
+        if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            pytest.skip("this CPU has no bfloat16")
+        drift = np.abs(plain.infer(images).scores - brain.infer(images).scores).max()
+        assert drift > 0
+
+
+def test_what_was_compiled_is_kept(small_model, images, tmp_path):
+    options = RuntimeOptions(cache_folder=tmp_path / "compiled", threads=1, hint="throughput")
+    with closing(open_runtime(small_model, "openvino", options)) as first:
+        expected = first.infer(images)
+    (blob,) = (tmp_path / "compiled").iterdir()
+    written = blob.stat().st_mtime_ns
+    with closing(open_runtime(small_model, "openvino", options)) as second:
+        np.testing.assert_array_equal(second.infer(images).boxes, expected.boxes)
+    assert blob.stat().st_mtime_ns == written
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(small_model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RuntimeUnavailableError, match="cannot keep models in"):
+        open_runtime(small_model, "openvino", RuntimeOptions(cache_folder=tmp_path / "file" / "below"))
+
+
+def test_a_device_that_is_not_there_lists_those_that_are(small_model):
+    with pytest.raises(RuntimeUnavailableError, match=r"no device .XPU. here, only CPU.* and AUTO"):
+        open_runtime(small_model, "openvino:XPU")
+
+
+def test_auto_is_a_device(small_model, images):
+    with closing(open_runtime(small_model, "openvino:AUTO")) as runtime:
+        assert runtime.name == "openvino:AUTO"
+        assert runtime.infer(images).scores.max() > 0
+
+
+def test_an_operator_without_a_rule_is_one_line(small_model, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(small_model)
+    next(node for node in model.graph.node if node.op_type == "TopK").op_type = "BottomK"
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(InferenceError, match=r"OpenVINO .* cannot read .*odd\.onnx.*BottomK") as caught:
+        open_runtime(tmp_path / "odd.onnx", "openvino")
+    assert "\n" not in str(caught.value)
