@@ -133,6 +133,21 @@ def test_two_convolutions_on_one_source_are_both_fast_in_onnxruntime(tmp_path):
     assert not operators["Conv"]
 
 
+def test_scales_cover_what_calibration_saw_and_twice_that_where_people_are_scored(quantized, ranges):
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer}
+    producers = {name: node for node in quantized.graph.node for name in node.output}
+    factors = {}
+    for node in quantized.graph.node:
+        dequantize = producers.get(node.input[0]) if node.op_type == "Conv" else None
+        if dequantize is not None and "/int8/" in node.input[0]:
+            source = producers[dequantize.input[0]].input[0]
+            layer = node.input[1].removeprefix("network.").removesuffix(".weight/float")
+            factors[layer] = float(values[dequantize.input[1]]) * 127 / ranges.largest(source)
+    assert len(factors) > 30
+    assert factors.pop("hm.0") == pytest.approx(2, rel=1e-5)
+    assert list(factors.values()) == pytest.approx([1] * len(factors), rel=1e-5)
+
+
 def test_most_multiply_adds_are_int8(model):
     layers = convolution_layers(model)
     assert int8_share(layers) > 0.8
