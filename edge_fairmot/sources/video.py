@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -49,6 +50,8 @@ class VideoSource(AbstractContextManager["VideoSource"]):
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
+        # OpenCV crashes where a file is released while another thread decodes from it.
+        self._decoding = threading.Lock()
         _check_file(self._path)
         container = read_container(self._path)
         # Other backends would take the name of a picture for a numbered sequence.
@@ -99,14 +102,15 @@ class VideoSource(AbstractContextManager["VideoSource"]):
         self.close()
 
     def close(self) -> None:
-        """Release the file. May be called twice."""
+        """Release the file. May be called twice, and while another thread reads."""
         self._pictures = None
-        self._capture.release()
+        with self._decoding:
+            self._capture.release()
 
     def _read(self, pictures: Iterator[DecodedPicture]) -> Iterator[Frame]:
         clock = RisingClock(1 / self._info.frame_rate)
         count, first_lost = 0, None
-        for picture in pictures:
+        while (picture := self._decode(pictures)) is not None:
             if picture.lost_before and count and first_lost is None:
                 first_lost = count
             # After damage the decoder brings up frames of long before, made of guesses.
@@ -114,12 +118,17 @@ class VideoSource(AbstractContextManager["VideoSource"]):
                 continue
             yield Frame(picture.image, count, clock.advance(picture.presented_s))
             count += 1
-        if not self._capture.isOpened():
-            return
+        with self._decoding:
+            if not self._capture.isOpened():
+                return
         end_s = clock.now_s + clock.period_s
         problem = shortfall(self._promise, Delivery(count, end_s, clock.longest_gap_s, first_lost))
         if problem is not None:
             raise SourceError(f"{self._path} {problem}; copy it again, or {_remedy(self._path)}")
+
+    def _decode(self, pictures: Iterator[DecodedPicture]) -> DecodedPicture | None:
+        with self._decoding:
+            return next(pictures, None)
 
 
 def _check_file(path: Path) -> None:

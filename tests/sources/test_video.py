@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
@@ -293,3 +294,34 @@ def test_a_real_video_cut_off_gives_its_first_frames(tmp_path: Path) -> None:
         frames, message = read_until_error(source)
     assert 40 < len(frames) < 100
     assert f"ended after {len(frames)} of 341 frames" in message
+
+
+def test_every_frame_keeps_its_picture_while_the_next_are_read(make_video: Callable[..., Path]) -> None:
+    with VideoSource(make_video("clip.mp4")) as source:
+        frames, copies = [], []
+        for frame in source:
+            frames.append(frame)
+            copies.append(frame.image.copy())
+    assert all(np.array_equal(frame.image, copy) for frame, copy in zip(frames, copies, strict=True))
+    assert not np.array_equal(copies[0], copies[30])
+
+
+def test_it_can_be_closed_while_another_thread_reads(make_video: Callable[..., Path]) -> None:
+    path = make_video("clip.mp4")
+    for count in range(12):
+        source, read, errors = VideoSource(path), threading.Semaphore(0), []
+
+        def read_all(source: VideoSource = source, read: threading.Semaphore = read) -> None:
+            try:
+                for _ in source:
+                    read.release()
+            except BaseException as error:
+                errors.append(error)  # noqa: B023 (joined in this turn)
+
+        thread = threading.Thread(target=read_all)
+        thread.start()
+        for _ in range(count):
+            read.acquire()
+        source.close()
+        thread.join()
+        assert errors == []
