@@ -5,12 +5,14 @@ sources with :func:`edge_fairmot.sources.open_source`; conversion is :mod:`edge_
 """
 
 from edge_fairmot.pipeline import Pipeline, RunSummary
+from edge_fairmot.schedule import DetectionSchedule
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Detections, Frame, RawDetections, Tracks
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DetectionSchedule",
     "Detections",
     "Frame",
     "Pipeline",

@@ -27,12 +27,16 @@ class SourceInfo:
         Frames per second of the source's clock.
     frame_count : int or None
         How many frames it holds; None where that is unknown.
+    live : bool
+        True where frames come whether or not they are asked for, as from a camera. The loop then works on
+        the newest and drops those it has no time for; of any other source it drops none.
     """
 
     name: str
     frame_size: tuple[int, int]
     frame_rate: float
     frame_count: int | None
+    live: bool = False
 
 
 class Source(Protocol):
@@ -45,6 +49,9 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Frame]:
         """Frames in order.
 
+        They are read in a thread of the loop's, ahead of their use: each has an array of its own, which the
+        source does not change or use again.
+
         Raises
         ------
         SourceError
@@ -52,11 +59,18 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Release files and devices. May be called twice."""
+        """Release files and devices. May be called twice, and from another thread than the one that reads.
+
+        It ends the iteration, without an error; of a live source also where it waits for a frame.
+        """
 
 
 class Runtime(Protocol):
-    """What runs an exported file."""
+    """What runs an exported file.
+
+    The loop calls :meth:`infer` in the order of the frames and from one thread, which is not the one that
+    opened the runtime.
+    """
 
     @property
     def name(self) -> str:
@@ -72,7 +86,8 @@ class Runtime(Protocol):
         Parameters
         ----------
         images : uint8 (N, H, W, 3)
-            BGR, letterboxed to the manifest's input size.
+            BGR, letterboxed to the manifest's input size. Not to be kept: the caller writes the next picture
+            into it.
 
         Returns
         -------

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
 
-import numpy as np
-
 from edge_fairmot.contracts import Runtime, Sink, Source
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.geometry import Letterbox
+from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.stages import Inferred, Stages, StageTimes
 from edge_fairmot.tracking import Tracker
-from edge_fairmot.types import Detections, Frame, RawDetections, Tracks, UInt8Array
+from edge_fairmot.types import Detections, Frame, RawDetections, Tracks
 
 STAGES = ("decode", "letterbox", "inference", "association", "sinks")
 
@@ -25,7 +25,13 @@ class RunSummary:
     Attributes
     ----------
     frames : int
-        Frames that went through every stage.
+        Frames that went through to the sinks: ``detected + predicted``.
+    detected : int
+        Frames that the network looked at.
+    predicted : int
+        Frames between them, in which tracks were moved on by prediction.
+    dropped : int
+        Frames of a live source that came while there was no time for them, and went nowhere.
     identities : int
         Different track ids given out.
     detections : int
@@ -33,10 +39,15 @@ class RunSummary:
     wall_s : float
         Since the first frame was asked for.
     stage_ms : dict of str to float
-        Mean milliseconds a frame, by stage.
+        Milliseconds a frame that each stage was busy, as a mean over ``frames``. Stages run at the same time:
+        their sum may be more than the time a frame took, and each is slower than it would be alone. For a
+        live source, ``decode`` is mostly waiting for the next frame.
     """
 
     frames: int
+    detected: int
+    predicted: int
+    dropped: int
     identities: int
     detections: int
     wall_s: float
@@ -51,8 +62,12 @@ class RunSummary:
 class Pipeline:
     """Runs a tracker over a source.
 
-    Iterating gives ``(frame, tracks)`` pairs, after the sinks have had them; it closes nothing, :meth:`run`
-    closes the sinks.
+    Iterating gives ``(frame, tracks)`` pairs in order, after the sinks have had them. Meanwhile threads
+    decode, letterbox and infer the next few frames; association and sinks, and whatever is done with a pair,
+    run in the thread that iterates. An error in any stage is raised there, after the frames before it.
+
+    The threads end with the iteration: after the last frame, at an error, and when a loop is left early. What
+    else was opened stays open, except that :meth:`run` closes the sinks.
 
     Parameters
     ----------
@@ -61,6 +76,10 @@ class Pipeline:
         Its file must have a batch size of 1.
     tracker : Tracker
     sinks : sequence of Sink, optional
+    schedule : DetectionSchedule, optional
+        Which frames the network looks at. All when not given.
+    clock : callable, optional
+        Gives seconds, and does not go back: what the summary's times and the schedule go by.
 
     Raises
     ------
@@ -78,7 +97,14 @@ class Pipeline:
     """
 
     def __init__(
-        self, source: Source, runtime: Runtime, tracker: Tracker, sinks: Sequence[Sink] = ()
+        self,
+        source: Source,
+        runtime: Runtime,
+        tracker: Tracker,
+        sinks: Sequence[Sink] = (),
+        *,
+        schedule: DetectionSchedule | None = None,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
         if runtime.manifest.batch_size != 1:
             raise InvalidInputError(
@@ -89,8 +115,10 @@ class Pipeline:
         self._runtime = runtime
         self._tracker = tracker
         self._sinks = tuple(sinks)
-        self._stage_s = dict.fromkeys(STAGES, 0.0)
-        self._frames = self._identities = self._detections = 0
+        self._times = StageTimes(STAGES, clock)
+        self._schedule = schedule or DetectionSchedule()
+        self._stages: Stages | None = None
+        self._detected = self._predicted = self._identities = self._detections = 0
         self._highest_id = 0
         self._started_s: float | None = None
         self._last_s = 0.0
@@ -122,46 +150,54 @@ class Pipeline:
 
     def summary(self) -> RunSummary:
         """Tell what was done up to now."""
+        frames = self._detected + self._predicted
         return RunSummary(
-            frames=self._frames,
+            frames=frames,
+            detected=self._detected,
+            predicted=self._predicted,
+            dropped=self._stages.dropped if self._stages is not None else 0,
             identities=self._identities,
             detections=self._detections,
             wall_s=self._last_s - self._started_s if self._started_s is not None else 0.0,
-            stage_ms={name: 1e3 * total / max(self._frames, 1) for name, total in self._stage_s.items()},
+            stage_ms={name: 1e3 * busy_s / max(frames, 1) for name, busy_s in self._times.busy_s.items()},
         )
 
-    def __iter__(self) -> Iterator[tuple[Frame, Tracks]]:
-        self._started_s = self._last_s = perf_counter()
-        letterbox: Letterbox | None = None
-        batch: UInt8Array | None = None
-        for frame in self._source:
-            self._clock("decode")
-            height, width = frame.image.shape[:2]
-            if letterbox is None or batch is None or letterbox.source_size != (width, height):
-                letterbox = Letterbox((width, height), self._runtime.manifest.input_size)
-                batch = np.empty((1, *letterbox.input_size[::-1], 3), np.uint8)
-            letterbox.apply(frame.image, out=batch[0])
-            self._clock("letterbox")
-            raw = self._runtime.infer(batch)
-            self._clock("inference")
-            detections = select_detections(raw, letterbox, self._tracker.config.score_threshold)
+    def __iter__(self) -> Generator[tuple[Frame, Tracks], None, None]:
+        clock = self._times.clock
+        self._started_s = self._last_s = clock()
+        self._stages = stages = Stages(self._source, self._runtime, self._schedule, self._times)
+        try:
+            stages.start()
+            for inferred in stages:
+                yield inferred.frame, self._track(inferred)
+                self._last_s = clock()
+        finally:
+            stages.stop()
+
+    def _track(self, inferred: Inferred) -> Tracks:
+        clock, frame, detections = self._times.clock, inferred.frame, None
+        started_s = clock()
+        if inferred.raw is None:
+            tracks = self._tracker.predict(frame.time_s)
+        else:
+            threshold = self._tracker.config.score_threshold
+            detections = select_detections(inferred.raw, inferred.letterbox, threshold)
             tracks = self._tracker.update(detections, frame.time_s)
-            self._clock("association")
-            for sink in self._sinks:
-                sink.write(frame, tracks)
-            self._clock("sinks")
-            self._count(len(detections), tracks)
-            yield frame, tracks
-            self._last_s = perf_counter()
+        self._times.add("association", started_s)
+        started_s = clock()
+        for sink in self._sinks:
+            sink.write(frame, tracks)
+        self._times.add("sinks", started_s)
+        self._last_s = clock()
+        self._count(detections, tracks)
+        return tracks
 
-    def _clock(self, stage: str) -> None:
-        now = perf_counter()
-        self._stage_s[stage] += now - self._last_s
-        self._last_s = now
-
-    def _count(self, detections: int, tracks: Tracks) -> None:
-        self._frames += 1
-        self._detections += detections
+    def _count(self, detections: Detections | None, tracks: Tracks) -> None:
+        if detections is None:
+            self._predicted += 1
+        else:
+            self._detected += 1
+            self._detections += len(detections)
         # Ids rise with the frame of birth and are first given out one frame later, so a new one is higher
         # than all before: no set of ids has to be kept.
         self._identities += int((tracks.track_id > self._highest_id).sum())

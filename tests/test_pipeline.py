@@ -1,6 +1,9 @@
-"""The loop hands each frame on, in order, and leaves the sinks whole whatever happens."""
+"""The loop turns frames into tracks in source pixels, hands them on and counts what it did."""
 
 from __future__ import annotations
+
+import itertools
+import json
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from edge_fairmot.errors import InvalidInputError, SourceError
 from edge_fairmot.geometry import Letterbox
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.pipeline import STAGES, select_detections
+from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink
 
 SOURCE_SIZE = (200, 100)
 INPUT_SIZE = (128, 96)
@@ -81,8 +86,10 @@ def test_tracks_come_out_in_source_pixels_and_in_order():
     assert sink.closed == 1
     # a score of exactly the threshold does not count
     assert (summary.frames, summary.identities, summary.detections) == (5, 2, 10)
+    assert (summary.detected, summary.predicted, summary.dropped) == (5, 0, 0)
     assert set(summary.stage_ms) == set(STAGES)
-    assert sum(summary.stage_ms.values()) * 5 <= summary.wall_s * 1e3 + 1e-6
+    # Each stage is one thread's, so none can be busy for longer than the run.
+    assert all(0 < ms * 5 <= summary.wall_s * 1e3 + 1e-6 for ms in summary.stage_ms.values())
 
 
 def test_the_runtime_sees_letterboxed_pictures():
@@ -134,6 +141,40 @@ def test_identities_are_counted_once_over_gaps():
     pipeline = Pipeline(TwoWalkers(60), ComingAndGoing(), Tracker(TrackerConfig(track_buffer=3)))
     summary = pipeline.run(lambda frame, tracks: ids.update(tracks.track_id.tolist()))
     assert summary.identities == len(ids) > 2
+
+
+@pytest.mark.parametrize("every", [1, 3, 4])
+def test_frames_between_detections_are_predicted_and_keep_their_place(every, tmp_path):
+    runtime, seen = WalkerRuntime(), []
+    path = tmp_path / "tracks.jsonl"
+    with JsonLinesSink(path, JsonLinesHeader("walkers", SOURCE_SIZE, 10.0)) as sink:
+        pipeline = Pipeline(
+            TwoWalkers(11), runtime, Tracker(), [sink], schedule=DetectionSchedule(every=every)
+        )
+        summary = pipeline.run(lambda frame, tracks: seen.append((frame.index, tracks.predicted.tolist())))
+    detected = [index % every == 0 for index in range(11)]
+    assert seen == [(index, [not looked] * 2) for index, looked in enumerate(detected)]
+    assert runtime.calls == sum(detected)
+    assert (summary.frames, summary.detected, summary.dropped) == (11, sum(detected), 0)
+    assert summary.predicted == 11 - summary.detected
+    assert summary.detections == 2 * summary.detected
+    said = [json.loads(line)["predicted"] for line in path.read_text().splitlines()[1:]]
+    assert said == [not looked for looked in detected]
+
+
+@pytest.mark.parametrize(("tick_s", "detected"), [(0.0, range(40)), (1.0, range(0, 40, 10))])
+def test_the_schedule_goes_by_the_clock_it_is_given(tick_s, detected):
+    """On a clock that stands still nothing is late; on one that leaps at every look everything is."""
+    ticks = itertools.count()
+    seen = []
+    Pipeline(
+        TwoWalkers(40),
+        WalkerRuntime(),
+        Tracker(),
+        schedule=DetectionSchedule(target_fps=10),
+        clock=lambda: next(ticks) * tick_s,
+    ).run(lambda frame, tracks: seen.append(not tracks.predicted.any()))
+    assert [index for index, looked in enumerate(seen) if looked] == list(detected)
 
 
 def test_a_file_of_larger_batches_is_refused():

@@ -50,7 +50,7 @@ def _names(names: set[str] | frozenset[str]) -> str:
 
 
 CORE = {"numpy", "cv2", "lap"}
-FRAMEWORK_FREE = {"types", "errors", "geometry", "manifest", "contracts", "tracking"}
+FRAMEWORK_FREE = {"types", "errors", "geometry", "manifest", "contracts", "schedule", "tracking"}
 ROOMS = {
     "": Room({*FRAMEWORK_FREE, "sources", "sinks", "pipeline"}, CORE),
     "errors": Room(set(), CORE),
@@ -66,7 +66,10 @@ ROOMS = {
     "tape_recorder": Room({"types", "errors", "geometry", "manifest", "tape", "sinks"}, CORE),
     "sources": Room({"types", "errors", "geometry", "contracts", "tape"}, CORE),
     "sinks": Room({"types", "errors", "geometry", "contracts"}, CORE, lazy_packages=frozenset({"av"})),
-    "pipeline": Room(FRAMEWORK_FREE, CORE),
+    "channel": Room(set(), CORE),
+    "schedule": Room({"errors"}, CORE),
+    "stages": Room({"types", "geometry", "contracts", "channel", "schedule"}, CORE),
+    "pipeline": Room({*FRAMEWORK_FREE, "stages"}, CORE),
     "cli": Room(
         {
             *FRAMEWORK_FREE,
@@ -255,6 +258,9 @@ UNDER_TYPE_CHECKING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    
         ("sources.video", "from edge_fairmot.runtimes import open_runtime"),
         ("sinks.video", "import av"),
         ("sinks.video", "from edge_fairmot.tracking import Tracker"),
+        ("channel", "from edge_fairmot.stages import Stages"),
+        ("schedule", "from edge_fairmot.tracking import Tracker"),
+        ("stages", "from edge_fairmot.pipeline import select_detections"),
         ("pipeline", "from edge_fairmot.runtimes.registry import open_runtime"),
         ("pipeline", IN_FUNCTION.format("from edge_fairmot.sinks import video")),
         ("pipeline", IN_METHOD.format("import rich")),
