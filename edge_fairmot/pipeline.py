@@ -78,6 +78,9 @@ class Pipeline:
     sinks : sequence of Sink, optional
     schedule : DetectionSchedule, optional
         Which frames the network looks at. All when not given.
+    on_detections : callable, optional
+        Called with each frame that the network looked at and what it gave, in order, before the sinks have
+        the frame; in the thread that iterates.
     clock : callable, optional
         Gives seconds, and does not go back: what the summary's times and the schedule go by.
 
@@ -104,6 +107,7 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         *,
         schedule: DetectionSchedule | None = None,
+        on_detections: Callable[[Frame, RawDetections], None] | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         if runtime.manifest.batch_size != 1:
@@ -115,6 +119,7 @@ class Pipeline:
         self._runtime = runtime
         self._tracker = tracker
         self._sinks = tuple(sinks)
+        self._on_detections = on_detections
         self._times = StageTimes(STAGES, clock)
         self._schedule = schedule or DetectionSchedule()
         self._stages: Stages | None = None
@@ -185,6 +190,8 @@ class Pipeline:
             tracks = self._tracker.update(detections, frame.time_s)
         self._times.add("association", started_s)
         started_s = clock()
+        if self._on_detections is not None and inferred.raw is not None:
+            self._on_detections(frame, inferred.raw)
         for sink in self._sinks:
             sink.write(frame, tracks)
         self._times.add("sinks", started_s)

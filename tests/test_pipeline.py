@@ -107,6 +107,28 @@ def test_iterating_gives_frames_with_their_tracks():
     assert pipeline.summary().frames == 3
 
 
+def test_what_the_network_gave_is_seen_before_its_tracks_are_written():
+    happened, runtime = [], WalkerRuntime()
+
+    class Noting(ListSink):
+        def write(self, frame, tracks) -> None:
+            happened.append(("tracks", frame.index))
+
+    def note(frame, raw):
+        happened.append(("detections", frame.index, round(float(raw.scores[0, 0]), 3)))
+
+    schedule = DetectionSchedule(every=2)
+    Pipeline(TwoWalkers(4), runtime, Tracker(), [Noting()], schedule=schedule, on_detections=note).run()
+    assert happened == [
+        ("detections", 0, 0.9),
+        ("tracks", 0),
+        ("tracks", 1),  # predicted
+        ("detections", 2, 0.9),
+        ("tracks", 2),
+        ("tracks", 3),
+    ]
+
+
 def test_what_was_tracked_before_an_error_is_in_the_sinks():
     sink = ListSink()
     pipeline = Pipeline(TwoWalkers(9, fails_after=4), WalkerRuntime(), Tracker(), [sink])

@@ -12,6 +12,7 @@ from edge_fairmot.geometry import Letterbox
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.runtimes import RuntimeOptions, list_runtimes, open_runtime
 from edge_fairmot.runtimes.replay import ReplayCheck
+from edge_fairmot.schedule import DetectionSchedule
 from edge_fairmot.sinks import MotTextSink
 from edge_fairmot.sources import open_source
 from edge_fairmot.tape import TapeHeader, read_tape
@@ -225,3 +226,53 @@ def test_frames_are_held_against_those_of_the_tape(path):
     ):
         run(third, raw)
     run(second, raw)
+
+
+def record_run(path, every):
+    """Tracks of a run with the network, which looks at every so many frames, and its tape."""
+    header = TapeHeader("street", SOURCE_SIZE, RATE, 0.4, MANIFEST)
+    with TapeRecorder(path.with_suffix(".npz"), header) as recorder:
+        return run_with(path, Street(), Crowd(), every, recorder.record)
+
+
+def run_with(path, source, runtime, every, on_detections):
+    Pipeline(
+        *(source, runtime, Tracker(TrackerConfig(frame_rate=RATE)), [MotTextSink(path)]),
+        schedule=DetectionSchedule(every),
+        on_detections=on_detections,
+    ).run()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_run_with_an_interval_is_played_with_the_same_interval(tmp_path, every):
+    expected = record_run(tmp_path / "network.txt", every)
+    tape = read_tape(tmp_path / "network.npz")
+    assert tape.frame_index.tolist() == list(range(0, FRAMES, every))
+    runtime = open_runtime(tmp_path / "network.npz", "replay")
+    check = ReplayCheck(runtime.tape, Street.info, 0.4)
+    assert run_with(tmp_path / "replay.txt", Street(), runtime, every, check) == expected
+
+
+@pytest.mark.parametrize(("recorded", "played"), [(3, 1), (3, 2), (1, 2)])
+def test_another_interval_is_an_error_and_not_other_tracks(tmp_path, recorded, played):
+    record_run(tmp_path / "network.txt", recorded)
+    runtime = open_runtime(tmp_path / "network.npz", "replay")
+    check = ReplayCheck(runtime.tape, Street.info, 0.4)
+    with pytest.raises(
+        TapeError, match=f"in frame {played + 1}, where the tape has those of frame {recorded + 1}"
+    ):
+        run_with(tmp_path / "replay.txt", Street(), runtime, played, check)
+    numbers = {int(line.split(b",")[0]) for line in (tmp_path / "replay.txt").read_bytes().splitlines()}
+    assert numbers == set(range(1, played + 1))  # up to the frame before the wrong one
+
+
+def test_frames_between_are_not_there_when_the_tape_is_the_source(tmp_path):
+    record_run(tmp_path / "network.txt", 3)
+    runtime = open_runtime(tmp_path / "network.npz", "replay")
+    with open_source(tmp_path / "network.npz") as source:
+        check = ReplayCheck(runtime.tape, source.info, 0.4)
+        tracks = run_with(tmp_path / "alone.txt", source, runtime, 1, check)
+    numbers = {int(line.split(b",")[0]) for line in tracks.splitlines()}
+    assert numbers
+    assert all(number % 3 == 1 for number in numbers)
