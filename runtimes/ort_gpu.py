@@ -63,8 +63,7 @@ class BoundSession:
         """Copy a batch to the device, run, copy the detections back."""
         self._images.update_inplace(np.ascontiguousarray(images))
         self._session.run_with_iobinding(self._binding)
-        # Copied once more: on the CPU they would be views of the buffers that the next call writes.
-        return RawDetections(*(np.array(value) for value in self._binding.copy_outputs_to_cpu()))
+        return RawDetections(*self._binding.copy_outputs_to_cpu())
 
 
 class CudaRuntime:

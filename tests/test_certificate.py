@@ -52,10 +52,10 @@ def test_certify_replaces_the_manifest_and_nothing_else(path):
     after = onnx.load(path)
     assert after.graph == before.graph
     assert after.opset_import == before.opset_import
-    assert {entry.key: entry.value for entry in after.metadata_props} == {
-        "author": "somebody",
-        MANIFEST_KEY: written.to_json(),
-    }
+    assert sorted((entry.key, entry.value) for entry in after.metadata_props) == [
+        ("author", "somebody"),
+        (MANIFEST_KEY, written.to_json()),
+    ]
     assert read_onnx_file(path).manifest == written
     assert certificate_fault(path, written) == ""
     assert [entry.name for entry in path.parent.iterdir()] == ["tiny.onnx"]
@@ -100,6 +100,19 @@ def test_a_file_that_cannot_be_written_is_one_error(path):
     with pytest.raises(ManifestError, match="cannot write the certificate"):
         certify(path, MANIFEST)
     assert hash_graph(path)
+
+
+def test_a_full_disk_leaves_the_file_as_it_was_and_nothing_beside_it(path, monkeypatch):
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(ManifestError, match="No space left on device"):
+        certify(path, MANIFEST)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
 @given(st.lists(st.tuples(st.integers(1, 500), st.binary(max_size=300)), max_size=6))
