@@ -6,7 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ import typer
 import edge_fairmot
 from edge_fairmot.cli.console import print_pairs, warn
 from edge_fairmot.cli.frame_progress import frame_progress
+from edge_fairmot.cli.tapes import TapeObserver, check_model_path, check_record_path
 from edge_fairmot.contracts import Runtime, Sink, SourceInfo
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline, RunSummary
@@ -40,23 +41,32 @@ class _Job:
 
 
 def track(
-    source: Annotated[str, typer.Argument(help="Video file, image folder or MOTChallenge sequence folder.")],
-    model: Annotated[Path, typer.Option("--model", "-m", help="ONNX file made by edge-fairmot convert.")],
+    source: Annotated[
+        str, typer.Argument(help="Video file, image folder, MOTChallenge sequence folder or tape.")
+    ],
+    model: Annotated[
+        Path, typer.Option("--model", "-m", help="ONNX file made by edge-fairmot convert; a tape for replay.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
     runtime: Annotated[str, typer.Option(help="See edge-fairmot runtimes.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
     score_threshold: Annotated[float, typer.Option(help="Detections must score more.")] = 0.4,
     track_buffer: Annotated[int, typer.Option(help="How long lost tracks are kept, frames at 30 Hz.")] = 30,
     video: Annotated[bool, typer.Option(help="Write the annotated video.")] = True,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Write what the network finds to this tape (.npz), for --runtime replay."),
+    ] = None,
 ) -> None:
     """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json."""
-    from edge_fairmot.runtimes import open_runtime
+    from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 
     with ExitStack() as stack:
         stack.enter_context(_terminated_as_interrupted())
+        check_model_path(model, runtime)
         opened_source = open_source(source)
         stack.callback(opened_source.close)
-        opened_runtime = open_runtime(model, runtime, threads=threads)
+        opened_runtime = open_runtime(model, runtime, RuntimeOptions(threads=threads))
         stack.callback(opened_runtime.close)
         if opened_runtime.name == "cpu" and opened_runtime.manifest.default_precision == "fp16":
             warn("a CPU has no float16 arithmetic and widens this file: convert with fp32 or int8 for it")
@@ -65,12 +75,18 @@ def track(
             score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate
         )
         job = _Job(info, model, opened_runtime, config)
+        observer = TapeObserver(info, opened_runtime, score_threshold)
+        stack.callback(observer.close)
+        if record is not None:
+            check_record_path(record, Path(source), model)
         _prepare_folder(output, Path(source), model)
         sinks = _open_sinks(output, job, video)
-        pipeline = Pipeline(opened_source, opened_runtime, Tracker(config), sinks)
+        if record is not None:
+            observer.record(record)
+        pipeline = Pipeline(opened_source, opened_runtime, Tracker(config), sinks, on_detections=observer)
         ended = "crashed"
         try:
-            with frame_progress("tracking", info.frame_count) as show:
+            with frame_progress("tracking", info.frame_count) as show, closing(observer):
                 pipeline.run(lambda frame, tracks: show(f"{len(tracks)} live ids"))
             ended = ""
         except KeyboardInterrupt:
