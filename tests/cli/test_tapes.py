@@ -121,6 +121,17 @@ def test_a_run_that_the_tape_is_not_of_is_one_line(recorded, pictures, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
+def test_frames_that_are_not_those_of_the_tape_end_the_run(recorded, pictures, tmp_path):
+    tape, _ = recorded
+    with np.load(tape) as archive:
+        changed = dict(archive)
+    changed["frame_index"] *= 2  # as of a run that looked at every other frame
+    np.savez(tmp_path / "other.npz", **changed)
+    result = replay(pictures, tmp_path / "other.npz", tmp_path / "out", check=False)
+    assert_one_line_error(result, "in frame 2, where the tape has those of frame 3", "--detect-every")
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["frames"] == 1
+
+
 def test_tapes_are_kept_from_harm(recorded, small_model, pictures, tmp_path):
     tape, _ = recorded
     before = tape.read_bytes()
