@@ -80,7 +80,7 @@ ROOMS = {
         lazy_rooms=frozenset({"convert", "benchmarks"}),
         lazy_packages=frozenset({"onnx", "onnxruntime", "openvino", "trackeval"}),
     ),
-    "runtimes": Room({"types", "errors", "manifest", "contracts", "tape"}, None),
+    "runtimes": Room({"types", "errors", "manifest", "contracts", "onnx_file", "tape"}, None),
     "convert": Room(
         {"types", "geometry", "manifest", "errors", "contracts", "certificate", "runtimes", "benchmarks"},
         None,

@@ -20,6 +20,7 @@ from edge_fairmot.cli.tapes import TapeObserver, check_model_path, check_record_
 from edge_fairmot.contracts import Runtime, Sink, SourceInfo
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline, RunSummary
+from edge_fairmot.schedule import DetectionSchedule
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, VideoSink
 from edge_fairmot.sources import open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
@@ -38,6 +39,7 @@ class _Job:
     model: Path
     runtime: Runtime
     config: TrackerConfig
+    schedule: DetectionSchedule
 
 
 def track(
@@ -52,6 +54,13 @@ def track(
     threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
     score_threshold: Annotated[float, typer.Option(help="Detections must score more.")] = 0.4,
     track_buffer: Annotated[int, typer.Option(help="How long lost tracks are kept, frames at 30 Hz.")] = 30,
+    detect_every: Annotated[
+        int, typer.Option(metavar="N", help="Detect in every Nth frame, predict between.")
+    ] = 1,
+    target_fps: Annotated[
+        float | None,
+        typer.Option(metavar="F", help="Detect as often as keeps F frames/s, predict between."),
+    ] = None,
     video: Annotated[bool, typer.Option(help="Write the annotated video.")] = True,
     record: Annotated[
         Path | None,
@@ -61,6 +70,7 @@ def track(
     """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json."""
     from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 
+    schedule = DetectionSchedule(detect_every, target_fps)
     with ExitStack() as stack:
         stack.enter_context(_terminated_as_interrupted())
         check_model_path(model, runtime)
@@ -74,7 +84,7 @@ def track(
         config = TrackerConfig(
             score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate
         )
-        job = _Job(info, model, opened_runtime, config)
+        job = _Job(info, model, opened_runtime, config, schedule)
         observer = TapeObserver(info, opened_runtime, score_threshold)
         stack.callback(observer.close)
         if record is not None:
@@ -83,7 +93,9 @@ def track(
         sinks = _open_sinks(output, job, video)
         if record is not None:
             observer.record(record)
-        pipeline = Pipeline(opened_source, opened_runtime, Tracker(config), sinks, on_detections=observer)
+        pipeline = Pipeline(
+            opened_source, opened_runtime, Tracker(config), sinks, schedule=schedule, on_detections=observer
+        )
         ended = "crashed"
         try:
             with frame_progress("tracking", info.frame_count) as show, closing(observer):
@@ -126,7 +138,7 @@ def _open_sinks(output: Path, job: _Job, video: bool) -> list[Sink]:
         frame_size=job.source.frame_size,
         frame_rate=job.source.frame_rate,
         model={"file": job.model.name, "checkpoint_sha256": job.runtime.manifest.checkpoint_sha256},
-        settings=asdict(job.config),
+        settings=asdict(job.config) | {"schedule": asdict(job.schedule)},
     )
     with ExitStack() as stack:
         sinks: list[Sink] = []
@@ -163,13 +175,14 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 def _report(output: Path, job: _Job, summary: RunSummary, ended: str) -> None:
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in summary.stage_ms.items())
+    looked = f"{summary.detected} detected, {summary.predicted} predicted, {summary.dropped} dropped"
     print_pairs(
         (
-            ("frames", f"{summary.frames} of {job.source.frame_count or 'unknown'}"),
+            ("frames", f"{summary.frames} of {job.source.frame_count or 'unknown'} ({looked})"),
             ("identities", str(summary.identities)),
             ("detections", str(summary.detections)),
             ("speed", f"{summary.frame_rate:.2f} frames/s ({summary.wall_s:.1f} s)"),
-            ("ms a frame", stages),
+            ("busy ms a frame", stages),
             ("written to", str(output)),
         )
     )
@@ -191,6 +204,7 @@ def _write_summary(path: Path, job: _Job, summary: RunSummary, ended: str) -> No
         "model": {"path": str(job.model), "checkpoint_sha256": job.runtime.manifest.checkpoint_sha256},
         "runtime": job.runtime.name,
         "tracker": asdict(job.config),
+        "schedule": asdict(job.schedule),
         **asdict(summary),
         "frame_rate": summary.frame_rate,
     }
