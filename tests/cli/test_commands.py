@@ -162,11 +162,30 @@ def test_other_bad_input_is_one_line(small_model, picture_folder, tmp_path):
     assert_one_line_error(unwritable, "cannot use the folder")
     threshold = fails("track", picture_folder, "-m", small_model, "--score-threshold", "2")
     assert_one_line_error(threshold, "score_threshold must be between 0 and 1")
+    interval = fails("track", picture_folder, "-m", small_model, "--detect-every", "0")
+    assert_one_line_error(interval, "not 0", "--detect-every 1")
+    for target in ("0", "-5", "nan"):
+        speed = fails("track", picture_folder, "-m", small_model, "--target-fps", target)
+        assert_one_line_error(speed, f"not {float(target)}", "--target-fps 15")
     unknown = fails("track", picture_folder, "-m", small_model, "--runtime", "tpu")
     assert_one_line_error(unknown, "no runtime called 'tpu'")
     assert_one_line_error(
         fails("eval", tmp_path / "absent.txt", "--gt", tmp_path / "absent.txt"), "absent.txt"
     )
+
+
+def test_a_schedule_is_followed_and_told(small_model, shared, tmp_path):
+    source, output = shared / "mot15" / "TUD-Campus", tmp_path / "out"
+    shown = run("track", source, "-m", small_model, "-o", output, "--no-video", "--detect-every", "3").stdout
+    assert "71 of 71 (24 detected, 47 predicted, 0 dropped)" in shown
+    summary = json.loads((output / "summary.json").read_text())
+    assert [summary[key] for key in ("frames", "detected", "predicted", "dropped")] == [71, 24, 47, 0]
+    assert summary["schedule"] == {"every": 3, "target_fps": None}
+    header, frames = read_json_lines(output / "tracks.jsonl")
+    assert header.settings["schedule"] == summary["schedule"]
+    predicted = {number: bool(tracks.predicted.any()) for number, _, tracks in frames if len(tracks)}
+    assert len(predicted) > 30
+    assert predicted == {number: number % 3 != 1 for number in predicted}
 
 
 def test_a_video_that_ends_early_leaves_what_it_had(small_model, shared, tmp_path):
