@@ -9,14 +9,14 @@ from edge_fairmot.benchmarks.head_rung import HeadRung
 from edge_fairmot.benchmarks.ladder_report import (
     LadderFigures,
     LadderReport,
+    ListedPeak,
     Subject,
-    UndecidedPeak,
     judge,
 )
 from edge_fairmot.benchmarks.mot_text import MotRows
 from edge_fairmot.benchmarks.observation import Observation
 from edge_fairmot.benchmarks.parity_budget import ParityBudget
-from edge_fairmot.benchmarks.peak_matching import match_peaks
+from edge_fairmot.benchmarks.peak_matching import match_peaks, settle_ties
 from edge_fairmot.benchmarks.peak_rungs import PeakRungs
 from edge_fairmot.benchmarks.track_rungs import (
     SequenceRungs,
@@ -30,7 +30,7 @@ from edge_fairmot.pipeline import select_detections
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Tracks, UInt8Array
 
-UNDECIDED_LISTED = 100
+LISTED = 100
 """So many are named in the report; all are counted."""
 
 
@@ -87,7 +87,8 @@ class ParityLadder:
         self._peaks = PeakRungs()
         self._sequences: list[SequenceRungs] = []
         self._trackers: tuple[Tracker, Tracker] | None = None
-        self._undecided: list[UndecidedPeak] = []
+        self._undecided: list[ListedPeak] = []
+        self._tied: list[ListedPeak] = []
         self._worst = WorstFrames(pictures)
 
     def begin(self, name: str, frame_rate: float, truth: MotRows | None = None) -> None:
@@ -125,14 +126,15 @@ class ParityLadder:
                 "--max-detections"
             )
         match = match_peaks(ours, theirs, self._threshold, margin)
+        if pair.reference.tied is not None:
+            match = settle_ties(match, pair.reference.tied)
         self._peaks.add(match)
         reference_tracks, candidate_tracks = self._track(pair)
         sequence = self._sequences[-1]
         changed = sequence.add(reference_tracks, candidate_tracks)
-        room = UNDECIDED_LISTED - len(self._undecided)
-        self._undecided += [
-            UndecidedPeak(sequence.name, pair.index, *scores) for scores in match.undecided()[:room]
-        ]
+        for listed, peaks in ((self._undecided, match.undecided()), (self._tied, match.tied_scores())):
+            room = LISTED - len(listed)
+            listed += [ListedPeak(sequence.name, pair.index, *scores) for scores in peaks[:room]]
         self._worst.offer(Disagreement.of_frame(sequence.name, pair.index, pair.image, match, changed))
 
     def worst_frames(self) -> list[Disagreement]:
@@ -177,6 +179,7 @@ class ParityLadder:
             figures=figures,
             checks=judge(figures, self._budget),
             undecided=tuple(self._undecided),
+            tied=tuple(self._tied),
         )
 
     def _add_heads(self, pair: FramePair) -> None:

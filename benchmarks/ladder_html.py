@@ -52,7 +52,8 @@ def render_html(report: LadderReport, worst: Sequence[Disagreement]) -> str:
 <tr><th>frames</th><td>{escape(sequences)}</td></tr>
 <tr><th>peaks</th><td>{peaks.reference_peaks} of the reference and {peaks.candidate_peaks} of the candidate
 above {report.score_threshold:g}; {peaks.missed} missed, {peaks.extra} extra, {peaks.undecided} within
-{report.budget.score_margin:g} of the threshold and counted neither way</td></tr></table>
+{report.budget.score_margin:g} of the threshold and counted neither way,
+{peaks.tied} in a neighbouring cell of the same score</td></tr></table>
 <h2>Rungs</h2>
 <table><tr><th>rung</th><th>figure</th><th>value</th><th>budget</th><th></th></tr>
 {rows}</table>

@@ -42,8 +42,8 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class UndecidedPeak:
-    """An object too near the score threshold to count.
+class ListedPeak:
+    """An object that is counted apart.
 
     Attributes
     ----------
@@ -129,8 +129,10 @@ class LadderReport:
     figures : LadderFigures
     checks : tuple of Check
         In the order of the rungs.
-    undecided : tuple of UndecidedPeak
-        The first hundred.
+    undecided : tuple of ListedPeak
+        Too near the score threshold to count; the first hundred.
+    tied : tuple of ListedPeak
+        Found in neighbouring cells of one score; the first hundred.
     """
 
     reference: Subject
@@ -140,7 +142,8 @@ class LadderReport:
     budget: ParityBudget
     figures: LadderFigures
     checks: tuple[Check, ...]
-    undecided: tuple[UndecidedPeak, ...]
+    undecided: tuple[ListedPeak, ...]
+    tied: tuple[ListedPeak, ...]
 
     @property
     def passed(self) -> bool:

@@ -13,6 +13,9 @@ from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.onnx_file import read_onnx_file
 from edge_fairmot.types import Float32Array, Int64Array, RawDetections, UInt8Array
 
+TIE = 1e-4
+"""Scores of neighbouring cells this near to each other: either may be the peak, as rounding will have it."""
+
 HEADS = ("hm", "wh", "reg", "id")
 """Outputs of a file that was converted with ``--dense-heads``."""
 
@@ -61,10 +64,14 @@ class Observation:
         N is 1.
     heads : dict of str to DenseHead, or None
         ``hm``, ``wh``, ``reg`` and ``id``.
+    tied : RawDetections or None
+        The detections again, and those of cells within ``TIE`` of being the highest of their neighbourhood.
+        None where they are not known.
     """
 
     detections: RawDetections
     heads: Mapping[str, DenseHead] | None = None
+    tied: RawDetections | None = None
 
 
 class Observer(Protocol):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge_fairmot.benchmarks.observation import TIE
 from edge_fairmot.geometry import iou_inclusive
 from edge_fairmot.tracking.association import UNMATCHED, assign
 from edge_fairmot.types import (
@@ -59,6 +60,8 @@ class PeakMatch:
     iou : float64 (P,)
     sure_reference, sure_candidate : bool (N,)
         Whose score is above the threshold plus the margin.
+    tied : bool (P,)
+        Pairs in which the candidate's peak is a neighbouring cell that ties with the reference's.
     """
 
     reference: Peaks
@@ -67,6 +70,7 @@ class PeakMatch:
     iou: Float64Array
     sure_reference: BoolArray
     sure_candidate: BoolArray
+    tied: BoolArray
 
     @property
     def missed(self) -> BoolArray:
@@ -92,6 +96,12 @@ class PeakMatch:
         ours, theirs = self.pairs.T
         shift: Float64Array = self.candidate.score[theirs].astype(np.float64) - self.reference.score[ours]
         return shift
+
+    def tied_scores(self) -> list[tuple[float, float]]:
+        """Scores (reference, candidate) of the pairs that are tied."""
+        return [
+            (float(self.reference.score[a]), float(self.candidate.score[b])) for a, b in self.pairs[self.tied]
+        ]
 
     def undecided(self) -> list[tuple[float | None, float | None]]:
         """Scores (reference, candidate) of what is too near the threshold, a pair once; None: not there."""
@@ -131,7 +141,51 @@ def match_peaks(
     ours, theirs = (_peaks_above(raw, threshold - margin) for raw in (reference, candidate))
     pairs, overlap = match_boxes(ours.xyxy, ours.class_id, theirs.xyxy, theirs.class_id)
     return PeakMatch(
-        ours, theirs, pairs, overlap, ours.score > threshold + margin, theirs.score > threshold + margin
+        reference=ours,
+        candidate=theirs,
+        pairs=pairs,
+        iou=overlap,
+        sure_reference=ours.score > threshold + margin,
+        sure_candidate=theirs.score > threshold + margin,
+        tied=np.zeros(len(pairs), np.bool_),
+    )
+
+
+def settle_ties(match: PeakMatch, tied: RawDetections) -> PeakMatch:
+    """Put the neighbour that ties with a peak in its place, where it is the one that the candidate found.
+
+    Rounding decides which of two neighbouring cells of one score is the peak. Either is right, but their
+    boxes and embeddings are those of two cells.
+
+    Parameters
+    ----------
+    match : PeakMatch
+    tied : RawDetections
+        Of the reference: peaks and the neighbours that tie with them.
+
+    Returns
+    -------
+    PeakMatch
+        With :attr:`PeakMatch.tied` and the overlaps of the neighbours.
+    """
+    near = _peaks_above(tied, 0.0)
+    if not len(match.pairs) or not len(near):
+        return match
+    rows, columns = match.pairs.T
+    overlap = iou(match.candidate.xyxy[columns], near.xyxy)
+    shift = np.abs(near.score - match.reference.score[rows][:, None])
+    overlap[(shift > TIE) | (near.class_id != match.reference.class_id[rows][:, None])] = 0.0
+    best = overlap.argmax(axis=1)
+    best_overlap = overlap.max(axis=1)
+    is_tied = best_overlap > match.iou
+    xyxy, embedding = match.reference.xyxy.copy(), match.reference.embedding.copy()
+    xyxy[rows[is_tied]] = near.xyxy[best[is_tied]]
+    embedding[rows[is_tied]] = near.embedding[best[is_tied]]
+    return replace(
+        match,
+        reference=replace(match.reference, xyxy=xyxy, embedding=embedding),
+        iou=np.maximum(match.iou, best_overlap),
+        tied=is_tied,
     )
 
 

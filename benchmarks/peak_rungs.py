@@ -26,6 +26,8 @@ class PeakFigures:
         Of them, without a partner.
     undecided : int
         Objects too near the score threshold to count.
+    tied : int
+        Pairs of two neighbouring cells of one score, each the peak of one side.
     matched : int
         Pairs, undecided ones included: what boxes, embeddings and the shift are of.
     score_shift_mean, score_shift_std : float or None
@@ -39,6 +41,7 @@ class PeakFigures:
     missed: int
     extra: int
     undecided: int
+    tied: int
     matched: int
     score_shift_mean: float | None
     score_shift_std: float | None
@@ -91,7 +94,8 @@ class PeakRungs:
     """Takes the matched peaks of one frame after the other."""
 
     def __init__(self) -> None:
-        self._reference = self._candidate = self._missed = self._extra = self._undecided = 0
+        self._reference = self._candidate = self._missed = self._extra = 0
+        self._undecided = self._tied = 0
         self._shift, self._iou, self._cosine = _Spread(), _Spread(), _Spread()
 
     def add(self, match: PeakMatch) -> None:
@@ -101,6 +105,7 @@ class PeakRungs:
         self._missed += int(match.missed.sum())
         self._extra += int(match.extra.sum())
         self._undecided += len(match.undecided())
+        self._tied += int(match.tied.sum())
         self._shift.add(match.score_shift)
         self._iou.add(match.iou)
         self._cosine.add(match.cosine)
@@ -115,6 +120,7 @@ class PeakRungs:
             missed=self._missed,
             extra=self._extra,
             undecided=self._undecided,
+            tied=self._tied,
             matched=self._iou.count,
             score_shift_mean=self._shift.mean,
             score_shift_std=self._shift.deviation,

@@ -134,7 +134,9 @@ class DeployGraph(nn.Module):
         return outputs
 
 
-def decode(heads: dict[str, Tensor], max_detections: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def decode(
+    heads: dict[str, Tensor], max_detections: int, tie: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Decode dense heads, as the original does: the plain twin of :class:`DeployGraph`.
 
     Parameters
@@ -142,6 +144,8 @@ def decode(heads: dict[str, Tensor], max_detections: int) -> tuple[Tensor, Tenso
     heads : dict of str to float32 (N, C, H, W)
         What :class:`~edge_fairmot.convert.network.FairMOT` gives.
     max_detections : int
+    tie : float
+        See :func:`find_peaks`.
 
     Returns
     -------
@@ -150,7 +154,7 @@ def decode(heads: dict[str, Tensor], max_detections: int) -> tuple[Tensor, Tenso
     """
     hm = heads["hm"]
     top_k = min(max_detections, hm[0].numel())
-    scores, class_ids, cells = find_peaks(torch.sigmoid(hm), top_k)
+    scores, class_ids, cells = find_peaks(torch.sigmoid(hm), top_k, tie)
     wh, reg, embedding = (gather_cells(heads[name], cells) for name in ("wh", "reg", "id"))
     return decode_boxes(cells, wh, reg, hm.shape[3]), scores, class_ids, _unit_norm(embedding)
 
@@ -165,7 +169,7 @@ def fold_normalisation(network: FairMOT) -> None:
     first.weight.data = first.weight.data.flip(1) / 255
 
 
-def find_peaks(heatmap: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
+def find_peaks(heatmap: Tensor, top_k: int, tie: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
     """Find the K highest cells that are the maximum of their 3x3 neighbourhood (CenterNet's decoding).
 
     Parameters
@@ -173,6 +177,8 @@ def find_peaks(heatmap: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
     heatmap : float32 (N, C, H, W)
         After the sigmoid.
     top_k : int
+    tie : float
+        Cells this little below the maximum are found too: those that rounding might make the maximum.
 
     Returns
     -------
@@ -183,7 +189,8 @@ def find_peaks(heatmap: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
         Row-major cell index.
     """
     highest = F.max_pool2d(heatmap, 3, stride=1, padding=1)
-    peaks = torch.where(highest == heatmap, heatmap, 0.0)
+    is_peak = highest - heatmap <= tie if tie else highest == heatmap
+    peaks = torch.where(is_peak, heatmap, 0.0)
     scores, index = torch.topk(peaks.flatten(1), top_k)
     size = heatmap.shape[2] * heatmap.shape[3]
     class_ids = _whole_quotient(index, size)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import edge_fairmot
-from edge_fairmot.benchmarks.observation import HEADS, DenseHead, Observation
+from edge_fairmot.benchmarks.observation import HEADS, TIE, DenseHead, Observation
 from edge_fairmot.convert.checkpoint import load_network
 from edge_fairmot.convert.deform_conv import TAPS
 from edge_fairmot.convert.deploy import GraphOptions, decode
@@ -112,7 +112,7 @@ class TorchReference:
         Returns
         -------
         Observation
-            With whole dense heads.
+            With whole dense heads, and ties.
 
         Raises
         ------
@@ -124,9 +124,14 @@ class TorchReference:
         check_images(images, self.manifest)
         with torch.inference_mode(), _full_float32():
             heads = self._network(normalise_images(torch.from_numpy(images).to(self._device)))
-            outputs = decode(heads, self.manifest.max_detections)
-        raw = check_outputs(RawDetections(*(output.cpu().numpy() for output in outputs)), self.name)
-        return Observation(raw, {name: DenseHead.whole(heads[name].cpu().numpy()) for name in HEADS})
+            strict, tied = (
+                RawDetections(
+                    *(output.cpu().numpy() for output in decode(heads, self.manifest.max_detections, tie))
+                )
+                for tie in (0.0, TIE)
+            )
+        dense = {name: DenseHead.whole(heads[name].cpu().numpy()) for name in HEADS}
+        return Observation(check_outputs(strict, self.name), dense, tied)
 
     def infer(self, images: UInt8Array) -> RawDetections:
         """Run the network; see :meth:`edge_fairmot.contracts.Runtime.infer`."""

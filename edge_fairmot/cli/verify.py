@@ -141,7 +141,8 @@ def print_report(report: LadderReport) -> None:
         f"({report.reference.runtime}, {report.reference.details.get('deform_conv', report.reference.name)}) "
         f"and {peaks.candidate_peaks} of the candidate ({report.candidate.runtime})",
         f"{peaks.missed} missed, {peaks.extra} extra, {peaks.undecided} within "
-        f"{report.budget.score_margin:g} of the score threshold and counted neither way",
+        f"{report.budget.score_margin:g} of the score threshold and counted neither way, "
+        f"{peaks.tied} in a neighbouring cell of the same score",
         f"within the {report.candidate.precision} budget"
         if report.passed
         else f"the {report.candidate.precision} budget is broken: {', '.join(report.failed_rungs)}",

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fairmot.benchmarks.accuracy import _iou
-from edge_fairmot.benchmarks.peak_matching import MIN_IOU, iou, match_boxes, match_peaks
+from edge_fairmot.benchmarks.observation import TIE
+from edge_fairmot.benchmarks.peak_matching import MIN_IOU, iou, match_boxes, match_peaks, settle_ties
 from edge_fairmot.benchmarks.peak_rungs import PeakRungs
 from edge_fairmot.types import RawDetections
 
@@ -163,3 +164,45 @@ def test_the_least_is_of_all_pairs_of_all_frames():
 
 def _arrays(raw):
     return raw.boxes, raw.scores, raw.class_ids, raw.embeddings
+
+
+def beside(raw, score, x, turn):
+    """``raw`` and one more detection, of a neighbouring cell; its embedding has ``turn`` signs turned."""
+    other = one(score, x=x)
+    other.embeddings[0, 0, :turn] *= -1
+    return RawDetections(
+        *(np.concatenate(both, axis=1) for both in zip(_arrays(raw), _arrays(other), strict=True))
+    )
+
+
+def test_the_neighbour_that_ties_stands_for_the_peak_that_rounding_chose():
+    known = beside(one(0.5), 0.5 - TIE / 2, x=4, turn=1)
+    found = RawDetections(*(values[:, 1:] for values in _arrays(known)))
+    match = match_peaks(one(0.5), found, THRESHOLD, MARGIN)
+    assert match.iou[0] < 1
+    assert match.cosine[0] < 1
+
+    settled = settle_ties(match, known)
+
+    assert settled.tied.tolist() == [True]
+    assert settled.iou[0] == pytest.approx(1)
+    assert settled.cosine[0] == pytest.approx(1)
+    assert settled.tied_scores() == [pytest.approx((0.5, 0.5 - TIE / 2))]
+
+
+@pytest.mark.parametrize("score", [0.5 - 2 * TIE, 0.5 + 2 * TIE])
+def test_a_neighbour_of_another_score_does_not(score):
+    match = match_peaks(one(0.5), one(0.5, x=4), THRESHOLD, MARGIN)
+    settled = settle_ties(match, beside(one(0.5), score, x=4, turn=0))
+
+    assert not settled.tied.any()
+    assert settled.iou.tolist() == match.iou.tolist()
+
+
+@given(pictures())
+def test_a_picture_without_neighbours_has_no_ties(a):
+    match = match_peaks(a, a, THRESHOLD, MARGIN)
+    settled = settle_ties(match, a)
+
+    assert not settled.tied.any()
+    assert settled.iou.tolist() == match.iou.tolist()

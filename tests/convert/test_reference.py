@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from edge_fairmot.benchmarks.head_rung import HeadRung
-from edge_fairmot.benchmarks.observation import HEADS, RuntimeObserver, check_same_network
+from edge_fairmot.benchmarks.observation import HEADS, TIE, RuntimeObserver, check_same_network
 from edge_fairmot.benchmarks.parity_budget import FP32_BUDGET
 from edge_fairmot.convert import GraphOptions, convert, reference
 from edge_fairmot.convert.deform_conv import deform_conv2d_gridsample
+from edge_fairmot.convert.deploy import find_peaks
 from edge_fairmot.convert.network import deformable_layers
 from edge_fairmot.convert.parity import check_picture, compare
 from edge_fairmot.convert.reference import TorchReference
@@ -55,6 +56,29 @@ def test_dense_heads_of_a_file_agree_with_it(checkpoint, images, tmp_path):
         rung.add(ours[name], theirs[name])
         assert rung.figures().largest_error < FP32_BUDGET.head_largest_error
         assert rung.figures().values == ours[name].size > 0
+
+
+def test_ties_are_the_detections_and_neighbours_of_nearly_their_score(torch_reference, images):
+    seen = torch_reference.observe(images)
+
+    found, tied = (
+        {tuple(box): score for box, score in zip(raw.boxes[0].tolist(), raw.scores[0].tolist(), strict=True)}
+        for raw in (seen.detections, seen.tied)
+    )
+    # Both lists are cut after as many rows, so the last ones of the first may have been pushed out.
+    lowest = min(tied.values())
+    assert {box for box, score in found.items() if score > lowest} <= tied.keys()
+
+
+def test_a_cell_that_rounding_might_have_chosen_is_found_too():
+    heatmap = torch.zeros(1, 1, 4, 6)
+    heatmap[0, 0, 1, 1], heatmap[0, 0, 1, 2] = 0.5, 0.5 - TIE / 2
+    heatmap[0, 0, 3, 5] = 0.5 - 2 * TIE
+
+    strict, tied = (find_peaks(heatmap, 4, tie)[2][0].tolist() for tie in (0.0, TIE))
+
+    assert strict[:2] == [7, 23]
+    assert tied[:3] == [7, 8, 23]
 
 
 def test_a_file_without_dense_heads_gives_none(small_model, images):
