@@ -22,6 +22,7 @@ from edge_fairmot.convert.calibration import CalibrationFrames, calibrate
 from edge_fairmot.convert.checkpoint import Checkpoint, load_network
 from edge_fairmot.convert.deploy import DeployGraph, GraphOptions
 from edge_fairmot.convert.drift_search import DriftSearch, LayerCost
+from edge_fairmot.convert.equalization import equalize
 from edge_fairmot.convert.export import attach_manifest, simplify, to_onnx
 from edge_fairmot.convert.half_precision import float32_layers, to_fp16
 from edge_fairmot.convert.network import STRIDE, deformable_layers
@@ -174,8 +175,9 @@ def _to_int8(
 ) -> tuple[onnx.ModelProto, ModelManifest, tuple[LayerCost, ...]]:
     on_step("calibrating")
     frames = int8.frames
-    ranges = calibrate(model, frames.images[::2], int8.method)
-    search = DriftSearch(model, ranges, frames.images[1::2], int8.budget, int8.score_threshold)
+    equal = equalize(model, frames.images[::2])
+    ranges = calibrate(equal, frames.images[::2], int8.method)
+    search = DriftSearch(equal, ranges, frames.images[1::2], int8.budget, int8.score_threshold)
     found = search.run(int8.float_layers, on_step)
     layers = convolution_layers(model)
     decisions = found.decisions

@@ -39,9 +39,10 @@ WEIGHT_SUFFIX = ".weight"
 NAME_PREFIX = "network."
 OFFSET_LAYER = "conv_offset_mask"
 
-ALWAYS_FLOAT = frozenset({"base.base_layer.0", "hm.2"})
-"""The first layer: three channels fill no integer kernel, it takes twice its float time in ONNX Runtime, and
-a signed byte has half the levels that a picture has. The heatmap's logits: one step moves a score by 0.01."""
+ALWAYS_FLOAT = frozenset({"base.base_layer.0", "base.level0.0", "base.level1.0", "hm.2"})
+"""The first layers: 3 and 16 channels fill no integer kernel, so ONNX Runtime is no faster with them (the
+first takes twice its float time), while all that follows reads their error. The heatmap's logits: one step
+moves a score by 0.01."""
 
 HEADROOM = MappingProxyType({"hm.0": 2.0})
 """How far the input of a layer may go beyond what calibration saw. The heatmap reads the strongest responses
@@ -76,7 +77,7 @@ def convolution_layers(model: onnx.ModelProto) -> list[Layer]:
     shapes = _shapes(model)
     return [
         Layer(
-            name=_layer_name(node),
+            name=layer_name(node),
             macs=int(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:])),
             quantizable=_is_quantizable(node),
         )
@@ -133,7 +134,7 @@ def quantize(
     nodes = list(result.graph.node)
     del result.graph.node[:]
     for node in nodes:
-        if node.op_type == "Conv" and _is_quantizable(node) and _layer_name(node) not in float_layers:
+        if node.op_type == "Conv" and _is_quantizable(node) and layer_name(node) not in float_layers:
             result.graph.node.extend(writer.quantized(node))
         else:
             if compress_weights:
@@ -155,7 +156,8 @@ def _unshare_weights(graph: onnx.GraphProto) -> None:
                 copy.name = node.input[place] = f"{name}/of/{node.output[0]}"
 
 
-def _layer_name(node: onnx.NodeProto) -> str:
+def layer_name(node: onnx.NodeProto) -> str:
+    """Name of a convolution as in the checkpoint, without ``.weight``."""
     name = str(node.input[1]).partition("/of/")[0].removeprefix(NAME_PREFIX).removesuffix(WEIGHT_SUFFIX)
     return re.sub(r"\.phases\.\d+$", "", name)  # of one upsampling layer in the checkpoint
 
@@ -163,7 +165,7 @@ def _layer_name(node: onnx.NodeProto) -> str:
 def _is_quantizable(node: onnx.NodeProto) -> bool:
     groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
     # Depthwise upsampling is a hundredth of the multiply-adds and no faster in int8.
-    return groups == 1 and OFFSET_LAYER not in node.input[1] and _layer_name(node) not in ALWAYS_FLOAT
+    return groups == 1 and OFFSET_LAYER not in node.input[1] and layer_name(node) not in ALWAYS_FLOAT
 
 
 def _output_axis(node: onnx.NodeProto) -> int:
@@ -197,7 +199,7 @@ class _QdqWriter:
     def quantized(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         """Give the convolution with its input, weight, bias and output rounded."""
         source, weight, *bias = node.input
-        scale = _scale(self._ranges.largest(source) * HEADROOM.get(_layer_name(node), 1.0))
+        scale = _scale(self._ranges.largest(source) * HEADROOM.get(layer_name(node), 1.0))
         # Rounded anew for each convolution on it: ONNX Runtime has fast kernels for signed activations only
         # where a QuantizeLinear feeds a single one.
         node.input[0] = f"{source}/int8/{self._times_rounded[source]}"
