@@ -11,10 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from edge_fairmot.errors import InferenceError, MissingDependencyError, RuntimeUnavailableError
+from edge_fairmot.errors import (
+    InferenceError,
+    InvalidInputError,
+    MissingDependencyError,
+    RuntimeUnavailableError,
+)
 from edge_fairmot.onnx_file import read_onnx_file
 from edge_fairmot.runtimes.checks import OUTPUTS, check_images, check_model_file, check_outputs
 from edge_fairmot.runtimes.options import RuntimeOptions
+from edge_fairmot.runtimes.refusal import explain_refusal
 from edge_fairmot.types import RawDetections, UInt8Array
 
 try:
@@ -44,6 +50,8 @@ class OpenVinoRuntime:
     ------
     RuntimeUnavailableError
         If there is no such device here.
+    InvalidInputError
+        If the device does not compute in the precision asked for.
     InferenceError
         If the file is missing, damaged, or cannot be run on the device.
     ManifestError
@@ -58,13 +66,15 @@ class OpenVinoRuntime:
         device = options.device or "CPU"
         core = openvino.Core()
         _check_device(core, device)
+        _check_precision(core, device, options.precision)
         core.add_extension(ConversionExtension("DeformConv", _deformable_convolution))
         properties = _properties(options, device)
         try:
             # From the path: a model found in the cache is then not even read.
             compiled = core.compile_model(str(path), device, properties)
         except Exception as error:  # it raises RuntimeError and its kin
-            raise InferenceError(_explain(str(path), device, str(error))) from error
+            refusal = explain_refusal(path, f"OpenVINO {_version()} on {device}", str(error))
+            raise InferenceError(refusal or _explain(str(path), device, str(error))) from error
         self.name = f"openvino:{device}"
         self._request: Any = compiled.create_infer_request()
 
@@ -96,9 +106,27 @@ def _check_device(core: Any, device: str) -> None:
     kind = device.partition(":")[0]
     if kind not in VIRTUAL_DEVICES and device not in available and kind not in available:
         raise RuntimeUnavailableError(
-            f"OpenVINO {openvino.__version__.partition('-')[0]} finds no device {device!r} here, only "
+            f"OpenVINO {_version()} finds no device {device!r} here, only "
             f"{', '.join(available)} and AUTO: choose one, or install the driver of {kind}"
         )
+
+
+def _check_precision(core: Any, device: str, precision: str) -> None:
+    """Refuse what the device would quietly compute in another precision."""
+    if not precision:
+        return
+    kind, _, behind = device.partition(":")
+    devices = (
+        (behind.split(",") if behind else core.available_devices) if kind in VIRTUAL_DEVICES else [device]
+    )
+    for name in devices:
+        able = core.get_property(name.partition("(")[0], "OPTIMIZATION_CAPABILITIES")
+        if precision.upper() not in able:
+            offered = ", ".join(asked for asked in PRECISIONS if asked.upper() in able)
+            raise InvalidInputError(
+                f"OpenVINO's {name} does not compute in {precision} here, only in {offered}: "
+                "choose one of these, or leave --precision out"
+            )
 
 
 def _properties(options: RuntimeOptions, device: str) -> dict[str, object]:
@@ -141,12 +169,17 @@ def _deformable_convolution(node: Any) -> list[Any]:
 
 
 def _explain(path: str, device: str, message: str) -> str:
-    version = openvino.__version__.partition("-")[0]
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     # Its messages begin with places in its own source; the reason comes last.
     reason = next(
         (line for line in reversed(lines) if not line.startswith(("Exception from", "Summary"))), ""
     )
     if "No conversion rule found" in message:
-        return f"OpenVINO {version} cannot read {path}: {reason}; convert with --deform-conv gridsample"
-    return f"OpenVINO {version} cannot run {path} on {device}: {reason or message.strip()}"
+        return (
+            f"OpenVINO {_version()} cannot read {path}: {reason}; pip install -U openvino, or --runtime cpu"
+        )
+    return f"OpenVINO {_version()} cannot run {path} on {device}: {reason or message.strip()}"
+
+
+def _version() -> str:
+    return str(openvino.__version__).partition("-")[0]

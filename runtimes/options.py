@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 
 from edge_fairmot.errors import InvalidInputError
 
 PRECISIONS = ("", "fp32", "fp16", "bf16")
 HINTS = ("latency", "throughput")
+
+TAKEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "device": ("openvino", "cuda", "tensorrt"),
+        "threads": ("cpu", "openvino", "replay"),
+        "precision": ("openvino", "tensorrt"),
+        "hint": ("openvino",),
+        "cache_folder": ("openvino", "tensorrt"),
+    }
+)
+"""Which of the runtimes that come with edge-fairmot takes an option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +79,11 @@ class RuntimeOptions:
             value = getattr(self, option.name)
             if option.name not in honoured and value != option.default:
                 raise InvalidInputError(
-                    f"runtime {runtime} has no {option.name.replace('_', ' ')} to set ({value}): leave it out"
+                    f"runtime {runtime} has no {option.name.replace('_', ' ')} to set ({value}): "
+                    f"leave it out, or choose from {', '.join(TAKEN_BY[option.name])}"
                 )
+
+
+def options_of(runtime: str) -> tuple[str, ...]:
+    """Name the options that a runtime of edge-fairmot's takes, for ``refuse_all_but``."""
+    return tuple(option for option, runtimes in TAKEN_BY.items() if runtime in runtimes)

@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_fairmot.errors import InferenceError
 from edge_fairmot.runtimes.checks import OUTPUTS, check_images, check_outputs
-from edge_fairmot.runtimes.options import RuntimeOptions
+from edge_fairmot.runtimes.options import RuntimeOptions, options_of
 from edge_fairmot.runtimes.ort_session import explain, open_session, read_manifest
 from edge_fairmot.types import RawDetections, UInt8Array
 
@@ -35,7 +35,7 @@ class CpuRuntime:
 
     def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
         options = options or RuntimeOptions()
-        options.refuse_all_but(self.name, "threads")
+        options.refuse_all_but(self.name, *options_of(self.name))
         session = open_session(Path(path), ["CPUExecutionProvider"], options.threads)
         self.manifest = read_manifest(session, str(path))
         self._session = session

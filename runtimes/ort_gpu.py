@@ -7,7 +7,6 @@ Runtime by itself would go on with the CPU.
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,13 @@ from edge_fairmot.errors import (
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.onnx_file import read_onnx_file
 from edge_fairmot.runtimes.checks import OUTPUTS, check_images, check_outputs
-from edge_fairmot.runtimes.options import RuntimeOptions
+from edge_fairmot.runtimes.options import RuntimeOptions, options_of
+from edge_fairmot.runtimes.ort_packages import (
+    TEGRA_RELEASE,
+    explain_conflict,
+    gpu_install_line,
+    ort_packages,
+)
 from edge_fairmot.runtimes.ort_session import explain, open_session
 from edge_fairmot.types import RawDetections, UInt8Array
 
@@ -32,9 +37,6 @@ except ModuleNotFoundError as error:
     raise MissingDependencyError("onnxruntime-gpu", "cuda", "by runtimes cuda and tensorrt") from error
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
-
-TEGRA_RELEASE = Path("/etc/nv_tegra_release")
-"""On a Jetson only."""
 
 
 class BoundSession:
@@ -88,7 +90,7 @@ class CudaRuntime:
 
     def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
         options = options or RuntimeOptions()
-        options.refuse_all_but("cuda", "device")
+        options.refuse_all_but("cuda", *options_of("cuda"))
         self.manifest, self._session = _open(Path(path), CUDA, options, [cuda_provider(options)])
         self.name = f"cuda:{device_number(options)}"
 
@@ -120,7 +122,7 @@ class TensorRtRuntime:
 
     def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
         options = options or RuntimeOptions()
-        options.refuse_all_but("tensorrt", "device", "precision", "cache_folder")
+        options.refuse_all_but("tensorrt", *options_of("tensorrt"))
         default_precision = read_onnx_file(path).manifest.default_precision
         providers = [tensorrt_provider(options, default_precision), cuda_provider(options)]
         self.manifest, self._session = _open(Path(path), TENSORRT, options, providers)
@@ -155,7 +157,19 @@ def tensorrt_provider(options: RuntimeOptions, default_precision: str) -> tuple[
     options : RuntimeOptions
     default_precision : str
         Of the file, see the manifest.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file cannot be run in the precision asked for.
+    RuntimeUnavailableError
+        If the folder for engines cannot be made.
     """
+    if options.precision == "bf16" or (options.precision, default_precision) == ("fp32", "fp16"):
+        raise InvalidInputError(
+            f"runtime tensorrt does not run an {default_precision} file in {options.precision}: leave "
+            "--precision out, or give fp16 for an fp32 file"
+        )
     half = "fp16" in (default_precision, options.precision)
     settings = {
         "device_id": str(device_number(options)),
@@ -189,41 +203,34 @@ def _open(
     path: Path, provider: str, options: RuntimeOptions, providers: list[tuple[str, dict[str, str]]]
 ) -> tuple[ModelManifest, BoundSession | None]:
     if provider not in onnxruntime.get_available_providers():
-        raise RuntimeUnavailableError(missing_provider(provider, TEGRA_RELEASE.exists()))
+        raise RuntimeUnavailableError(
+            missing_provider(provider, ort_packages(), jetson=TEGRA_RELEASE.exists())
+        )
     manifest = read_onnx_file(path).manifest
     session = open_session(path, providers)
     if provider not in session.get_providers():
+        conflict = explain_conflict(ort_packages())
         raise RuntimeUnavailableError(
-            f"{provider} did not start: see that nvidia-smi lists GPU {device_number(options)}, and that "
-            f"CUDA, cuDNN and TensorRT are those that ONNX Runtime {onnxruntime.__version__} was built for"
+            f"{provider} did not start: {conflict + '; ' if conflict else ''}see that nvidia-smi lists GPU "
+            f"{device_number(options)}, and that CUDA, cuDNN and TensorRT are those that ONNX Runtime "
+            f"{onnxruntime.__version__} was built for"
         )
     return manifest, BoundSession(session, manifest, "cuda", device_number(options))
 
 
-def missing_provider(provider: str, jetson: bool) -> str:
+def missing_provider(provider: str, packages: tuple[str, ...], *, jetson: bool) -> str:
     """Say why a provider is not there, and what mends it.
 
     Parameters
     ----------
     provider : str
+    packages : tuple of str
+        Those that brought ONNX Runtime.
     jetson : bool
-        Whether this is a Jetson, whose wheels come from NVIDIA.
+        See :func:`~edge_fairmot.runtimes.ort_packages.gpu_install_line`.
     """
-    wanted = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install " + (
-        "the onnxruntime-gpu wheel that NVIDIA offers for your JetPack" if jetson else "onnxruntime-gpu"
-    )
-    if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
-        return (
-            f"onnxruntime and onnxruntime-gpu overwrite each other's files, and {provider} is lost: {wanted}"
-        )
-    return f"this ONNX Runtime {onnxruntime.__version__} was built without {provider}: {wanted}"
-
-
-def _installed(package: str) -> bool:
-    try:
-        return bool(version(package))
-    except PackageNotFoundError:
-        return False
+    built_without = f"this ONNX Runtime {onnxruntime.__version__} was built without {provider}"
+    return f"{explain_conflict(packages) or built_without}: {gpu_install_line(packages, jetson=jetson)}"
 
 
 def _infer(

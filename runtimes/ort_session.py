@@ -9,6 +9,8 @@ from typing import Any
 from edge_fairmot.errors import InferenceError, MissingDependencyError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.runtimes.checks import check_model_file
+from edge_fairmot.runtimes.ort_packages import ort_packages
+from edge_fairmot.runtimes.refusal import explain_refusal
 
 try:
     import onnxruntime
@@ -40,7 +42,7 @@ def open_session(path: Path, providers: Sequence[Any], threads: int | None = Non
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:  # its exceptions share no base but Exception
-        raise InferenceError(explain(str(path), str(error))) from error
+        raise InferenceError(_refusal(path, str(error)) or explain(str(path), str(error))) from error
 
 
 def read_manifest(session: Any, path: str) -> ModelManifest:
@@ -51,11 +53,12 @@ def read_manifest(session: Any, path: str) -> ModelManifest:
 def explain(path: str, message: str) -> str:
     """Turn what ONNX Runtime says into one line with a remedy."""
     version = onnxruntime.__version__
-    if "DeformConv" in message:
-        return (
-            f"{path} needs DeformConv, which ONNX Runtime {version} does not have: "
-            "pip install -U 'onnxruntime>=1.25', or convert with --deform-conv gather"
-        )
     if "INVALID_PROTOBUF" in message or "Protobuf parsing failed" in message:
         return f"{path} is not an ONNX file, or is cut short: convert the checkpoint again"
     return f"ONNX Runtime {version} cannot run {path}: {' '.join(message.split())}"
+
+
+def _refusal(path: Path, message: str) -> str:
+    # Only where the package index has the newer wheel: it has none of onnxruntime-gpu for a Jetson.
+    upgrade = "pip install -U 'onnxruntime>=1.25'" if ort_packages() == ("onnxruntime",) else ""
+    return explain_refusal(path, f"ONNX Runtime {onnxruntime.__version__}", message, upgrade)

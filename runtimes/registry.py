@@ -15,8 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from edge_fairmot.contracts import Runtime
-from edge_fairmot.errors import RuntimeUnavailableError
+from edge_fairmot.errors import InvalidInputError, RuntimeUnavailableError
 from edge_fairmot.runtimes.options import RuntimeOptions
+from edge_fairmot.runtimes.ort_packages import TEGRA_RELEASE, gpu_install_line, ort_packages
 
 ENTRY_POINT_GROUP = "edge_fairmot.runtimes"
 
@@ -25,13 +26,13 @@ ENTRY_POINT_GROUP = "edge_fairmot.runtimes"
 class _BuiltIn:
     target: str  # "module:Class"
     packages: tuple[str, ...]  # distributions, any of which brings it
-    install: str
+    install: str = ""  # empty for those that need ONNX Runtime's package for GPUs
     devices: str = ""  # where the module's list_devices(name) is not needed to tell
+    per_device: bool = False  # whether each of its devices is a choice of its own
+    runs_networks: bool = True
 
 
 _ORT = ("onnxruntime", "onnxruntime-gpu")
-# The two overwrite each other's files.
-_INSTALL_GPU = "pip uninstall -y onnxruntime && pip install 'edge-fairmot[cuda]'"
 _BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
     {
         "cpu": _BuiltIn(
@@ -41,13 +42,15 @@ _BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
             "edge_fairmot.runtimes.openvino:OpenVinoRuntime",
             ("openvino",),
             "pip install 'edge-fairmot[openvino]'",
+            per_device=True,
         ),
-        "cuda": _BuiltIn("edge_fairmot.runtimes.ort_gpu:CudaRuntime", ("onnxruntime-gpu",), _INSTALL_GPU),
-        "tensorrt": _BuiltIn(
-            "edge_fairmot.runtimes.ort_gpu:TensorRtRuntime", ("onnxruntime-gpu",), _INSTALL_GPU
-        ),
+        "cuda": _BuiltIn("edge_fairmot.runtimes.ort_gpu:CudaRuntime", ("onnxruntime-gpu",)),
+        "tensorrt": _BuiltIn("edge_fairmot.runtimes.ort_gpu:TensorRtRuntime", ("onnxruntime-gpu",)),
         "replay": _BuiltIn(
-            "edge_fairmot.runtimes.replay:ReplayRuntime", ("edge-fairmot",), "", "none: plays a tape"
+            "edge_fairmot.runtimes.replay:ReplayRuntime",
+            ("edge-fairmot",),
+            devices="none: plays a tape",
+            runs_networks=False,
         ),
     }
 )
@@ -66,6 +69,9 @@ class RuntimeStatus:
     devices : str
     remedy : str
         The command that makes it available; empty if it is.
+    choices : tuple of str
+        What ``--runtime`` takes to run a network on each of its devices, as in ``openvino:GPU``; none if it
+        is not available, or runs no network.
     """
 
     name: str
@@ -73,6 +79,7 @@ class RuntimeStatus:
     version: str
     devices: str
     remedy: str
+    choices: tuple[str, ...] = ()
 
 
 def _third_party() -> dict[str, importlib.metadata.EntryPoint]:
@@ -101,6 +108,8 @@ def open_runtime(path: str | Path, runtime: str = "cpu", options: RuntimeOptions
         If there is no such runtime.
     MissingDependencyError
         If its package is not installed.
+    InvalidInputError
+        If an option is not one that it takes.
     InferenceError, ManifestError, TapeError
         If the file cannot be run.
     """
@@ -115,6 +124,10 @@ def open_runtime(path: str | Path, runtime: str = "cpu", options: RuntimeOptions
             f"there is no runtime called {name!r}: choose from {', '.join(sorted({*_BUILT_IN, *points}))}"
         )
     options = options or RuntimeOptions()
+    if device and options.device not in ("", device):
+        raise InvalidInputError(
+            f"runtime {runtime} names a device, and {options.device} is another: give one of them"
+        )
     if device:
         options = replace(options, device=device)
     opened: Runtime = point.load()(path, options)
@@ -126,7 +139,7 @@ def list_runtimes() -> tuple[RuntimeStatus, ...]:
     rows = [_status(name, entry) for name, entry in _BUILT_IN.items()]
     for name, point in _third_party().items():
         origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-        rows.append(RuntimeStatus(name, True, origin, "", ""))
+        rows.append(RuntimeStatus(name, True, origin, "", "", (name,)))
     return tuple(rows)
 
 
@@ -134,10 +147,17 @@ def _status(name: str, entry: _BuiltIn) -> RuntimeStatus:
     try:
         module = importlib.import_module(entry.target.partition(":")[0])
     except ImportError:
-        return RuntimeStatus(name, False, "", entry.devices, entry.install)
+        return RuntimeStatus(name, False, "", entry.devices, _remedy(entry))
     versions = ", ".join(version for package in entry.packages if (version := _installed(package)))
-    devices = entry.devices or ", ".join(module.list_devices(name))
-    return RuntimeStatus(name, bool(devices), versions, devices, "" if devices else entry.install)
+    devices = (entry.devices,) if entry.devices else module.list_devices(name)
+    if not devices:
+        return RuntimeStatus(name, False, versions, "", _remedy(entry))
+    choices = tuple(f"{name}:{device}" for device in devices) if entry.per_device else (name,)
+    return RuntimeStatus(name, True, versions, ", ".join(devices), "", choices if entry.runs_networks else ())
+
+
+def _remedy(entry: _BuiltIn) -> str:
+    return entry.install or gpu_install_line(ort_packages(), jetson=TEGRA_RELEASE.exists())
 
 
 def _installed(package: str) -> str:

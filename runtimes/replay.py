@@ -9,7 +9,7 @@ import numpy as np
 from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InferenceError, TapeError
 from edge_fairmot.runtimes.checks import check_images
-from edge_fairmot.runtimes.options import RuntimeOptions
+from edge_fairmot.runtimes.options import RuntimeOptions, options_of
 from edge_fairmot.tape import Tape, read_tape
 from edge_fairmot.types import Frame, RawDetections, UInt8Array
 
@@ -40,7 +40,7 @@ class ReplayRuntime:
     name = "replay"
 
     def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
-        (options or RuntimeOptions()).refuse_all_but(self.name, "threads")
+        (options or RuntimeOptions()).refuse_all_but(self.name, *options_of(self.name))
         self._path = Path(path)
         self.tape = read_tape(path)
         self.manifest = self.tape.header.manifest

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
+from edge_fairmot.cli.lowering_choice import choose_lowering
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.manifest import PRECISIONS, ModelManifest
 from edge_fairmot.sources import open_source
@@ -18,9 +19,6 @@ from edge_fairmot.sources import open_source
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.parity_budget import ParityBudget
     from edge_fairmot.convert import CalibrationFrames, Conversion
-
-DEFORM_CONV = {"auto": "native", "native": "native", "gridsample": "gridsample", "gather": "gather"}
-"""``auto`` is native: the fastest, and ONNX Runtime from 1.25 and TensorRT from 10.1 run it."""
 
 BUDGETED = ("recall", "precision", "iou_mean", "cosine_mean")
 """Figures that the search judges, on single frames."""
@@ -40,11 +38,20 @@ def convert(
         "fairmot.onnx"
     ),
     size: Annotated[str, typer.Option(help="Input size, WIDTHxHEIGHT, multiples of 32.")] = "1088x608",
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="RUNTIME[@VERSION]",
+            help="Lower deformable convolutions for what will run the file: cpu, openvino, cuda or tensorrt; "
+            "cpu@1.23 for an older ONNX Runtime.",
+        ),
+    ] = None,
     deform_conv: Annotated[
         str,
         typer.Option(
-            help="How deformable convolutions are lowered: auto, native (opset 19), gridsample or gather "
-            "(opset 18, for runtimes without DeformConv)."
+            help="Or choose the lowering: native (opset 19), gridsample or gather (opset 18, for runtimes "
+            "without DeformConv); auto is native."
         ),
     ] = "auto",
     class_name: Annotated[
@@ -84,8 +91,6 @@ def convert(
     ] = None,
 ) -> None:
     """Convert a FairMOT checkpoint to one self-describing ONNX file, checked against PyTorch."""
-    if deform_conv not in DEFORM_CONV:
-        raise InvalidInputError(f"--deform-conv {deform_conv!r}: choose from {', '.join(DEFORM_CONV)}")
     if precision not in PRECISIONS:
         raise InvalidInputError(f"--precision {precision!r}: choose from {', '.join(PRECISIONS)}")
     if (precision == "int8") != (calibration is not None):
@@ -95,9 +100,10 @@ def convert(
     from edge_fairmot.convert import GraphOptions, Int8Options
     from edge_fairmot.convert import convert as convert_checkpoint
 
+    plan = choose_lowering(deform_conv, target, precision)
     options = GraphOptions(
         input_size=parse_size(size),
-        deform_conv=DEFORM_CONV[deform_conv],
+        deform_conv=plan.lowering,
         max_detections=max_detections,
         batch_size=batch_size,
         late_heads=late_heads,
@@ -124,12 +130,13 @@ def convert(
         )
     for message in result.warnings:
         warn(message)
-    if precision == "fp16":
+    if precision == "fp16" and target is None:
         warn("this file is for GPUs: a CPU widens it to float32, and the figures below are the CPU's")
     manifest = result.manifest
     rows = [
         ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {manifest.opset})"),
-        ("deformable convolutions", f"{len(manifest.deform_conv)} as {options.deform_conv}"),
+        ("deformable convolutions", f"{len(manifest.deform_conv)} as {plan.lowering}"),
+        *([("because", plan.reason)] if plan.reason else []),
     ]
     print_pairs([*rows, *(_int8_rows(manifest) if int8 else _float_rows(manifest))])
     if result.costs:

@@ -9,13 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import edge_fairmot
 from edge_fairmot.cli.console import print_pairs, warn
 from edge_fairmot.cli.frame_progress import frame_progress
+from edge_fairmot.cli.runtime_flags import (
+    ArithmeticFlag,
+    CacheFolderFlag,
+    DeviceIdFlag,
+    HintFlag,
+    RuntimeFlag,
+    ThreadsFlag,
+    runtime_options,
+)
 from edge_fairmot.cli.tapes import TapeObserver, check_model_path, check_record_path
 from edge_fairmot.contracts import Runtime, Sink, SourceInfo
 from edge_fairmot.errors import InvalidInputError, SinkError
@@ -24,6 +33,9 @@ from edge_fairmot.schedule import DetectionSchedule
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, VideoSink
 from edge_fairmot.sources import open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
+
+if TYPE_CHECKING:
+    from edge_fairmot.runtimes import RuntimeOptions
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C or SIGTERM, by the shells' convention."""
@@ -38,6 +50,7 @@ class _Job:
     source: SourceInfo
     model: Path
     runtime: Runtime
+    runtime_options: RuntimeOptions
     config: TrackerConfig
     schedule: DetectionSchedule
 
@@ -50,8 +63,12 @@ def track(
         Path, typer.Option("--model", "-m", help="ONNX file made by edge-fairmot convert; a tape for replay.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
-    runtime: Annotated[str, typer.Option(help="See edge-fairmot runtimes.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
+    runtime: RuntimeFlag = "cpu",
+    device_id: DeviceIdFlag = None,
+    threads: ThreadsFlag = None,
+    precision: ArithmeticFlag = "",
+    hint: HintFlag = "latency",
+    cache_folder: CacheFolderFlag = None,
     score_threshold: Annotated[float, typer.Option(help="Detections must score more.")] = 0.4,
     track_buffer: Annotated[int, typer.Option(help="How long lost tracks are kept, frames at 30 Hz.")] = 30,
     detect_every: Annotated[
@@ -68,15 +85,16 @@ def track(
     ] = None,
 ) -> None:
     """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json."""
-    from edge_fairmot.runtimes import RuntimeOptions, open_runtime
+    from edge_fairmot.runtimes import open_runtime
 
     schedule = DetectionSchedule(detect_every, target_fps)
+    options = runtime_options(device_id, threads, precision, hint, cache_folder)
     with ExitStack() as stack:
         stack.enter_context(_terminated_as_interrupted())
         check_model_path(model, runtime)
         opened_source = open_source(source)
         stack.callback(opened_source.close)
-        opened_runtime = open_runtime(model, runtime, RuntimeOptions(threads=threads))
+        opened_runtime = open_runtime(model, runtime, options)
         stack.callback(opened_runtime.close)
         if opened_runtime.name == "cpu" and opened_runtime.manifest.default_precision == "fp16":
             warn("a CPU has no float16 arithmetic and widens this file: convert with fp32 or int8 for it")
@@ -84,7 +102,7 @@ def track(
         config = TrackerConfig(
             score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate
         )
-        job = _Job(info, model, opened_runtime, config, schedule)
+        job = _Job(info, model, opened_runtime, options, config, schedule)
         observer = TapeObserver(info, opened_runtime, score_threshold)
         stack.callback(observer.close)
         if record is not None:
@@ -203,6 +221,7 @@ def _write_summary(path: Path, job: _Job, summary: RunSummary, ended: str) -> No
         "source": asdict(job.source),
         "model": {"path": str(job.model), "checkpoint_sha256": job.runtime.manifest.checkpoint_sha256},
         "runtime": job.runtime.name,
+        "runtime_options": asdict(job.runtime_options),
         "tracker": asdict(job.config),
         "schedule": asdict(job.schedule),
         **asdict(summary),
@@ -210,7 +229,7 @@ def _write_summary(path: Path, job: _Job, summary: RunSummary, ended: str) -> No
     }
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(json.dumps(content, indent=2) + "\n")
+        partial.write_text(json.dumps(content, indent=2, default=str) + "\n")
         os.replace(partial, path)
     except OSError as error:
         with suppress(OSError):

@@ -17,6 +17,15 @@ from edge_fairmot.certificate import certificate_fault
 from edge_fairmot.certificate import certify as write_certificate
 from edge_fairmot.cli.console import stdout, warn
 from edge_fairmot.cli.frame_progress import frame_progress
+from edge_fairmot.cli.runtime_flags import (
+    ArithmeticFlag,
+    CacheFolderFlag,
+    DeviceIdFlag,
+    HintFlag,
+    RuntimeFlag,
+    ThreadsFlag,
+    runtime_options,
+)
 from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.sources import open_source
@@ -55,7 +64,12 @@ def verify(
     ground_truth: Annotated[
         list[Path] | None, typer.Option("--gt", help="gt.txt; once for each --video, in order.")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="Runs the candidate; see edge-fairmot runtimes.")] = "cpu",
+    runtime: RuntimeFlag = "cpu",
+    device_id: DeviceIdFlag = None,
+    threads: ThreadsFlag = None,
+    precision: ArithmeticFlag = "",
+    hint: HintFlag = "latency",
+    cache_folder: CacheFolderFlag = None,
     frames: Annotated[int | None, typer.Option(help="Of each video, at most.")] = None,
     score_threshold: Annotated[float, typer.Option(help="Peaks and tracks must score more.")] = 0.4,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.")] = None,
@@ -66,7 +80,10 @@ def verify(
         bool, typer.Option("--certify", help="Write the figures into the file, if its budget holds.")
     ] = False,
 ) -> None:
-    """Hold a converted file against its reference on real frames; exit status 1 when a budget is broken."""
+    """Hold a converted file against its reference on real frames; exit status 1 when a budget is broken.
+
+    The flags of the runtime are for the candidate; another ONNX file as reference runs on cpu.
+    """
     _check_arguments(checkpoint, reference, video, ground_truth)
     for path in filter(None, (json_path, html_path)):
         check_writable(path)
@@ -81,8 +98,9 @@ def verify(
     from edge_fairmot.runtimes import open_runtime
 
     footage = _Footage(video or (), ground_truth or (), frames)
+    options = runtime_options(device_id, threads, precision, hint, cache_folder)
     with ExitStack() as stack:
-        observer = RuntimeObserver(open_runtime(candidate, runtime), candidate)
+        observer = RuntimeObserver(open_runtime(candidate, runtime, options), candidate)
         stack.callback(observer.close)
         manifest = observer.manifest
         budget = budget_for(manifest.default_precision)
