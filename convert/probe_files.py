@@ -1,7 +1,7 @@
 """Makes the files that ``edge-fairmot runtimes --probe`` runs, of the lowerings that files are exported with.
 
 ``python -m edge_fairmot.convert.probe_files FOLDER`` writes them; a test holds that those in
-``runtimes/probes`` are what it writes.
+``runtimes`` are what it writes.
 """
 
 from __future__ import annotations
@@ -96,4 +96,4 @@ def make_probe(lowering: str) -> onnx.ModelProto:
 
 if __name__ == "__main__":
     for name in LOWERINGS:
-        onnx.save(make_probe(name), Path(sys.argv[1]) / f"{name}.onnx")
+        onnx.save(make_probe(name), Path(sys.argv[1]) / f"probe_{name}.onnx")

@@ -4,14 +4,13 @@ Everything that it convolves comes from the picture, so that no runtime can comp
 it is of so few bits that float32 and bfloat16 alike hold it exactly: only the operator itself can err. Taps
 reach from nowhere to far outside of the map, at whole and at broken distances; masks begin at 0.
 
-The files in ``probes/`` hold this layer in each lowering, between the input and outputs of the graph
+The files ``probe_*.onnx`` hold this layer in each lowering, between the input and outputs of the graph
 contract, so that any runtime can be asked: the layer's output is what they give as ``embeddings``. That alone
 is not as the contract has it, for it is not of unit norm. ``edge_fairmot.convert.probe_files`` makes them.
 """
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,7 @@ REACHES = (0.0, 1 / 64, 1 / 64, 1 / 32, 1 / 32, 1 / 16, 1 / 16, 1 / 4, 1.0)
 
 def probe_file(lowering: str) -> Path:
     """Find the file of a lowering."""
-    return Path(str(files(__package__))) / "probes" / f"{lowering}.onnx"
+    return Path(__file__).with_name(f"probe_{lowering}.onnx")
 
 
 def draw_picture() -> UInt8Array:
