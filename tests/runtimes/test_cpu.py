@@ -77,13 +77,3 @@ def test_the_list_names_package_and_version():
     (row,) = (row for row in list_runtimes() if row.name == "cpu")
     assert row.available
     assert onnxruntime.__version__ in row.version
-
-
-def test_an_old_onnxruntime_names_the_lowering_that_it_can_run():
-    from edge_fairmot.runtimes.ort_session import explain
-
-    # What ONNX Runtime 1.18.0 says of a native file.
-    message = (
-        "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation for DeformConv(19) node"
-    )
-    assert "--deform-conv gather" in explain("native.onnx", message)

@@ -8,7 +8,7 @@ import torch
 
 from edge_fairmot.convert.deform_conv import TAPS, deform_conv2d_gridsample
 from edge_fairmot.convert.parity import check_picture
-from edge_fairmot.errors import InferenceError, RuntimeUnavailableError
+from edge_fairmot.errors import InferenceError, InvalidInputError, RuntimeUnavailableError
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 
 openvino = pytest.importorskip("openvino", reason="needs openvino")
@@ -65,6 +65,15 @@ def test_bfloat16_is_only_what_was_asked_for(small_model, images):
             pytest.skip("this CPU has no bfloat16")
         drift = np.abs(plain.infer(images).scores - brain.infer(images).scores).max()
         assert drift > 0
+
+
+@pytest.mark.parametrize("device", ["CPU", "AUTO", "AUTO:CPU"])
+def test_a_precision_that_the_device_would_replace_is_refused(small_model, device):
+    """OpenVINO takes a wish for float16 on such a CPU, and computes in bfloat16."""
+    if "FP16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has float16")
+    with pytest.raises(InvalidInputError, match="CPU does not compute in fp16 here, only in fp32"):
+        open_runtime(small_model, f"openvino:{device}", RuntimeOptions(precision="fp16"))
 
 
 def test_what_was_compiled_is_kept(small_model, images, tmp_path):

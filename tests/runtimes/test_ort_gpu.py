@@ -1,5 +1,8 @@
 """What of the GPU runtimes needs no GPU: what is asked of the providers, what is bound, what is refused."""
 
+import os
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 
 from edge_fairmot.runtimes import ort_gpu  # noqa: E402
+from edge_fairmot.runtimes.ort_packages import explain_conflict  # noqa: E402
 from edge_fairmot.runtimes.ort_session import open_session  # noqa: E402
 
 HAS_CUDA = ort_gpu.CUDA in onnxruntime.get_available_providers()
@@ -70,11 +74,53 @@ def test_without_the_provider_nothing_runs_on_the_cpu_instead(small_model, name)
         open_runtime(small_model, name)
 
 
+def test_a_precision_that_an_engine_would_not_have_is_refused():
+    with pytest.raises(InvalidInputError, match="tensorrt does not run an fp16 file in fp32"):
+        ort_gpu.tensorrt_provider(RuntimeOptions(precision="fp32"), "fp16")
+    with pytest.raises(InvalidInputError, match="tensorrt does not run an fp32 file in bf16"):
+        ort_gpu.tensorrt_provider(RuntimeOptions(precision="bf16"), "fp32")
+
+
 def test_a_jetson_gets_another_remedy_than_a_desktop():
-    assert "JetPack" in ort_gpu.missing_provider(ort_gpu.CUDA, jetson=True)
-    assert "JetPack" not in ort_gpu.missing_provider(ort_gpu.CUDA, jetson=False)
+    packages = ("onnxruntime",)
+    assert "JetPack" in ort_gpu.missing_provider(ort_gpu.CUDA, packages, jetson=True)
+    desktop = ort_gpu.missing_provider(ort_gpu.CUDA, packages, jetson=False)
+    assert desktop.endswith(": pip uninstall -y onnxruntime && pip install onnxruntime-gpu")
 
 
-def test_two_packages_that_overwrite_each_other_are_noticed(monkeypatch):
-    monkeypatch.setattr(ort_gpu, "_installed", lambda package: True)
-    assert "overwrite each other" in ort_gpu.missing_provider(ort_gpu.CUDA, jetson=False)
+@pytest.fixture
+def both_packages(tmp_path, monkeypatch):
+    """onnxruntime and onnxruntime-gpu as pip leaves them: two records of one folder."""
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        info = tmp_path / f"{name.replace('-', '_')}-9.9.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.9\n")
+        (info / "top_level.txt").write_text("onnxruntime\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.skipif(HAS_CUDA, reason="this ONNX Runtime has the provider")
+def test_two_packages_that_overwrite_each_other_are_noticed_when_opening(small_model, both_packages):
+    with pytest.raises(
+        RuntimeUnavailableError,
+        match=r"onnxruntime and onnxruntime-gpu overwrite each other's files.*: "
+        r"pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
+    ):
+        open_runtime(small_model, "cuda")
+
+
+def test_two_packages_that_overwrite_each_other_are_noticed_by_the_list(both_packages):
+    made = subprocess.run(
+        [sys.executable, "-c", "from edge_fairmot.cli.main import run; run()", "runtimes"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(both_packages), "COLUMNS": "200", "NO_COLOR": "1"},
+    )
+    assert made.returncode == 0
+    assert "warning: onnxruntime and onnxruntime-gpu overwrite each other's files" in made.stderr
+
+
+def test_one_package_is_no_conflict():
+    assert explain_conflict(()) == explain_conflict(("onnxruntime-gpu",)) == ""
