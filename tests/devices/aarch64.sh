@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# edge-fairmot on aarch64: in an emulated Debian, installed from arm64 wheels, it decides as it does here.
+#
+#   tests/devices/aarch64.sh [ROOT]      ROOT is kept for the next time; /var/tmp/edge-fairmot-arm64 unless given
+#
+# Needs root, debootstrap and qemu-user-static, and proot where the kernel gives no binfmt_misc. PYTHON is the
+# interpreter of an environment with edge-fairmot and its extra "convert"; .venv/bin/python unless given.
+# EMULATOR=proot calls the emulator by name even where binfmt_misc is to be had.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python=$(realpath -s "${PYTHON:-.venv/bin/python}")
+here=$(dirname "$python")/edge-fairmot
+root=$(realpath -m "${1:-/var/tmp/edge-fairmot-arm64}")
+checkpoint=$(realpath -m ../shared/checkpoints/fairmot_dla34.pth)
+video=$(realpath -m ../shared/mot15/TUD-Campus/TUD-Campus.mp4)
+for needed in "$checkpoint" "$video"; do
+    [ -e "$needed" ] || { echo "skipped: needs $needed"; exit 0; }
+done
+emulator=$(command -v qemu-aarch64-static) && command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ] \
+    || { echo "skipped: needs root, and apt-get install debootstrap qemu-user-static"; exit 0; }
+
+# Whatever is installed here, the kernel starts arm64 programs by itself once it has been told their emulator.
+registered=/proc/sys/fs/binfmt_misc/qemu-aarch64
+if [ "${EMULATOR:-binfmt}" = binfmt ] && [ ! -e $registered ]; then
+    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc 2> /dev/null || true
+    cat /usr/lib/binfmt.d/qemu-aarch64.conf > /proc/sys/fs/binfmt_misc/register 2> /dev/null || true
+fi
+if [ "${EMULATOR:-binfmt}" = binfmt ] && [ -e $registered ]; then
+    inside() { chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+elif command -v proot > /dev/null; then
+    inside() {
+        env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$(command -v proot)" -0 -q "$emulator" -r "$root" \
+            -b /proc -b /dev -w / "$@"
+    }
+else
+    echo "skipped: no binfmt_misc here, and no proot to call the emulator by name: apt-get install proot"
+    exit 0
+fi
+
+if [ ! -e "$root/usr/bin/pip3" ]; then
+    debootstrap --foreign --arch=arm64 --variant=minbase --include=python3-venv,python3-pip,ca-certificates \
+        "${SUITE:-trixie}" "$root" http://deb.debian.org/debian
+    inside /debootstrap/debootstrap --second-stage
+fi
+# pip inside reaches what pip here reaches.
+cp /etc/resolv.conf /etc/hosts "$root/etc/"
+cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+
+work=$root/tmp/edge-fairmot
+rm -rf "$work" && mkdir -p "$work"
+"$python" -m pip wheel -q --no-deps -w "$work" .
+"$python" tests/devices/first_frames.py "$video" "${FRAMES:-10}" "$work/frames"
+for lowering in native gather; do
+    "$here" convert "$checkpoint" -o "$work/$lowering.onnx" --size 576x320 --deform-conv $lowering
+    "$here" track "$work/frames" -m "$work/$lowering.onnx" --no-video -o "$work/here-$lowering"
+done
+
+[ -e "$root/opt/venv/bin/pip" ] || inside python3 -m venv /opt/venv
+inside sh -c "/opt/venv/bin/pip install -q --only-binary :all: --force-reinstall --no-deps /tmp/edge-fairmot/*.whl \
+    && /opt/venv/bin/pip install -q --only-binary :all: 'edge-fairmot[cpu]'"
+inside /opt/venv/bin/python -c "import platform, onnxruntime; print(platform.machine(), onnxruntime.__version__)"
+for lowering in native gather; do
+    inside /opt/venv/bin/edge-fairmot track /tmp/edge-fairmot/frames -m /tmp/edge-fairmot/$lowering.onnx --no-video \
+        -o /tmp/edge-fairmot/there-$lowering
+    echo -n "aarch64, $lowering: "
+    "$python" tests/devices/same_tracks.py "$work/here-$lowering/tracks.txt" "$work/there-$lowering/tracks.txt"
+done
