@@ -15,7 +15,12 @@ from edge_fairmot.errors import SourceError
 from edge_fairmot.runtimes import open_runtime
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "jetson" / "csi_camera.py"
-WRITER = "import sys; [sys.stdout.buffer.write(bytes([n]) * (48 * 64 * 3)) for n in range({count})]; sys.exit({status})"
+WRITER = """
+import sys
+for n in range({count}):
+    sys.stdout.buffer.write(bytes([n]) * (48 * 64 * 3))
+sys.exit({status})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,7 @@ def test_a_camera_that_fails_is_an_error_after_its_last_frame(example):
         pytest.raises(SourceError, match="the camera ended after 2 frames"),
     ):
         seen.extend(frame.index for frame in camera)
-    assert seen == []  # extend keeps none of what was given before the error
+    assert seen == [0, 1]
 
 
 def test_closing_ends_a_camera_that_never_would(example):
@@ -85,5 +90,5 @@ def test_gstreamer_writes_pictures_as_they_are_read(example):
         frames = list(camera)
     assert len(frames) == 2
     blue, green, red = frames[1].image.reshape(-1, 3).mean(axis=0)
-    assert green > 200 > 60 > max(blue, red)
+    assert (green > 200, blue < 60, red < 60) == (True, True, True)
     assert np.ptp(frames[1].image.reshape(-1, 3), axis=0).max() < 10  # no row is shifted

@@ -44,20 +44,27 @@ class RawVideo:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
 
     def __iter__(self) -> Iterator[Frame]:
-        (width, height), output, start = self.info.frame_size, self._process.stdout, time.monotonic()
-        assert output is not None
-        index = 0
-        while len(data := output.read(3 * width * height)) == 3 * width * height:
+        (width, height), start, index = self.info.frame_size, time.monotonic(), 0
+        while len(data := self._read(3 * width * height)) == 3 * width * height:
             image = np.frombuffer(data, np.uint8).reshape(height, width, 3)
             yield Frame(image, index, time.monotonic() - start)
             index += 1
         if self._process.wait() > 0:  # less than 0: ended by close()
             raise SourceError(f"the camera ended after {index} frames: see what {self.info.name} said above")
 
+    def _read(self, count: int) -> bytes:
+        assert self._process.stdout is not None
+        try:
+            return self._process.stdout.read(count)
+        except ValueError:  # closed meanwhile
+            return b""
+
     def close(self) -> None:
         """End the command."""
+        assert self._process.stdout is not None
         self._process.terminate()
         self._process.wait()
+        self._process.stdout.close()
 
 
 def main(model: str, runtime: str = "tensorrt", cache_folder: str = "engines") -> None:
