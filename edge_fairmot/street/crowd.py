@@ -24,7 +24,7 @@ SAMPLING_S = 0.5
 
 ELBOW_ROOM_M = 0.7
 
-LOOKALIKE_SHARE = 0.3
+LOOKALIKE_SHARE = 0.4
 """Of the people, those dressed as somebody who is on the street already."""
 
 MEMORY_S = 60.0
@@ -40,8 +40,8 @@ class Walker:
     identity : int
         From 1, in the order of planning.
     look : Look
-    lookalike_of : int
-        Whom this one was dressed as; 0 is nobody.
+    outfit : int
+        The same for all who are dressed alike.
     route : Route
     start_s : float
         May be before the first frame.
@@ -53,7 +53,7 @@ class Walker:
 
     identity: int
     look: Look
-    lookalike_of: int
+    outfit: int
     route: Route
     start_s: float
     aside_m: float
@@ -137,9 +137,9 @@ class Crowd:
             # Side by side, and not in step.
             aside_m = (member - (size - 1) / 2) * random.uniform(0.6, 0.75) + random.uniform(-0.08, 0.08)
             self._identities += 1
-            look, model = self._dress(random, start_s, child=child and member == size - 1)
+            look, outfit = self._dress(random, start_s, child=child and member == size - 1)
             walker = Walker(
-                self._identities, look, model, route, start_s, aside_m, random.uniform(0, math.tau)
+                self._identities, look, outfit, route, start_s, aside_m, random.uniform(0, math.tau)
             )
             self._walkers.append(walker)
             self._tracks[walker.identity] = _sampled(walker.route, start_s)
@@ -147,15 +147,17 @@ class Crowd:
     def _dress(self, random: Random, start_s: float, *, child: bool) -> tuple[Look, int]:
         grown = [walker for walker in self._walkers if walker.end_s > start_s and walker.look.height_m > 1.45]
         if child or not grown or random.random() > LOOKALIKE_SHARE:
-            return invent_look(random, child=child), 0
+            return invent_look(random, child=child), self._identities
         model = random.choice(grown)
-        return resemble(model.look, random), model.identity
+        return resemble(model.look, random), model.outfit
 
     def _near_misses(self, route: Route, start_s: float) -> float:
         first, places = _sampled(route, start_s)
         misses = 0.0
         for spot in FURNITURE:
-            misses += 5.0 * float((np.hypot(places[:, 0] - spot.x, places[:, 1] - spot.z) < spot.radius).sum())
+            misses += 5.0 * float(
+                (np.hypot(places[:, 0] - spot.x, places[:, 1] - spot.z) < spot.radius).sum()
+            )
         for other_first, other in self._tracks.values():
             low, high = max(first, other_first), min(first + len(places), other_first + len(other))
             if low < high:

@@ -7,7 +7,7 @@ from random import Random
 
 from edge_fairmot.street.furniture import LEAVES, PETALS
 from edge_fairmot.street.look import Color
-from edge_fairmot.street.shape import Shape, ellipse, mixed, polygon, rectangle, shaded
+from edge_fairmot.street.shape import Polygon, ellipse, mixed, polygon, rectangle, shaded
 
 SHOP_M, FLOOR_M = 3.6, 2.9
 
@@ -37,7 +37,7 @@ class House:
 
     Attributes
     ----------
-    shapes : list of Shape
+    shapes : list of Polygon
     width, height : float
         Metres, to the eaves.
     name : str
@@ -45,7 +45,7 @@ class House:
     name_color : Color
     """
 
-    shapes: list[Shape]
+    shapes: list[Polygon]
     width: float
     height: float
     name: str
@@ -65,7 +65,9 @@ def invent_house(random: Random, name: str, *, floors: int, width: float) -> Hou
         shapes += _stains(random, width, height, wall)
     for floor in range(floors):
         shapes += _windows(random, SHOP_M + floor * FLOOR_M, width, trim)
-        shapes.append(rectangle(0.0, SHOP_M + floor * FLOOR_M - 0.02, width, SHOP_M + floor * FLOOR_M + 0.1, trim))
+        shapes.append(
+            rectangle(0.0, SHOP_M + floor * FLOOR_M - 0.02, width, SHOP_M + floor * FLOOR_M + 0.1, trim)
+        )
     shapes += [
         rectangle(0.0, height - 0.42, width, height, trim),
         rectangle(0.0, height - 0.46, width, height - 0.4, shaded(trim, 0.75)),
@@ -77,26 +79,38 @@ def invent_house(random: Random, name: str, *, floors: int, width: float) -> Hou
     return House(shapes, width, height, name, mixed(sign, (240, 248, 250), 0.85))
 
 
-def _courses(random: Random, width: float, height: float, wall: Color) -> list[Shape]:
+def _courses(random: Random, width: float, height: float, wall: Color) -> list[Polygon]:
     shapes = []
     for row in range(int(height / 0.16)):
         shapes.append(rectangle(0.0, row * 0.16, width, row * 0.16 + 0.025, shaded(wall, 1.16)))
         for _ in range(4):
             x = random.uniform(0.0, width - 0.3)
-            shapes.append(rectangle(x, row * 0.16 + 0.025, x + 0.28, row * 0.16 + 0.16, shaded(wall, random.uniform(0.8, 1.1))))
+            shapes.append(
+                rectangle(
+                    x, row * 0.16 + 0.025, x + 0.28, row * 0.16 + 0.16, shaded(wall, random.uniform(0.8, 1.1))
+                )
+            )
     return shapes
 
 
-def _stains(random: Random, width: float, height: float, wall: Color) -> list[Shape]:
+def _stains(random: Random, width: float, height: float, wall: Color) -> list[Polygon]:
     shapes = []
     for _ in range(14):
         x, y = random.uniform(0, width - 0.6), random.uniform(0, height - 0.8)
-        shapes.append(rectangle(x, y, x + random.uniform(0.3, 1.2), y + random.uniform(0.2, 0.9), shaded(wall, random.uniform(0.965, 1.025))))
+        shapes.append(
+            rectangle(
+                x,
+                y,
+                x + random.uniform(0.3, 1.2),
+                y + random.uniform(0.2, 0.9),
+                shaded(wall, random.uniform(0.965, 1.025)),
+            )
+        )
     return [shape for shape in shapes if shape.outline[:, 0].max() < width]
 
 
-def _windows(random: Random, floor_y: float, width: float, trim: Color) -> list[Shape]:
-    shapes: list[Shape] = []
+def _windows(random: Random, floor_y: float, width: float, trim: Color) -> list[Polygon]:
+    shapes: list[Polygon] = []
     count = max(2, round(width / 1.9))
     shutters = random.random() < 0.4
     shutter: Color = random.choice(((92, 110, 70), (110, 90, 60), (70, 80, 120), (120, 128, 132)))
@@ -108,7 +122,10 @@ def _windows(random: Random, floor_y: float, width: float, trim: Color) -> list[
             rectangle(left - 0.11, bottom - 0.05, right + 0.11, top + 0.14, trim),
             rectangle(left, bottom, right, top, GLASS),
             polygon([(left, bottom + 0.2), (left + 0.5, top), (left, top)], shaded(GLASS, 1.5)),
-            polygon([(left + 0.35, bottom), (right, top - 0.35), (right, top - 0.75), (left + 0.6, bottom)], shaded(GLASS, 1.3)),
+            polygon(
+                [(left + 0.35, bottom), (right, top - 0.35), (right, top - 0.75), (left + 0.6, bottom)],
+                shaded(GLASS, 1.3),
+            ),
             rectangle(middle - 0.035, bottom, middle + 0.035, top, trim),
             rectangle(left, bottom + 0.95, right, bottom + 1.01, trim),
             rectangle(left - 0.16, bottom - 0.13, right + 0.16, bottom - 0.03, shaded(trim, 0.92)),
@@ -118,16 +135,27 @@ def _windows(random: Random, floor_y: float, width: float, trim: Color) -> list[
         if shutters:
             for x in (left - 0.55, right + 0.1):
                 shapes.append(rectangle(x, bottom - 0.02, x + 0.45, top + 0.02, shutter))
-                shapes += [rectangle(x + 0.05, bottom + 0.1 + step * 0.2, x + 0.4, bottom + 0.2 + step * 0.2, shaded(shutter, 0.84)) for step in range(7)]
+                shapes += [
+                    rectangle(
+                        x + 0.05,
+                        bottom + 0.1 + step * 0.2,
+                        x + 0.4,
+                        bottom + 0.2 + step * 0.2,
+                        shaded(shutter, 0.84),
+                    )
+                    for step in range(7)
+                ]
         if boxes:
             shapes.append(rectangle(left - 0.05, bottom - 0.08, right + 0.05, bottom + 0.1, (70, 92, 130)))
             for _ in range(16):
                 place = (random.uniform(left, right), bottom + random.uniform(0.08, 0.34))
-                shapes.append(ellipse(place, 0.08, 0.07, random.choice(LEAVES if random.random() < 0.5 else PETALS)))
+                shapes.append(
+                    ellipse(place, 0.08, 0.07, random.choice(LEAVES if random.random() < 0.5 else PETALS))
+                )
     return shapes
 
 
-def _shop(random: Random, width: float, sign: Color) -> list[Shape]:
+def _shop(random: Random, width: float, sign: Color) -> list[Polygon]:
     frame = shaded(sign, 0.85)
     door_right = random.random() < 0.5
     door = (width - 1.75, width - 0.65) if door_right else (0.65, 1.75)
@@ -145,24 +173,39 @@ def _shop(random: Random, width: float, sign: Color) -> list[Shape]:
     left, right = window
     for at in (0.12, 0.58):  # the sky in the pane
         x = left + at * (right - left)
-        shapes.append(polygon([(x, 0.58), (x + 0.18, 0.58), (x + 0.75, 2.52), (x + 0.5, 2.52)], (150, 148, 140)))
+        shapes.append(
+            polygon([(x, 0.58), (x + 0.18, 0.58), (x + 0.75, 2.52), (x + 0.5, 2.52)], (150, 148, 140))
+        )
     count = round((right - left) / 1.3)
     for bar in range(1, count):
         x = left + (right - left) * bar / count
         shapes.append(rectangle(x - 0.03, 0.58, x + 0.03, 2.52, shaded(sign, 1.25)))
-    shapes.append(rectangle(door[0] + 0.9 if not door_right else door[0] + 0.12, 1.0, door[0] + 0.98 if not door_right else door[0] + 0.2, 1.35, (120, 190, 220)))
+    shapes.append(
+        rectangle(
+            door[0] + 0.9 if not door_right else door[0] + 0.12,
+            1.0,
+            door[0] + 0.98 if not door_right else door[0] + 0.2,
+            1.35,
+            (120, 190, 220),
+        )
+    )
     if random.random() < 0.55:
         shapes += _awning(random, left - 0.15, right + 0.15, sign)
     return shapes
 
 
-def _display(random: Random, left: float, right: float) -> list[Shape]:
+def _display(random: Random, left: float, right: float) -> list[Polygon]:
     """Goods in the window, and the lamps that light them."""
     shapes = [rectangle(left, 0.58, right, 0.82, (64, 70, 78))]
     warm = (150, 196, 226)
     for lamp in range(max(1, round((right - left) / 0.9))):
         x = left + (lamp + 0.5) * (right - left) / max(1, round((right - left) / 0.9))
-        shapes.append(polygon([(x - 0.05, 2.4), (x + 0.05, 2.4), (x + 0.4, 1.5), (x - 0.4, 1.5)], mixed((78, 84, 88), warm, 0.35)))
+        shapes.append(
+            polygon(
+                [(x - 0.05, 2.4), (x + 0.05, 2.4), (x + 0.4, 1.5), (x - 0.4, 1.5)],
+                mixed((78, 84, 88), warm, 0.35),
+            )
+        )
         shapes.append(ellipse((x, 2.4), 0.07, 0.05, (205, 238, 250)))
     x = left + 0.15
     while x < right - 0.3:
@@ -178,8 +221,12 @@ def _display(random: Random, left: float, right: float) -> list[Shape]:
     return shapes
 
 
-def _awning(random: Random, left: float, right: float, sign: Color) -> list[Shape]:
-    colors = (mixed(sign, (90, 90, 220), 0.5), (228, 234, 238)) if random.random() < 0.6 else (shaded(sign, 1.4), shaded(sign, 1.2))
+def _awning(random: Random, left: float, right: float, sign: Color) -> list[Polygon]:
+    colors = (
+        (mixed(sign, (90, 90, 220), 0.5), (228, 234, 238))
+        if random.random() < 0.6
+        else (shaded(sign, 1.4), shaded(sign, 1.2))
+    )
     count = max(4, round((right - left) / 0.35))
     wide = (right - left) / count
     shapes = []

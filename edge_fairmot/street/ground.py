@@ -7,7 +7,8 @@ from random import Random
 import cv2
 import numpy as np
 
-from edge_fairmot.street.camera import Camera
+from edge_fairmot.street.camera import HEIGHT_M, Camera
+from edge_fairmot.street.houses import fixed_point
 from edge_fairmot.street.look import Color
 from edge_fairmot.street.plan import KERB_M, WALL_M
 from edge_fairmot.street.shape import SUBPIXEL_BITS, shaded
@@ -40,10 +41,7 @@ class GroundPainter:
     def fill(self, left: float, right: float, near: float, far: float, color: Color) -> None:
         """Fill a rectangle of the ground, metres."""
         corners = [(left, near), (right, near), (right, far), (left, far)]
-        unit = self._fineness * (1 << SUBPIXEL_BITS)
-        points = np.rint(np.array([self._camera.project(x, z) for x, z in corners]) * unit - unit / 2 / self._fineness)
-        # OpenCV's fixed point is 32 bits wide.
-        points = np.clip(points, -(2**24), 2**24).astype(np.int32)
+        points = fixed_point(np.array([self._camera.project(x, z) for x, z in corners]) * self._fineness)
         cv2.fillConvexPoly(self._picture, points, color, cv2.LINE_8, SUBPIXEL_BITS)
 
 

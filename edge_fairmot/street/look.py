@@ -30,7 +30,14 @@ BOTTOMS: tuple[Color, ...] = (
 
 SHOES: tuple[Color, ...] = ((36, 34, 34), (52, 66, 94), (215, 215, 215), (70, 70, 150), (90, 84, 78))
 
-BAGS: tuple[Color, ...] = ((44, 48, 58), (56, 84, 128), (60, 64, 150), (110, 92, 60), (86, 120, 96), (150, 170, 190))
+BAGS: tuple[Color, ...] = (
+    (44, 48, 58),
+    (56, 84, 128),
+    (60, 64, 150),
+    (110, 92, 60),
+    (86, 120, 96),
+    (150, 170, 190),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,5 +128,7 @@ def resemble(look: Look, random: Random) -> Look:
 
 def _varied(random: Random, color: Color, by: int = 14) -> Color:
     shift = random.uniform(-by, by)
-    blue, green, red = (min(max(round(value + shift + random.uniform(-by, by) / 2), 0), 255) for value in color)
+    blue, green, red = (
+        min(max(round(value + shift + random.uniform(-by, by) / 2), 0), 255) for value in color
+    )
     return blue, green, red

@@ -56,7 +56,7 @@ class StreetOptions:
     frames: int | None = 500
     size: tuple[int, int] = (960, 540)
     fps: float = 25.0
-    people: int = 30
+    people: int = 34
     shake: float = 0.0
     light: float = 0.0
 

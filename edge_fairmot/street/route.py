@@ -85,7 +85,7 @@ def invent_route(random: Random, camera: Camera) -> Route:
     start, goal = random.sample(entrances, 2)
     between = []
     for _ in range(random.choice((0, 1, 1, 2))):
-        z = random.uniform(8.0, 28.0)
+        z = 7.6 + 20.0 * random.random() ** 1.5  # rather near than far
         between.append((random.uniform(-1, 1) * min(WALKABLE_M, camera.half_width(z) - 0.6), z))
     # Nearer the start first: nobody walks up and down the street for nothing.
     between.sort(key=lambda place: place[1], reverse=start[-1][1] > goal[-1][1])
@@ -105,14 +105,18 @@ def _entrances(random: Random, camera: Camera) -> list[list[tuple[float, float]]
         farthest = (WALL_M - 1.0) / camera.half_width(1.0)
         if farthest > 7.6:
             for _ in range(2):
-                z = random.uniform(7.3, min(farthest, 12.5))
+                z = random.uniform(7.2, min(farthest, 11.5))
                 edge = camera.half_width(z)
-                entrances.append([(side * (edge + 0.8), z), (side * (edge - 0.8), z + random.uniform(-0.5, 0.5))])
+                entrances.append(
+                    [(side * (edge + 0.8), z), (side * (edge - 0.8), z + random.uniform(-0.5, 0.5))]
+                )
         gaps = [(a.far, b.near) for a, b in zip(BLOCKS, BLOCKS[1:], strict=False) if a.side == b.side == side]
         for near, far in (*gaps, (BLOCKS[-1].far, END_M - 1.0)):
             z = random.uniform(near + 0.7, far - 0.7)
             beyond = WALL_M + _HIDDEN_M
-            entrances.append([(side * beyond, z), (side * WALL_M, z), (side * random.uniform(0.6, 0.85) * WALKABLE_M, z)])
+            entrances.append(
+                [(side * beyond, z), (side * WALL_M, z), (side * random.uniform(0.6, 0.85) * WALKABLE_M, z)]
+            )
     return entrances
 
 

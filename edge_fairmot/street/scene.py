@@ -12,7 +12,8 @@ import numpy as np
 from edge_fairmot.street.backdrop import Cover
 from edge_fairmot.street.camera import Camera
 from edge_fairmot.street.crowd import Walker
-from edge_fairmot.street.sprites import Portrait, Portraits
+from edge_fairmot.street.shape import Sprite
+from edge_fairmot.street.sprites import Portraits
 from edge_fairmot.types import UInt8Array
 
 HALF_COVERED = 128
@@ -30,7 +31,7 @@ class Figure:
         Place on the ground, metres.
     xyxy : (float, float, float, float)
         Of the whole body, hidden or not, canvas pixels.
-    portrait : Portrait
+    sprite : Sprite
     left, top : int
         Of ``image``, canvas pixels; may be outside.
     image : uint8 (H, W, 4)
@@ -41,7 +42,7 @@ class Figure:
     x: float
     z: float
     xyxy: tuple[float, float, float, float]
-    portrait: Portrait
+    sprite: Sprite
     left: int
     top: int
     image: UInt8Array
@@ -67,13 +68,12 @@ def _place(
     column, row = camera.project(x, z)
     scale = camera.scale(z)
     # From the side of the picture one sees people turned a little more.
-    portrait = portraits.of(walker, heading + math.atan2(x, z), walker.gait(time_s), scale)
-    left, bottom, right, top = portrait.bounds
+    sprite = portraits.of(walker, heading + math.atan2(x, z), walker.gait(time_s), scale)
+    left, bottom, right, top = sprite.bounds
     xyxy = column + left * scale, row - top * scale, column + right * scale, row - bottom * scale
     width, height = camera.canvas_size
     if xyxy[2] <= 0 or xyxy[0] >= width or xyxy[1] >= height:
         return None
-    sprite = portrait.sprite
     ratio = scale / sprite.scale
     corner_x, corner_y = column - ratio * sprite.anchor[0], row - ratio * sprite.anchor[1]
     first_column, first_row = math.floor(corner_x), math.floor(corner_y)
@@ -86,7 +86,7 @@ def _place(
         ]
     )
     image = np.asarray(cv2.warpAffine(sprite.image, matrix, (wide, high), flags=cv2.INTER_LINEAR), np.uint8)
-    return Figure(walker, x, z, xyxy, portrait, first_column, first_row, image)
+    return Figure(walker, x, z, xyxy, sprite, first_column, first_row, image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +118,16 @@ def uncovered(figure: Figure, covers: Sequence[Cover], camera: Camera) -> Layer 
     for cover in covers:
         if cover.depth >= figure.z:
             break
+        if cover.left >= right or cover.right <= left or cover.top >= bottom or cover.bottom <= top:
+            continue
         image = _hidden(image, top, left, cover)
     return Layer(slice(top, bottom), slice(left, right), image)
 
 
 def _hidden(image: UInt8Array, top: int, left: int, cover: Cover) -> UInt8Array:
     high, wide = image.shape[:2]
-    cover_high, cover_wide = cover.alpha.shape
-    first_row, last_row = max(top, cover.top), min(top + high, cover.top + cover_high)
-    first_column, last_column = max(left, cover.left), min(left + wide, cover.left + cover_wide)
-    if first_row >= last_row or first_column >= last_column:
-        return image
+    first_row, last_row = max(top, cover.top), min(top + high, cover.bottom)
+    first_column, last_column = max(left, cover.left), min(left + wide, cover.right)
     alpha = cover.alpha[
         first_row - cover.top : last_row - cover.top, first_column - cover.left : last_column - cover.left
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -18,11 +19,12 @@ MODELLING = 0.3
 """How much darker than its left, where the light comes from, the right side of a round body is."""
 
 _ARC = np.exp(1j * np.linspace(math.pi / 2, 3 * math.pi / 2, 7))
+_ENDS = np.concatenate([_ARC, -_ARC])
 _CIRCLE = np.exp(1j * np.linspace(0, 2 * math.pi, 18, endpoint=False))
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Polygon:
     """A filled polygon.
 
     Attributes
@@ -37,6 +39,20 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Capsule:
+    """What is within a radius of a line; the radius changes from one end to the other. Metres."""
+
+    start: tuple[float, float]
+    end: tuple[float, float]
+    radius: float
+    end_radius: float
+    color: Color
+
+
+Shape: TypeAlias = Polygon | Capsule
+
+
+@dataclass(frozen=True, slots=True)
 class Sprite:
     """A small picture with transparency.
 
@@ -48,45 +64,51 @@ class Sprite:
         Column and row of the place between the feet, pixels.
     scale : float
         Pixels to a metre.
+    bounds : (float, float, float, float)
+        Left, bottom, right and top of what is drawn: metres from that place.
     """
 
     image: UInt8Array
     anchor: tuple[float, float]
     scale: float
+    bounds: tuple[float, float, float, float]
 
 
-def polygon(points: Sequence[tuple[float, float]], color: Color) -> Shape:
+def polygon(points: Sequence[tuple[float, float]], color: Color) -> Polygon:
     """Shape of corners."""
-    return Shape(np.array(points, np.float64), color)
+    return Polygon(np.array(points, np.float64), color)
 
 
-def rectangle(left: float, bottom: float, right: float, top: float, color: Color) -> Shape:
+def rectangle(left: float, bottom: float, right: float, top: float, color: Color) -> Polygon:
     """Upright rectangle."""
     return polygon([(left, bottom), (right, bottom), (right, top), (left, top)], color)
 
 
-def capsule(
-    start: tuple[float, float], end: tuple[float, float], radius: float, end_radius: float, color: Color
-) -> Shape:
-    """Shape around the line between two points, round at both ends."""
-    first, last = complex(*start), complex(*end)
-    length = abs(last - first)
-    along = (last - first) / length if length > 0 else 1
-    outline = np.concatenate([first + radius * along * _ARC, last - end_radius * along * _ARC])
-    return Shape(outline.view(np.float64).reshape(-1, 2), color)
+def trapezoid(
+    x: float, top: tuple[float, float], bottom: tuple[float, float], color: Color, *, lean: float = 0.0
+) -> Polygon:
+    """Shape that is symmetrical about ``x``: height and half width of its top, and of its bottom.
+
+    ``lean`` is how far the bottom is moved to the right.
+    """
+    (high, wide), (low, narrow) = top, bottom
+    middle = x + lean
+    return polygon(
+        [(x - wide, high), (x + wide, high), (middle + narrow, low), (middle - narrow, low)], color
+    )
 
 
-def ellipse(center: tuple[float, float], half_width: float, half_height: float, color: Color) -> Shape:
+def ellipse(center: tuple[float, float], half_width: float, half_height: float, color: Color) -> Polygon:
     """Upright ellipse."""
     outline = _CIRCLE.view(np.float64).reshape(-1, 2) * (half_width, half_height)
     outline += center
-    return Shape(outline, color)
+    return Polygon(outline, color)
 
 
 def shaded(color: Color, light: float) -> Color:
     """Colour in less light, or more."""
-    blue, green, red = (min(255, round(value * light)) for value in color)
-    return blue, green, red
+    blue, green, red = color
+    return min(255, round(blue * light)), min(255, round(green * light)), min(255, round(red * light))
 
 
 def mixed(color: Color, other: Color, share: float) -> Color:
@@ -95,11 +117,20 @@ def mixed(color: Color, other: Color, share: float) -> Color:
     return blue, green, red
 
 
-def bounds(shapes: Sequence[Shape]) -> tuple[float, float, float, float]:
-    """Left, bottom, right and top of everything, metres."""
-    points = np.concatenate([shape.outline for shape in shapes])
-    (left, bottom), (right, top) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    return left, bottom, right, top
+def outlines(shapes: Sequence[Shape]) -> list[Float64Array]:
+    """Polygons of shapes, float64 (N, 2) each, metres. All capsules at once: they are many."""
+    capsules = [shape for shape in shapes if isinstance(shape, Capsule)]
+    numbers = np.array(
+        [(*shape.start, *shape.end, shape.radius, shape.end_radius) for shape in capsules]
+    ).reshape(-1, 6)
+    start, end = numbers[:, 0] + 1j * numbers[:, 1], numbers[:, 2] + 1j * numbers[:, 3]
+    length = np.abs(end - start)
+    along = np.where(length > 0, (end - start) / np.maximum(length, 1e-9), 1.0)
+    half = len(_ARC)
+    ends = np.repeat(np.stack([start, end], axis=1), half, axis=1)
+    ends += np.repeat(numbers[:, 4:], half, axis=1) * along[:, None] * _ENDS
+    rounded = iter(ends.view(np.float64).reshape(len(capsules), 2 * half, 2))
+    return [next(rounded) if isinstance(shape, Capsule) else shape.outline for shape in shapes]
 
 
 def rasterise(shapes: Sequence[Shape], scale: float) -> Sprite:
@@ -117,7 +148,8 @@ def rasterise(shapes: Sequence[Shape], scale: float) -> Sprite:
         With a clear pixel on all sides.
     """
     fineness = 2 if scale > 60 else 3
-    points = np.concatenate([shape.outline for shape in shapes])
+    lines = outlines(shapes)
+    points = np.concatenate(lines)
     (left, bottom), (right, top) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     width, height = math.ceil((right - left) * scale) + 3, math.ceil((top - bottom) * scale) + 3
     anchor = (1.5 - left * scale, 1.5 + top * scale)
@@ -128,12 +160,12 @@ def rasterise(shapes: Sequence[Shape], scale: float) -> Sprite:
     points += (anchor[0] * unit - (1 << SUBPIXEL_BITS - 1), anchor[1] * unit - (1 << SUBPIXEL_BITS - 1))
     corners = np.rint(points).astype(np.int32)
     start = 0
-    for shape in shapes:
-        stop = start + len(shape.outline)
+    for shape, line in zip(shapes, lines, strict=True):
+        stop = start + len(line)
         cv2.fillPoly(fine, [corners[start:stop]], (*shape.color, 255), cv2.LINE_8, SUBPIXEL_BITS)
         start = stop
     image = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
-    return Sprite(_modelled(np.asarray(image, np.uint8), scale), anchor, scale)
+    return Sprite(_modelled(np.asarray(image, np.uint8), scale), anchor, scale, (left, bottom, right, top))
 
 
 def _modelled(image: UInt8Array, scale: float) -> UInt8Array:

@@ -12,7 +12,7 @@ Point: TypeAlias = tuple[float, float]
 THIGH, SHIN, ANKLE = 0.245, 0.235, 0.04
 UPPER_ARM, FOREARM = 0.165, 0.15
 HIP, SHOULDER, HEAD = 0.52, 0.808, 0.925
-HIP_HALF, SHOULDER_HALF = 0.05, 0.112
+HIP_HALF, SHOULDER_HALF = 0.05, 0.108
 """Parts of the body's height; half widths from the middle to the joint."""
 
 THIGH_SWING, ARM_SWING = 0.43, 0.42
@@ -76,6 +76,15 @@ class Skeleton:
     legs: tuple[Limb, Limb]
     arms: tuple[Limb, Limb]
 
+    def half_width(self, breadth: float, thickness: float) -> float:
+        """Half width of an upright ellipse as it is seen, from its half axes left to right and back to front."""
+        return math.hypot(breadth * self.along, thickness * self.across)
+
+
+def between(start: Point, end: Point, share: float) -> Point:
+    """Point on a line; a share above 1 is beyond the end."""
+    return start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
+
 
 def pose_skeleton(height_m: float, build: float, pose: Pose) -> Skeleton:
     """Put the joints of a body of some height and build in their places."""
@@ -85,7 +94,9 @@ def pose_skeleton(height_m: float, build: float, pose: Pose) -> Skeleton:
         depth = forward * along + left * across
         return height_m * (forward * across - left * along), height_m * (up + TILT * depth)
 
-    def limb(root: tuple[float, float, float], parts: tuple[tuple[float, float], tuple[float, float]]) -> Limb:
+    def limb(
+        root: tuple[float, float, float], parts: tuple[tuple[float, float], tuple[float, float]]
+    ) -> Limb:
         forward, left, up = root
         joints = [seen(forward, left, up)]
         for length, angle in parts:
@@ -109,7 +120,7 @@ def pose_skeleton(height_m: float, build: float, pose: Pose) -> Skeleton:
     )
     arms = tuple(
         limb(
-            (lean, side * SHOULDER_HALF * build, SHOULDER - 0.008 + rise),
+            (lean, side * SHOULDER_HALF * build, SHOULDER - 0.014 + rise),
             ((UPPER_ARM, swing), (FOREARM, swing + 0.16 + 0.5 * pose.stride * (0.5 + swing))),
         )
         for side, swing in zip(sides, (-thigh * ARM_SWING / THIGH_SWING for thigh in thighs), strict=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from edge_fairmot.street.camera import NEAREST_M, Camera
 from edge_fairmot.street.crowd import Walker
 from edge_fairmot.street.figure import draw_figure
-from edge_fairmot.street.shape import Sprite, bounds, rasterise
+from edge_fairmot.street.shape import Sprite, rasterise
 from edge_fairmot.street.skeleton import Pose
 
 HEADINGS, PHASES, STRIDES = 24, 20, 3
@@ -17,21 +16,6 @@ HEADINGS, PHASES, STRIDES = 24, 20, 3
 every phase of a step."""
 
 ROOM_BYTES = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Portrait:
-    """A walker in one pose.
-
-    Attributes
-    ----------
-    sprite : Sprite
-    bounds : (float, float, float, float)
-        Left, bottom, right and top of the body, with what it carries: metres from the place between the feet.
-    """
-
-    sprite: Sprite
-    bounds: tuple[float, float, float, float]
 
 
 class Portraits:
@@ -44,10 +28,10 @@ class Portraits:
 
     def __init__(self, camera: Camera) -> None:
         self._largest_scale = camera.scale(NEAREST_M - 0.5)
-        self._kept: OrderedDict[tuple[int, ...], Portrait] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, ...], Sprite] = OrderedDict()
         self._bytes = 0
 
-    def of(self, walker: Walker, heading: float, gait: tuple[float, float], scale: float) -> Portrait:
+    def of(self, walker: Walker, heading: float, gait: tuple[float, float], scale: float) -> Sprite:
         """Draw a walker, or find the drawing.
 
         Parameters
@@ -62,7 +46,7 @@ class Portraits:
 
         Returns
         -------
-        Portrait
+        Sprite
         """
         phase, stride = gait
         turn = round(heading / math.tau * HEADINGS) % HEADINGS
@@ -70,14 +54,13 @@ class Portraits:
         step = math.floor(phase / math.tau * PHASES) % PHASES if length else 0
         halvings = max(0, math.floor(math.log2(self._largest_scale / scale)))
         key = (walker.identity, turn, step, length, halvings)
-        portrait = self._kept.pop(key, None)
-        if portrait is None:
+        sprite = self._kept.pop(key, None)
+        if sprite is None:
             pose = Pose(turn * math.tau / HEADINGS, step * math.tau / PHASES, length / (STRIDES - 1))
-            shapes = draw_figure(walker.look, pose)
-            portrait = Portrait(rasterise(shapes, self._largest_scale / 2**halvings), bounds(shapes))
-            self._bytes += portrait.sprite.image.nbytes
-        self._kept[key] = portrait
+            sprite = rasterise(draw_figure(walker.look, pose), self._largest_scale / 2**halvings)
+            self._bytes += sprite.image.nbytes
+        self._kept[key] = sprite
         while self._bytes > ROOM_BYTES:
             _, gone = self._kept.popitem(last=False)
-            self._bytes -= gone.sprite.image.nbytes
-        return portrait
+            self._bytes -= gone.image.nbytes
+        return sprite

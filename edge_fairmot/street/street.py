@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from threading import Lock
 
 import cv2
@@ -18,29 +17,7 @@ from edge_fairmot.street.scene import HALF_COVERED, Figure, blend, place_figures
 from edge_fairmot.street.shadow import ShadowMap, darken
 from edge_fairmot.street.sprites import Portraits
 from edge_fairmot.street.weather import Weather
-from edge_fairmot.types import Float32Array, Int64Array, UInt8Array
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Who is where in one frame.
-
-    Attributes
-    ----------
-    ids : int64 (N,)
-        From 1, ascending.
-    xyxy : float32 (N, 4)
-        Of the whole body with what it carries, hidden or not, picture pixels; may go beyond the picture.
-    visibility : float32 (N,)
-        Share of the body's pixels that are in the picture and behind nobody and nothing.
-    """
-
-    ids: Int64Array
-    xyxy: Float32Array
-    visibility: Float32Array
-
-    def __len__(self) -> int:
-        return len(self.ids)
+from edge_fairmot.types import Truth, UInt8Array
 
 
 class Street:
@@ -90,7 +67,7 @@ class Street:
         canvas = self._backdrop.image.copy()
         shadows = ShadowMap(self._camera, self._backdrop.ground)
         for figure in figures:
-            shadows.cast(figure.portrait.sprite, figure.x, figure.z)
+            shadows.cast(figure.sprite, figure.x, figure.z)
         darken(canvas, shadows.finish(), self._weather.sun(time_s))
         for figure in figures:
             layer = uncovered(figure, self._backdrop.covers, self._camera)
@@ -104,22 +81,24 @@ class Street:
         Those whom houses hide, because they have not entered the street yet or have left it, are not listed.
         """
         time_s = index / self.options.fps
-        margin, (sway_x, sway_y) = self._camera.margin, self._weather.sway(time_s)
-        shift = np.array((sway_x - margin, sway_y - margin, sway_x - margin, sway_y - margin))
+        width, height = self.options.size
+        sway = np.array(self._weather.sway(time_s)) - self._camera.margin
         rows = []
         taken = self._frame_edge(time_s)
         for figure in reversed(self._figures(time_s)):
             visibility = self._visibility(figure, taken)
-            box = np.array(figure.xyxy) + shift
-            width, height = self.options.size
+            box = np.array(figure.xyxy) + np.tile(sway, 2)
             inside = box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0
             if inside and (visibility > 0 or abs(figure.x) < WALL_M):
-                rows.append((figure.walker.identity, box, visibility))
+                feet = self._camera.project(figure.x, figure.z) + sway
+                rows.append((figure.walker.identity, box, visibility, feet))
         rows.sort(key=lambda row: row[0])
+        ids, boxes, visibilities, feet_of_all = zip(*rows, strict=True) if rows else ((), (), (), ())
         return Truth(
-            np.array([row[0] for row in rows], np.int64),
-            np.array([row[1] for row in rows], np.float32).reshape(-1, 4),
-            np.array([row[2] for row in rows], np.float32),
+            np.array(ids, np.int64),
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.array(visibilities, np.float32),
+            np.array(feet_of_all, np.float32).reshape(-1, 2),
         )
 
     def _figures(self, time_s: float) -> list[Figure]:
