@@ -64,7 +64,8 @@ ROOMS = {
     "tracking": Room({"types", "errors", "geometry"}, CORE),
     "tape": Room({"types", "errors", "geometry", "manifest"}, CORE),
     "tape_recorder": Room({"types", "errors", "geometry", "manifest", "tape", "sinks"}, CORE),
-    "sources": Room({"types", "errors", "geometry", "contracts", "tape"}, CORE),
+    "street": Room({"types", "errors"}, {"numpy", "cv2"}),
+    "sources": Room({"types", "errors", "geometry", "contracts", "tape", "street"}, CORE),
     "sinks": Room({"types", "errors", "geometry", "contracts"}, CORE, lazy_packages=frozenset({"av"})),
     "channel": Room(set(), CORE),
     "schedule": Room({"errors"}, CORE),
@@ -74,7 +75,7 @@ ROOMS = {
         {
             *FRAMEWORK_FREE,
             *("onnx_file", "certificate", "sources", "sinks", "pipeline", "runtimes"),
-            *("tape", "tape_recorder"),
+            *("tape", "tape_recorder", "street"),
         },
         {"numpy", "cv2", "typer", "rich"},
         lazy_rooms=frozenset({"convert", "benchmarks"}),
@@ -87,7 +88,7 @@ ROOMS = {
         never=frozenset({"typer", "rich"}),
     ),
     "benchmarks": Room(
-        {*FRAMEWORK_FREE, "onnx_file", "sources", "sinks", "pipeline", "runtimes"},
+        {*FRAMEWORK_FREE, "onnx_file", "sources", "sinks", "pipeline", "runtimes", "street"},
         {"numpy", "cv2"},
         lazy_packages=frozenset({"trackeval", "onnxruntime"}),
     ),

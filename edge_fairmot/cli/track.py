@@ -21,14 +21,15 @@ from edge_fairmot.contracts import Runtime, Sink, SourceInfo
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline, RunSummary
 from edge_fairmot.schedule import DetectionSchedule
-from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, VideoSink
-from edge_fairmot.sources import open_source
+from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, TruthSink, VideoSink
+from edge_fairmot.sources import SyntheticSource, open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C or SIGTERM, by the shells' convention."""
 
 TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME = "tracks.txt", "tracks.jsonl", "video.mp4", "summary.json"
+TRUTH_NAME = "gt.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,10 @@ class _Job:
 
 def track(
     source: Annotated[
-        str, typer.Argument(help="Video file, image folder, MOTChallenge sequence folder or tape.")
+        str,
+        typer.Argument(
+            help="Video file, image folder, MOTChallenge sequence folder, tape, or synthetic: (a street)."
+        ),
     ],
     model: Annotated[
         Path, typer.Option("--model", "-m", help="ONNX file made by edge-fairmot convert; a tape for replay.")
@@ -67,7 +71,10 @@ def track(
         typer.Option(help="Write what the network finds to this tape (.npz), for --runtime replay."),
     ] = None,
 ) -> None:
-    """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json."""
+    """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json.
+
+    Of synthetic: also gt.txt, for edge-fairmot eval.
+    """
     from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 
     schedule = DetectionSchedule(detect_every, target_fps)
@@ -91,6 +98,8 @@ def track(
             check_record_path(record, Path(source), model)
         _prepare_folder(output, Path(source), model)
         sinks = _open_sinks(output, job, video)
+        if isinstance(opened_source, SyntheticSource):
+            sinks.append(TruthSink(output / TRUTH_NAME, opened_source.truth))
         if record is not None:
             observer.record(record)
         pipeline = Pipeline(
@@ -113,16 +122,17 @@ def track(
 
 def _prepare_folder(output: Path, source: Path, model: Path) -> None:
     """Make the folder, refuse to write over the input, and clear the summary of an earlier run."""
+    inputs = [path for path in (source, model) if path.exists()]
     try:
         output.mkdir(parents=True, exist_ok=True)
         overwritten = [
             path
             for name in (TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME)
-            if (path := output / name).exists() and any(path.samefile(given) for given in (source, model))
+            if (path := output / name).exists() and any(path.samefile(given) for given in inputs)
         ]
-        if overwritten or output.samefile(source):
+        if overwritten or any(output.samefile(given) for given in inputs):
             raise InvalidInputError(
-                f"-o {output} would write over the input ({(overwritten or [source])[0]}): "
+                f"-o {output} would write over the input ({(overwritten or [output])[0]}): "
                 "choose another folder"
             )
         (output / SUMMARY_NAME).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from edge_fairmot.street.camera import Camera
 from edge_fairmot.street.furniture import draw_furniture
 from edge_fairmot.street.ground import pave
 from edge_fairmot.street.houses import HousePainter, fixed_point
-from edge_fairmot.street.plan import BLOCKS, END_M, FURNITURE, WALL_M, Block, Spot
+from edge_fairmot.street.plan import BLOCKS, END_M, WALL_M, Block, Spot
 from edge_fairmot.street.shadow import ShadowMap, darken
 from edge_fairmot.street.shape import SUBPIXEL_BITS, Sprite, rasterise
 from edge_fairmot.types import UInt8Array
@@ -63,7 +63,7 @@ class Backdrop:
     ground: UInt8Array
 
 
-def draw_backdrop(camera: Camera, seed: int) -> Backdrop:
+def draw_backdrop(camera: Camera, seed: int, furniture: Sequence[Spot]) -> Backdrop:
     """Draw the street of a seed."""
     random = Random(f"street {seed}, houses")
     image = _draw_town(camera, random)
@@ -72,15 +72,15 @@ def draw_backdrop(camera: Camera, seed: int) -> Backdrop:
     ground[: max(0, round(camera.project(0, END_M)[1]))] = 0
     _keep_off(ground, covers)
     pieces = [
-        (spot, rasterise(draw_furniture(spot.kind, random), camera.scale(spot.z))) for spot in FURNITURE
+        (spot, rasterise(draw_furniture(spot.kind, random), camera.scale(spot.z))) for spot in furniture
     ]
     shadows = ShadowMap(camera, ground)
     for spot, sprite in pieces:
         shadows.cast(sprite, spot.x, spot.z)
     darken(image, shadows.finish())
-    furniture = _put_up(image, camera, pieces)
-    _keep_off(ground, furniture)
-    return Backdrop(image, tuple(sorted(covers + furniture, key=lambda cover: cover.depth)), ground)
+    standing = _put_up(image, camera, pieces)
+    _keep_off(ground, standing)
+    return Backdrop(image, tuple(sorted(covers + standing, key=lambda cover: cover.depth)), ground)
 
 
 def _draw_town(camera: Camera, random: Random) -> UInt8Array:
@@ -104,8 +104,8 @@ def _draw_sky(fine: UInt8Array, horizon: int, random: Random) -> None:
             at = round(x + random.gauss(0, 0.05) * width), round(y + random.gauss(0, 0.05) * horizon)
             size = round(0.035 * width), round(0.06 * horizon)
             cv2.ellipse(clouds, at, size, 0, 0, 360, 0.5, cv2.FILLED)
-    clouds = cv2.GaussianBlur(clouds, (0, 0), 0.006 * width)[:, :, None]
-    fine[:horizon] = sky * (1 - clouds) + 250 * clouds
+    white = cv2.GaussianBlur(clouds, (0, 0), 0.006 * width)[:, :, None]
+    fine[:horizon] = sky * (1 - white) + 250 * white
     fine[horizon:] = 150
 
 
@@ -117,7 +117,8 @@ def _grained(image: UInt8Array, seed: int) -> UInt8Array:
     for cell, strength in ((4, 2.0), (24, 3.0)):
         coarse = generator.normal(0, strength, (height // cell + 2, width // cell + 2)).astype(np.float32)
         grain += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(image + np.clip(grain, -8, 8)[:, :, None], 0, 255).astype(np.uint8)
+    grained: UInt8Array = np.clip(image + np.clip(grain, -8, 8)[:, :, None], 0, 255).astype(np.uint8)
+    return grained
 
 
 def _cover_of_block(block: Block, camera: Camera) -> Cover:

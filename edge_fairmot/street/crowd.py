@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from edge_fairmot.street.camera import Camera
 from edge_fairmot.street.look import Look, invent_look, resemble
-from edge_fairmot.street.plan import FURNITURE
+from edge_fairmot.street.plan import Spot
 from edge_fairmot.street.route import Route, invent_route
 from edge_fairmot.street.skeleton import STRIDE
 from edge_fairmot.types import Float64Array
@@ -87,10 +88,13 @@ class Crowd:
     people : int
         How many are under way at any moment, or up to two more.
     camera : Camera
+    furniture : sequence of Spot
+        They walk around it.
     """
 
-    def __init__(self, seed: int, people: int, camera: Camera) -> None:
+    def __init__(self, seed: int, people: int, camera: Camera, furniture: Sequence[Spot]) -> None:
         self._seed, self._people, self._camera = seed, people, camera
+        self._furniture = tuple(furniture)
         self._begin()
 
     def at(self, time_s: float) -> list[Walker]:
@@ -154,7 +158,7 @@ class Crowd:
     def _near_misses(self, route: Route, start_s: float) -> float:
         first, places = _sampled(route, start_s)
         misses = 0.0
-        for spot in FURNITURE:
+        for spot in self._furniture:
             misses += 5.0 * float(
                 (np.hypot(places[:, 0] - spot.x, places[:, 1] - spot.z) < spot.radius).sum()
             )

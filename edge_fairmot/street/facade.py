@@ -19,12 +19,13 @@ PLASTER: tuple[Color, ...] = (
 BRICK: tuple[Color, ...] = ((88, 104, 160), (98, 118, 172), (112, 136, 176))
 
 SIGNS: tuple[Color, ...] = (
-    (62, 54, 40), (60, 60, 150), (88, 104, 44), (50, 90, 60), (96, 60, 88), (46, 118, 190), (140, 108, 56), (56, 56, 60),
+    (62, 54, 40), (60, 60, 150), (88, 104, 44), (50, 90, 60), (96, 60, 88), (46, 118, 190), (140, 108, 56),
+    (56, 56, 60),
 )  # fmt: skip
 
 NAMES = (
-    "BAKERY", "BOOKS", "CAFE LUNA", "FLOWERS", "OPTIK", "TEA ROOM", "SHOES", "RECORDS", "GELATO", "TAILOR", "CYCLES",
-    "PHARMACY", "TOYS", "FRUIT & VEG", "HATS", "PAPER", "BARBER", "MUSIC", "COFFEE", "GALLERY",
+    "BAKERY", "BOOKS", "CAFE LUNA", "FLOWERS", "OPTIK", "TEA ROOM", "SHOES", "RECORDS", "GELATO", "TAILOR",
+    "CYCLES", "PHARMACY", "TOYS", "FRUIT & VEG", "HATS", "PAPER", "BARBER", "MUSIC", "COFFEE", "GALLERY",
 )  # fmt: skip
 
 GLASS: Color = (112, 98, 84)

@@ -27,13 +27,13 @@ POSTERS: tuple[Color, ...] = (
 
 
 def draw_furniture(kind: str, random: Random) -> list[Shape]:
-    """Shapes of one piece: ``lamp``, ``tree``, ``bench``, ``column``, ``planter``, ``bin``, ``table``, ``bollard``."""
+    """Shapes of one piece of a kind that the ground plan names."""
     return _KINDS[kind](random)
 
 
 def _lamp(_: Random) -> list[Shape]:
     glass = (190, 232, 250)
-    shapes = [
+    shapes: list[Shape] = [
         rectangle(-0.15, 0.0, 0.15, 0.12, shaded(IRON, 0.8)),
         Capsule((0.0, 0.1), (0.0, 0.9), 0.085, 0.06, IRON),
         Capsule((0.0, 0.8), (0.0, 4.1), 0.05, 0.04, IRON),
@@ -56,7 +56,7 @@ def _lamp(_: Random) -> list[Shape]:
 
 
 def _flowers(random: Random, x: float, y: float, size: float, count: int) -> list[Shape]:
-    shapes = []
+    shapes: list[Shape] = []
     for number in range(count):
         angle, away = random.uniform(0, math.tau), size * math.sqrt(random.random())
         place = (x + away * math.cos(angle), y + 0.7 * away * math.sin(angle))
@@ -68,7 +68,7 @@ def _flowers(random: Random, x: float, y: float, size: float, count: int) -> lis
 def _tree(random: Random) -> list[Shape]:
     bark = (62, 78, 92)
     grate = shaded(IRON, 0.7)
-    shapes = [
+    shapes: list[Shape] = [
         ellipse((0.0, 0.02), 0.65, 0.1, grate),
         polygon([(-0.17, 0.0), (0.19, 0.0), (0.11, 2.6), (0.05, 3.4), (-0.09, 3.4), (-0.1, 2.4)], bark),
         polygon([(-0.17, 0.0), (-0.06, 0.0), (-0.04, 3.4), (-0.09, 3.4), (-0.1, 2.4)], shaded(bark, 1.3)),
@@ -98,7 +98,7 @@ def _tree(random: Random) -> list[Shape]:
 
 
 def _bench(_: Random) -> list[Shape]:
-    shapes = [rectangle(x - 0.04, 0.0, x + 0.04, 0.84, IRON) for x in (-0.72, 0.72)]
+    shapes: list[Shape] = [rectangle(x - 0.04, 0.0, x + 0.04, 0.84, IRON) for x in (-0.72, 0.72)]
     shapes += [
         rectangle(-0.9, y, 0.9, y + 0.09, shaded(WOOD, light))
         for y, light in ((0.52, 0.9), (0.64, 0.98), (0.76, 1.06))
@@ -111,7 +111,7 @@ def _bench(_: Random) -> list[Shape]:
 
 def _column(random: Random) -> list[Shape]:
     """Draw an advertising column with posters."""
-    shapes = [
+    shapes: list[Shape] = [
         rectangle(-0.66, 0.0, 0.66, 0.25, shaded(STONE, 0.75)),
         rectangle(-0.6, 0.25, 0.6, 2.55, (120, 138, 128)),
         rectangle(-0.7, 2.55, 0.7, 2.68, (72, 92, 66)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 
 import cv2
@@ -10,21 +11,30 @@ import numpy as np
 from edge_fairmot.street.camera import HEIGHT_M, Camera
 from edge_fairmot.street.houses import fixed_point
 from edge_fairmot.street.look import Color
-from edge_fairmot.street.plan import KERB_M, WALL_M
+from edge_fairmot.street.plan import END_M, KERB_M, WALL_M
 from edge_fairmot.street.shape import SUBPIXEL_BITS, shaded
 from edge_fairmot.types import UInt8Array
 
-FROM_M, TO_M = 5.0, 60.0
+FROM_M, CROSSING_M = 5.0, 30.4
+"""Depths between which the street is paved; beyond is a road across it."""
 
 STONE: Color = (170, 178, 186)
 PAVEMENT: Color = (152, 158, 162)
 KERB: Color = (196, 202, 206)
 GUTTER: Color = (112, 116, 120)
 JOINT: Color = (138, 144, 150)
+DRAIN: Color = (126, 134, 140)
+ASPHALT: Color = (128, 132, 136)
+
+GAP_M = 0.02
 
 
-class GroundPainter:
-    """Fills pieces of the ground on a picture.
+MERGED_BELOW = 1.2
+"""Rows of stones that would be lower than so many pixels are laid as one."""
+
+
+def pave(picture: UInt8Array, camera: Camera, fineness: int, random: Random) -> None:
+    """Draw the ground from the camera to beyond the last houses.
 
     Parameters
     ----------
@@ -33,59 +43,59 @@ class GroundPainter:
     camera : Camera
     fineness : int
         Pixels of the picture to one of the camera's canvas.
+    random : Random
     """
+    painter = GroundPainter(picture, camera, fineness, random)
+    painter.fill(-200.0, 200.0, FROM_M / 2, 4000.0, JOINT)
+    painter.lay((-KERB_M, KERB_M), Paving(STONE, 1.1, 0.75, 0.07))
+    for side in (-1, 1):
+        painter.lay(_ordered(side, KERB_M + 0.25, WALL_M), Paving(PAVEMENT, 0.55, 0.55, 0.05))
+        painter.lay(_ordered(side, KERB_M, KERB_M + 0.25), Paving(KERB, 0.25, 1.0, 0.03))
+        painter.fill(*_ordered(side, KERB_M - 0.12, KERB_M), FROM_M, CROSSING_M, GUTTER)
+    painter.lay((-0.14, 0.14), Paving(DRAIN, 0.28, 0.28, 0.1))
+    painter.fill(-200.0, 200.0, CROSSING_M, END_M, ASPHALT)
 
-    def __init__(self, picture: UInt8Array, camera: Camera, fineness: int) -> None:
-        self._picture, self._camera, self._fineness = picture, camera, fineness
+
+@dataclass(frozen=True, slots=True)
+class Paving:
+    """Stones in running bond: colour, width and depth in metres, how much one differs from another."""
+
+    color: Color
+    width: float
+    depth: float
+    variety: float
+
+
+class GroundPainter:
+    """Fills pieces of the ground, metres, on a picture; see :func:`pave`."""
+
+    def __init__(self, picture: UInt8Array, camera: Camera, fineness: int, random: Random) -> None:
+        self._picture, self._camera, self._fineness, self._random = picture, camera, fineness, random
 
     def fill(self, left: float, right: float, near: float, far: float, color: Color) -> None:
-        """Fill a rectangle of the ground, metres."""
+        """Fill a rectangle."""
         corners = [(left, near), (right, near), (right, far), (left, far)]
         points = fixed_point(np.array([self._camera.project(x, z) for x, z in corners]) * self._fineness)
         cv2.fillConvexPoly(self._picture, points, color, cv2.LINE_8, SUBPIXEL_BITS)
 
+    def lay(self, across: tuple[float, float], paving: Paving) -> None:
+        """Pave a strip along the street."""
+        z, row = FROM_M, 0
+        while z < CROSSING_M:
+            row_px = paving.depth * self._camera.scale(z) * HEIGHT_M / z
+            merged = max(1, round(MERGED_BELOW / row_px))
+            end = min(z + paving.depth * merged, CROSSING_M)
+            x = across[0] - (row % 2) * paving.width / 2
+            seen_to = self._camera.half_width(end) + 0.1
+            while x < across[1]:
+                left, right = max(x + GAP_M / 2, across[0]), min(x + paving.width - GAP_M / 2, across[1])
+                light = 1 + self._random.uniform(-paving.variety, paving.variety) / merged**0.5
+                if right > left and left < seen_to and right > -seen_to:
+                    self.fill(left, right, z + GAP_M / 2, end - GAP_M / 2, shaded(paving.color, light))
+                x += paving.width
+            z, row = end, row + 1
 
-def pave(picture: UInt8Array, camera: Camera, fineness: int, random: Random) -> None:
-    """Draw the ground over everything below the horizon."""
-    painter = GroundPainter(picture, camera, fineness)
-    half = camera.half_width(TO_M) + 5.0
-    painter.fill(-half, half, FROM_M / 2, 4000.0, JOINT)
-    _lay(painter, camera, random, (-KERB_M, KERB_M), (1.1, 0.75), STONE, 0.07)
-    for side in (-1, 1):
-        low, high = sorted((side * (KERB_M + 0.25), side * WALL_M))
-        _lay(painter, camera, random, (low, high), (0.55, 0.55), PAVEMENT, 0.05)
-        low, high = sorted((side * KERB_M, side * (KERB_M + 0.25)))
-        _lay(painter, camera, random, (low, high), (0.25, 1.0), KERB, 0.03)
-        low, high = sorted((side * (KERB_M - 0.12), side * KERB_M))
-        painter.fill(low, high, FROM_M, TO_M, GUTTER)
-    # The cross street behind the last houses, and the drain along the middle.
-    painter.fill(-60.0, 60.0, 30.4, 34.5, (128, 132, 136))
-    _lay(painter, camera, random, (-0.14, 0.14), (0.28, 0.28), (126, 134, 140), 0.1)
 
-
-def _lay(
-    painter: GroundPainter,
-    camera: Camera,
-    random: Random,
-    across: tuple[float, float],
-    stone: tuple[float, float],
-    color: Color,
-    variety: float,
-) -> None:
-    """Lay stones in running bond; where they are smaller than a pixel or two, in larger pieces."""
-    wide, deep = stone
-    joint = 0.02
-    z, row = FROM_M, 0
-    while z < 30.4:
-        merged = max(1, round(1.2 / max(deep * camera.scale(z) * 3.3 / z, 1e-3)))
-        step = deep * merged
-        x = across[0] - (row % 2) * wide / 2
-        while x < across[1]:
-            left, right = max(x + joint / 2, across[0]), min(x + wide - joint / 2, across[1])
-            visible = abs(left) < camera.half_width(z) + 2 or abs(right) < camera.half_width(z) + 2
-            if right > left and visible:
-                light = 1 + random.uniform(-variety, variety) / merged**0.5
-                painter.fill(left, right, z + joint / 2, z + step - joint / 2, shaded(color, light))
-            x += wide
-        z += step
-        row += 1
+def _ordered(side: int, near: float, far: float) -> tuple[float, float]:
+    """Left and right edge of a strip that is ``near`` to ``far`` from the middle."""
+    return (near, far) if side > 0 else (-far, -near)

@@ -10,17 +10,19 @@ Color: TypeAlias = tuple[int, int, int]
 """BGR."""
 
 SKIN: tuple[Color, ...] = (
-    (190, 212, 240), (165, 195, 230), (135, 172, 215), (105, 145, 195), (75, 110, 160), (55, 80, 120), (42, 60, 92),
+    (190, 212, 240), (165, 195, 230), (135, 172, 215), (105, 145, 195), (75, 110, 160), (55, 80, 120),
+    (42, 60, 92),
 )  # fmt: skip
 
 HAIR: tuple[Color, ...] = (
-    (28, 28, 32), (30, 38, 52), (38, 56, 86), (58, 90, 130), (95, 150, 195), (150, 150, 155), (205, 205, 210), (40, 62, 140),
+    (28, 28, 32), (30, 38, 52), (38, 56, 86), (58, 90, 130), (95, 150, 195), (150, 150, 155), (205, 205, 210),
+    (40, 62, 140),
 )  # fmt: skip
 
 TOPS: tuple[Color, ...] = (
-    (48, 44, 42), (82, 62, 45), (110, 84, 58), (120, 118, 112), (206, 208, 210), (62, 72, 178), (58, 112, 196),
-    (84, 176, 214), (92, 128, 76), (72, 92, 62), (150, 124, 64), (176, 132, 88), (122, 76, 122), (150, 138, 204),
-    (66, 86, 122), (112, 140, 172), (170, 186, 204), (140, 160, 96),
+    (48, 44, 42), (82, 62, 45), (110, 84, 58), (120, 118, 112), (206, 208, 210), (62, 72, 178),
+    (58, 112, 196), (84, 176, 214), (92, 128, 76), (72, 92, 62), (150, 124, 64), (176, 132, 88),
+    (122, 76, 122), (150, 138, 204), (66, 86, 122), (112, 140, 172), (170, 186, 204), (140, 160, 96),
 )  # fmt: skip
 
 BOTTOMS: tuple[Color, ...] = (
@@ -87,33 +89,34 @@ class Look:
 
 def invent_look(random: Random, *, child: bool = False) -> Look:
     """Dress somebody."""
-    top = _varied(random, random.choice(TOPS))
+
+    def dye(colors: tuple[Color, ...]) -> Color:
+        return _varied(random, random.choice(colors))
+
     lower = random.choices(("trousers", "shorts", "skirt", "dress"), (10, 2, 2, 2))[0]
-    upper = random.choices(("shirt", "jacket", "coat"), (4, 6, 3))[0]
-    if lower == "dress":
-        upper = "shirt"
-    if child and upper == "coat":
-        upper = "jacket"
+    uppers = ("shirt",) if lower == "dress" else ("shirt", "jacket") if child else ("shirt", "jacket", "coat")
+    upper = random.choices(uppers, (4, 6, 3)[: len(uppers)])[0]
+    hair_styles = ("short", "long", "bun", "cap", "beanie", "bald")[: 5 if child else 6]
+    patterns = ("plain", "checks", "rings", "stripes", "print")[: 2 if upper == "coat" else 5]
+    top = dye(TOPS)
     return Look(
         height_m=random.uniform(1.08, 1.4) if child else min(max(random.gauss(1.72, 0.085), 1.52), 1.94),
         build=min(max(random.gauss(1.0, 0.1), 0.82), 1.3),
-        skin=_varied(random, random.choice(SKIN), 8),
-        hair=_varied(random, random.choice(HAIR[:5] if child else HAIR), 8),
+        skin=dye(SKIN),
+        hair=dye(HAIR[:5] if child else HAIR),
         top=top,
-        bottom=top if lower == "dress" else _varied(random, random.choice(BOTTOMS)),
+        bottom=top if lower == "dress" else dye(BOTTOMS),
         shoes=random.choice(SHOES),
-        hair_style=random.choices(("short", "long", "bun", "bald", "cap", "beanie"), (8, 6, 2, 0 if child else 1, 2, 2))[0],
-        hat=_varied(random, random.choice(TOPS)),
+        hair_style=random.choices(hair_styles, (8, 6, 2, 2, 2, 1)[: len(hair_styles)])[0],
+        hat=dye(TOPS),
         upper=upper,
         lower=lower,
-        pattern=random.choices(("plain", "rings", "stripes", "checks", "print"), (8, 3, 1.5, 2, 2))[0]
-        if upper != "coat"
-        else random.choices(("plain", "checks"), (5, 1))[0],
-        pattern_color=_varied(random, random.choice(TOPS)),
+        pattern=random.choices(patterns, (8, 2, 3, 1.5, 2)[: len(patterns)])[0],
+        pattern_color=dye(TOPS),
         bag=random.choices(("none", "backpack", "shoulder", "shopping"), (8, 4, 4, 3))[0],
-        bag_color=_varied(random, random.choice(BAGS)),
-        scarf=_varied(random, random.choice(TOPS)) if upper != "shirt" and random.random() < 0.3 else None,
-    )  # fmt: skip
+        bag_color=dye(BAGS),
+        scarf=dye(TOPS) if upper != "shirt" and random.random() < 0.3 else None,
+    )
 
 
 def resemble(look: Look, random: Random) -> Look:
@@ -126,9 +129,7 @@ def resemble(look: Look, random: Random) -> Look:
     )
 
 
-def _varied(random: Random, color: Color, by: int = 14) -> Color:
-    shift = random.uniform(-by, by)
-    blue, green, red = (
-        min(max(round(value + shift + random.uniform(-by, by) / 2), 0), 255) for value in color
-    )
+def _varied(random: Random, color: Color) -> Color:
+    shift = random.uniform(-12, 12)
+    blue, green, red = (min(max(round(value + shift + random.uniform(-6, 6)), 0), 255) for value in color)
     return blue, green, red

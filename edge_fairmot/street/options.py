@@ -127,7 +127,7 @@ def format_street(options: StreetOptions) -> str:
 def _written(value: float | tuple[int, int] | None) -> str:
     if value is None:
         return ENDLESS
-    return "x".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+    return "x".join(map(str, value)) if isinstance(value, tuple) else repr(value).removesuffix(".0")
 
 
 def _read_length(text: str) -> int | None:

@@ -1,8 +1,9 @@
-"""The street's ground plan: where walls, side streets and furniture stand. Metres, as the camera counts them."""
+"""The street's ground plan: where houses, side streets and furniture are. Metres, as the camera counts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random
 
 WALL_M = 8.5
 """From the middle of the street to the houses on either side."""
@@ -19,7 +20,7 @@ END_M = 34.5
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Houses wall to wall along the street, between depths ``near`` and ``far``; ``side`` -1 is left, 1 right."""
+    """Houses wall to wall, from depth ``near`` to ``far``; ``side`` -1 is left, 1 right."""
 
     side: int
     near: float
@@ -40,7 +41,7 @@ class Spot:
     radius: float
 
 
-FURNITURE = (
+_FURNITURE = (
     Spot("lamp", -5.3, 9.6, 0.4),
     Spot("lamp", 5.3, 15.0, 0.4),
     Spot("lamp", -5.3, 20.0, 0.4),
@@ -63,3 +64,13 @@ FURNITURE = (
     Spot("bollard", 0.8, 29.0, 0.3),
     Spot("bollard", 2.6, 29.0, 0.3),
 )
+
+
+def furnish(seed: int) -> tuple[Spot, ...]:
+    """Place the furniture of a seed's street: much as elsewhere, and nothing to the centimetre."""
+    random = Random(f"street {seed}, furniture")
+    return tuple(
+        replace(spot, x=spot.x + random.uniform(-0.3, 0.3), z=spot.z + random.uniform(-0.7, 0.7))
+        for spot in _FURNITURE
+        if random.random() < 0.85
+    )

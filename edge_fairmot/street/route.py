@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -110,7 +111,7 @@ def _entrances(random: Random, camera: Camera) -> list[list[tuple[float, float]]
                 entrances.append(
                     [(side * (edge + 0.8), z), (side * (edge - 0.8), z + random.uniform(-0.5, 0.5))]
                 )
-        gaps = [(a.far, b.near) for a, b in zip(BLOCKS, BLOCKS[1:], strict=False) if a.side == b.side == side]
+        gaps = [(a.far, b.near) for a, b in pairwise(BLOCKS) if a.side == b.side == side]
         for near, far in (*gaps, (BLOCKS[-1].far, END_M - 1.0)):
             z = random.uniform(near + 0.7, far - 0.7)
             beyond = WALL_M + _HIDDEN_M

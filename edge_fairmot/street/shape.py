@@ -175,9 +175,7 @@ def _modelled(image: UInt8Array, scale: float) -> UInt8Array:
     left, right = np.zeros_like(alpha), np.zeros_like(alpha)
     left[:, reach:], right[:, :-reach] = alpha[:, :-reach], alpha[:, reach:]
     slope = cv2.subtract(right, left, dtype=cv2.CV_32F)
-    light = cv2.blur(slope, (2 * reach + 1, 2 * reach + 1))
-    light *= MODELLING / 255
-    light += 1.0
+    light = 1 + MODELLING / 255 * cv2.blur(slope, (2 * reach + 1, 2 * reach + 1))
     lit = cv2.multiply(image, cv2.merge([light, light, light, np.ones_like(light)]), dtype=cv2.CV_8U)
     # A lighter colour must not be more than its share of the pixel.
     for channel in range(3):

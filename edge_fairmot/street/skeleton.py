@@ -47,12 +47,11 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Limb:
-    """Three joints of an arm or a leg, and its depth: greater is farther away."""
+    """Three joints of an arm or a leg."""
 
     root: Point
     middle: Point
     end: Point
-    depth: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Skeleton:
     arms: tuple[Limb, Limb]
 
     def half_width(self, breadth: float, thickness: float) -> float:
-        """Half width of an upright ellipse as it is seen, from its half axes left to right and back to front."""
+        """Give that of an upright cylinder as it is seen, from its half axes."""
         return math.hypot(breadth * self.along, thickness * self.across)
 
 
@@ -94,37 +93,27 @@ def pose_skeleton(height_m: float, build: float, pose: Pose) -> Skeleton:
         depth = forward * along + left * across
         return height_m * (forward * across - left * along), height_m * (up + TILT * depth)
 
-    def limb(
-        root: tuple[float, float, float], parts: tuple[tuple[float, float], tuple[float, float]]
-    ) -> Limb:
-        forward, left, up = root
+    def limb(forward: float, left: float, up: float, parts: tuple[tuple[float, float], ...]) -> Limb:
         joints = [seen(forward, left, up)]
         for length, angle in parts:
             forward, up = forward + length * math.sin(angle), up - length * math.cos(angle)
             joints.append(seen(forward, left, up))
-        return Limb(joints[0], joints[1], joints[2], forward * along * 0.2 + left * across)
+        return Limb(*joints)
 
-    thighs = [_thigh(pose, side) for side in (0.0, math.pi)]
-    knees = [_knee(pose, side) for side in (0.0, math.pi)]
+    bends = [(_thigh(pose, side), _knee(pose, side)) for side in (0.0, math.pi)]
     # The lower foot is on the ground: the body rises and falls with it.
-    reach = [
-        THIGH * math.cos(thigh) + SHIN * math.cos(thigh - knee) for thigh, knee in zip(thighs, knees, strict=True)
-    ]  # fmt: skip
-    hip = ANKLE + max(reach)
+    hip = ANKLE + max(THIGH * math.cos(thigh) + SHIN * math.cos(thigh - knee) for thigh, knee in bends)
     rise = hip - HIP
     lean = 0.018 * pose.stride
-    sides = (1.0, -1.0)
-    legs = tuple(
-        limb((0.0, side * HIP_HALF * build, hip), ((THIGH, thigh), (SHIN, thigh - knee)))
-        for side, thigh, knee in zip(sides, thighs, knees, strict=True)
-    )
-    arms = tuple(
-        limb(
-            (lean, side * SHOULDER_HALF * build, SHOULDER - 0.014 + rise),
-            ((UPPER_ARM, swing), (FOREARM, swing + 0.16 + 0.5 * pose.stride * (0.5 + swing))),
+    shoulder = SHOULDER - 0.014 + rise
+    legs, arms = [], []
+    for side, (thigh, knee) in zip((1.0, -1.0), bends, strict=True):
+        legs.append(limb(0.0, side * HIP_HALF * build, hip, ((THIGH, thigh), (SHIN, thigh - knee))))
+        swing = -thigh * ARM_SWING / THIGH_SWING
+        elbow = swing + 0.16 + 0.5 * pose.stride * (0.5 + swing)
+        arms.append(
+            limb(lean, side * SHOULDER_HALF * build, shoulder, ((UPPER_ARM, swing), (FOREARM, elbow)))
         )
-        for side, swing in zip(sides, (-thigh * ARM_SWING / THIGH_SWING for thigh in thighs), strict=True)
-    )
     return Skeleton(
         across,
         along,

@@ -12,7 +12,7 @@ from edge_fairmot.street.backdrop import draw_backdrop
 from edge_fairmot.street.camera import Camera
 from edge_fairmot.street.crowd import Crowd
 from edge_fairmot.street.options import StreetOptions
-from edge_fairmot.street.plan import WALL_M
+from edge_fairmot.street.plan import WALL_M, furnish
 from edge_fairmot.street.scene import HALF_COVERED, Figure, blend, place_figures, uncovered
 from edge_fairmot.street.shadow import ShadowMap, darken
 from edge_fairmot.street.sprites import Portraits
@@ -44,8 +44,9 @@ class Street:
         shake_px = options.shake / 100 * options.size[1]
         self._camera = Camera(options.size, margin=math.ceil(shake_px))
         self._weather = Weather(options.seed, shake_px, options.light)
-        self._backdrop = draw_backdrop(self._camera, options.seed)
-        self._crowd = Crowd(options.seed, options.people, self._camera)
+        furniture = furnish(options.seed)
+        self._backdrop = draw_backdrop(self._camera, options.seed, furniture)
+        self._crowd = Crowd(options.seed, options.people, self._camera, furniture)
         self._portraits = Portraits(self._camera)
         self._drawing = Lock()
 
