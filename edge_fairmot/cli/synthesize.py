@@ -33,11 +33,11 @@ def synthesize(
         )
     with (
         SyntheticSource(options) as source,
-        SequenceWriter(output, options.fps, source.truth) as writer,
+        SequenceWriter(output, options.fps) as writer,
         frame_progress("drawing", options.frames) as show,
     ):
         for frame in source:
-            writer.write(frame)
+            writer.write(frame, source.truth(frame.index))
             show()
     print_pairs(
         (

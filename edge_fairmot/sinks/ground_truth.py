@@ -61,7 +61,7 @@ class TruthSink(AbstractContextManager["TruthSink"]):
         self._file = UnbufferedFile(path)
         self._truth = truth
 
-    def write(self, frame: Frame, tracks: Tracks | None = None) -> None:
+    def write(self, frame: Frame, tracks: Tracks) -> None:
         """Write the truth about one frame; the operating system has it when this returns.
 
         Raises
@@ -90,8 +90,6 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
     folder : str or Path
         Made where it does not exist. Its name is the sequence's.
     frame_rate : float
-    truth : callable
-        Gives the truth about a frame from its index.
 
     Raises
     ------
@@ -99,16 +97,16 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
         If there is a sequence already, or it cannot be written there.
     """
 
-    def __init__(self, folder: str | Path, frame_rate: float, truth: Callable[[int], Truth]) -> None:
+    def __init__(self, folder: str | Path, frame_rate: float) -> None:
         self._folder, self._frame_rate = Path(folder), frame_rate
         self._size, self._count = (0, 0), 0
         taken = next((name for name in ("img1", "seqinfo.ini") if (self._folder / name).exists()), None)
         if taken is not None:
             raise SinkError(f"{self._folder} holds a sequence already ({taken}): choose another folder")
-        self._truth = TruthSink(self._folder / "gt" / "gt.txt", truth)
+        self._truth = UnbufferedFile(self._folder / "gt" / "gt.txt")
         self._closed = False
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame, truth: Truth) -> None:
         """Write one frame and the truth about it.
 
         Raises
@@ -122,7 +120,7 @@ class SequenceWriter(AbstractContextManager["SequenceWriter"]):
             picture.write(data.tobytes())
         finally:
             picture.close()
-        self._truth.write(frame)
+        self._truth.write(truth_lines(frame.index + 1, truth).encode())
         height, width = frame.image.shape[:2]
         self._size, self._count = (width, height), self._count + 1
 
