@@ -15,13 +15,23 @@ import typer
 
 import edge_fairmot
 from edge_fairmot.cli.console import print_pairs, warn
+from edge_fairmot.cli.counting import read_counting, totals_for_reading, totals_for_summary
 from edge_fairmot.cli.frame_progress import frame_progress
 from edge_fairmot.cli.tapes import TapeObserver, check_model_path, check_record_path
 from edge_fairmot.contracts import Runtime, Sink, SourceInfo
+from edge_fairmot.counting import Counter
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline, RunSummary
 from edge_fairmot.schedule import DetectionSchedule
-from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, TruthSink, VideoSink
+from edge_fairmot.sinks import (
+    CountingOverlay,
+    EventsSink,
+    JsonLinesHeader,
+    JsonLinesSink,
+    MotTextSink,
+    TruthSink,
+    VideoSink,
+)
 from edge_fairmot.sources import SyntheticSource, open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
 
@@ -29,7 +39,7 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C or SIGTERM, by the shells' convention."""
 
 TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME = "tracks.txt", "tracks.jsonl", "video.mp4", "summary.json"
-TRUTH_NAME = "gt.txt"
+EVENTS_NAME, TRUTH_NAME = "events.jsonl", "gt.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,7 @@ class _Job:
     runtime: Runtime
     config: TrackerConfig
     schedule: DetectionSchedule
+    counter: Counter | None
 
 
 def track(
@@ -65,6 +76,21 @@ def track(
         float | None,
         typer.Option(metavar="F", help="Detect as often as keeps F frames/s, predict between."),
     ] = None,
+    line: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:X1,Y1,X2,Y2", help="Count over this line, in parts of the picture; repeat."
+        ),
+    ] = None,
+    zone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:X,Y;X,Y;X,Y", help="Count in this polygon, in parts of the picture; repeat."
+        ),
+    ] = None,
+    counting: Annotated[
+        Path | None, typer.Option("--config", help="TOML file of lines and zones to count at.")
+    ] = None,
     video: Annotated[bool, typer.Option(help="Write the annotated video.")] = True,
     record: Annotated[
         Path | None,
@@ -73,11 +99,12 @@ def track(
 ) -> None:
     """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json.
 
-    Of synthetic: also gt.txt, for edge-fairmot eval.
+    With lines or zones also events.jsonl, and counts in summary.json. Of synthetic: also gt.txt, for eval.
     """
     from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 
     schedule = DetectionSchedule(detect_every, target_fps)
+    to_count = read_counting(counting, line or (), zone or ())
     with ExitStack() as stack:
         stack.enter_context(_terminated_as_interrupted())
         check_model_path(model, runtime)
@@ -91,7 +118,8 @@ def track(
         config = TrackerConfig(
             score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate
         )
-        job = _Job(info, model, opened_runtime, config, schedule)
+        counter = Counter(to_count, info.frame_size) if to_count.lines or to_count.zones else None
+        job = _Job(info, model, opened_runtime, config, schedule, counter)
         observer = TapeObserver(info, opened_runtime, score_threshold)
         stack.callback(observer.close)
         if record is not None:
@@ -100,6 +128,7 @@ def track(
         sinks = _open_sinks(output, job, video)
         if isinstance(opened_source, SyntheticSource):
             sinks.append(TruthSink(output / TRUTH_NAME, opened_source.truth))
+            stack.callback(sinks[-1].close)
         if record is not None:
             observer.record(record)
         pipeline = Pipeline(
@@ -127,7 +156,7 @@ def _prepare_folder(output: Path, source: Path, model: Path) -> None:
         output.mkdir(parents=True, exist_ok=True)
         overwritten = [
             path
-            for name in (TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME)
+            for name in (TEXT_NAME, LINES_NAME, VIDEO_NAME, EVENTS_NAME, TRUTH_NAME, SUMMARY_NAME)
             if (path := output / name).exists() and any(path.samefile(given) for given in inputs)
         ]
         if overwritten or any(output.samefile(given) for given in inputs):
@@ -156,10 +185,16 @@ def _open_sinks(output: Path, job: _Job, video: bool) -> list[Sink]:
             lambda: MotTextSink(output / TEXT_NAME),
             lambda: JsonLinesSink(output / LINES_NAME, header),
         ]
+        counter = job.counter
+        if counter is not None:
+            openers.append(lambda: EventsSink(output / EVENTS_NAME, counter))
+        else:
+            (output / EVENTS_NAME).unlink(missing_ok=True)
         if video:
             # First: without PyAV nothing of an earlier run is touched.
             size, rate = job.source.frame_size, job.source.frame_rate
-            openers.insert(0, lambda: VideoSink(output / VIDEO_NAME, size, rate))
+            overlay = None if counter is None else CountingOverlay(counter)
+            openers.insert(0, lambda: VideoSink(output / VIDEO_NAME, size, rate, overlay))
         else:
             (output / VIDEO_NAME).unlink(missing_ok=True)
         for opener in openers:
@@ -193,6 +228,7 @@ def _report(output: Path, job: _Job, summary: RunSummary, ended: str) -> None:
             ("detections", str(summary.detections)),
             ("speed", f"{summary.frame_rate:.2f} frames/s ({summary.wall_s:.1f} s)"),
             ("busy ms a frame", stages),
+            *(totals_for_reading(job.counter) if job.counter is not None else ()),
             ("written to", str(output)),
         )
     )
@@ -218,6 +254,8 @@ def _write_summary(path: Path, job: _Job, summary: RunSummary, ended: str) -> No
         **asdict(summary),
         "frame_rate": summary.frame_rate,
     }
+    if job.counter is not None:
+        content["counts"] = totals_for_summary(job.counter)
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(json.dumps(content, indent=2) + "\n")
