@@ -127,3 +127,28 @@ class Tracks:
 
     def __len__(self) -> int:
         return len(self.track_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Who really is where in one frame: what a perfect tracker would say.
+
+    Attributes
+    ----------
+    ids : int64 (N,)
+        From 1, ascending.
+    xyxy : float32 (N, 4)
+        Of the whole body with what it carries, hidden or not, source pixels; may go beyond the picture.
+    visibility : float32 (N,)
+        Share of the body's pixels that are in the picture and behind nobody and nothing.
+    feet : float32 (N, 2)
+        The place on the ground where the body is, source pixels.
+    """
+
+    ids: Int64Array
+    xyxy: Float32Array
+    visibility: Float32Array
+    feet: Float32Array
+
+    def __len__(self) -> int:
+        return len(self.ids)

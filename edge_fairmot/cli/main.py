@@ -42,6 +42,7 @@ def _add_commands() -> None:
     from edge_fairmot.cli.inspect import inspect
     from edge_fairmot.cli.record_reference import record_reference
     from edge_fairmot.cli.runtimes import runtimes
+    from edge_fairmot.cli.synthesize import synthesize
     from edge_fairmot.cli.track import track
     from edge_fairmot.cli.verify import verify
 
@@ -52,6 +53,7 @@ def _add_commands() -> None:
         ("eval", evaluate),
         ("verify", verify),
         ("record-reference", record_reference),
+        ("synthesize", synthesize),
         ("runtimes", runtimes),
     ):
         app.command(name)(command)

@@ -15,6 +15,7 @@ import typer
 
 import edge_fairmot
 from edge_fairmot.cli.console import print_pairs, warn
+from edge_fairmot.cli.counting import read_counting, totals_for_reading, totals_for_summary
 from edge_fairmot.cli.frame_progress import frame_progress
 from edge_fairmot.cli.runtime_flags import (
     ArithmeticFlag,
@@ -27,11 +28,20 @@ from edge_fairmot.cli.runtime_flags import (
 )
 from edge_fairmot.cli.tapes import TapeObserver, check_model_path, check_record_path
 from edge_fairmot.contracts import Runtime, Sink, SourceInfo
+from edge_fairmot.counting import Counter
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline, RunSummary
 from edge_fairmot.schedule import DetectionSchedule
-from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, VideoSink
-from edge_fairmot.sources import open_source
+from edge_fairmot.sinks import (
+    CountingOverlay,
+    EventsSink,
+    JsonLinesHeader,
+    JsonLinesSink,
+    MotTextSink,
+    TruthSink,
+    VideoSink,
+)
+from edge_fairmot.sources import SyntheticSource, open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
 
 if TYPE_CHECKING:
@@ -41,6 +51,7 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C or SIGTERM, by the shells' convention."""
 
 TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME = "tracks.txt", "tracks.jsonl", "video.mp4", "summary.json"
+EVENTS_NAME, TRUTH_NAME = "events.jsonl", "gt.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +64,15 @@ class _Job:
     runtime_options: RuntimeOptions
     config: TrackerConfig
     schedule: DetectionSchedule
+    counter: Counter | None
 
 
 def track(
     source: Annotated[
-        str, typer.Argument(help="Video file, image folder, MOTChallenge sequence folder or tape.")
+        str,
+        typer.Argument(
+            help="Video file, image folder, MOTChallenge sequence folder, tape, or synthetic: (a street)."
+        ),
     ],
     model: Annotated[
         Path, typer.Option("--model", "-m", help="ONNX file made by edge-fairmot convert; a tape for replay.")
@@ -78,17 +93,36 @@ def track(
         float | None,
         typer.Option(metavar="F", help="Detect as often as keeps F frames/s, predict between."),
     ] = None,
+    line: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:X1,Y1,X2,Y2", help="Count over this line, in parts of the picture; repeat."
+        ),
+    ] = None,
+    zone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:X,Y;X,Y;X,Y", help="Count in this polygon, in parts of the picture; repeat."
+        ),
+    ] = None,
+    counting: Annotated[
+        Path | None, typer.Option("--config", help="TOML file of lines and zones to count at.")
+    ] = None,
     video: Annotated[bool, typer.Option(help="Write the annotated video.")] = True,
     record: Annotated[
         Path | None,
         typer.Option(help="Write what the network finds to this tape (.npz), for --runtime replay."),
     ] = None,
 ) -> None:
-    """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json."""
+    """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json.
+
+    With lines or zones also events.jsonl, and counts in summary.json. Of synthetic: also gt.txt, for eval.
+    """
     from edge_fairmot.runtimes import open_runtime
 
     schedule = DetectionSchedule(detect_every, target_fps)
     options = runtime_options(device_id, threads, precision, hint, cache_folder)
+    to_count = read_counting(counting, line or (), zone or ())
     with ExitStack() as stack:
         stack.enter_context(_terminated_as_interrupted())
         check_model_path(model, runtime)
@@ -102,13 +136,17 @@ def track(
         config = TrackerConfig(
             score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate
         )
-        job = _Job(info, model, opened_runtime, options, config, schedule)
+        counter = Counter(to_count, info.frame_size) if to_count.lines or to_count.zones else None
+        job = _Job(info, model, opened_runtime, options, config, schedule, counter)
         observer = TapeObserver(info, opened_runtime, score_threshold)
         stack.callback(observer.close)
         if record is not None:
             check_record_path(record, Path(source), model)
         _prepare_folder(output, Path(source), model)
         sinks = _open_sinks(output, job, video)
+        if isinstance(opened_source, SyntheticSource):
+            sinks.append(TruthSink(output / TRUTH_NAME, opened_source.truth))
+            stack.callback(sinks[-1].close)
         if record is not None:
             observer.record(record)
         pipeline = Pipeline(
@@ -131,16 +169,17 @@ def track(
 
 def _prepare_folder(output: Path, source: Path, model: Path) -> None:
     """Make the folder, refuse to write over the input, and clear the summary of an earlier run."""
+    inputs = [path for path in (source, model) if path.exists()]
     try:
         output.mkdir(parents=True, exist_ok=True)
         overwritten = [
             path
-            for name in (TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME)
-            if (path := output / name).exists() and any(path.samefile(given) for given in (source, model))
+            for name in (TEXT_NAME, LINES_NAME, VIDEO_NAME, EVENTS_NAME, TRUTH_NAME, SUMMARY_NAME)
+            if (path := output / name).exists() and any(path.samefile(given) for given in inputs)
         ]
-        if overwritten or output.samefile(source):
+        if overwritten or any(output.samefile(given) for given in inputs):
             raise InvalidInputError(
-                f"-o {output} would write over the input ({(overwritten or [source])[0]}): "
+                f"-o {output} would write over the input ({(overwritten or [output])[0]}): "
                 "choose another folder"
             )
         (output / SUMMARY_NAME).unlink(missing_ok=True)
@@ -164,10 +203,16 @@ def _open_sinks(output: Path, job: _Job, video: bool) -> list[Sink]:
             lambda: MotTextSink(output / TEXT_NAME),
             lambda: JsonLinesSink(output / LINES_NAME, header),
         ]
+        counter = job.counter
+        if counter is not None:
+            openers.append(lambda: EventsSink(output / EVENTS_NAME, counter))
+        else:
+            (output / EVENTS_NAME).unlink(missing_ok=True)
         if video:
             # First: without PyAV nothing of an earlier run is touched.
             size, rate = job.source.frame_size, job.source.frame_rate
-            openers.insert(0, lambda: VideoSink(output / VIDEO_NAME, size, rate))
+            overlay = None if counter is None else CountingOverlay(counter)
+            openers.insert(0, lambda: VideoSink(output / VIDEO_NAME, size, rate, overlay))
         else:
             (output / VIDEO_NAME).unlink(missing_ok=True)
         for opener in openers:
@@ -201,6 +246,7 @@ def _report(output: Path, job: _Job, summary: RunSummary, ended: str) -> None:
             ("detections", str(summary.detections)),
             ("speed", f"{summary.frame_rate:.2f} frames/s ({summary.wall_s:.1f} s)"),
             ("busy ms a frame", stages),
+            *(totals_for_reading(job.counter) if job.counter is not None else ()),
             ("written to", str(output)),
         )
     )
@@ -227,6 +273,8 @@ def _write_summary(path: Path, job: _Job, summary: RunSummary, ended: str) -> No
         **asdict(summary),
         "frame_rate": summary.frame_rate,
     }
+    if job.counter is not None:
+        content["counts"] = totals_for_summary(job.counter)
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(json.dumps(content, indent=2, default=str) + "\n")

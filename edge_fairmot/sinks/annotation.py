@@ -42,7 +42,7 @@ FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
 @dataclass(frozen=True, slots=True)
-class _Pen:
+class Pen:
     """Sizes, in pixels, that follow the picture's."""
 
     line: int
@@ -52,10 +52,11 @@ class _Pen:
     padding: int
 
     @staticmethod
-    def for_picture(width: int, height: int) -> _Pen:
+    def for_picture(width: int, height: int) -> Pen:
+        """Pen for a picture of some size, pixels."""
         short = min(width, height)
         text_height = max(9, round(short / 40))
-        return _Pen(
+        return Pen(
             line=1 + short // 400,
             dash=max(4, round(short / 70)),
             trail_step=max(2.0, short / 120),
@@ -136,7 +137,7 @@ class Annotator:
         """
         canvas = np.ascontiguousarray(image).copy()
         height, width = image.shape[:2]
-        pen = _Pen.for_picture(width, height)
+        pen = Pen.for_picture(width, height)
         order = _visible_rows(tracks.xyxy, width, height)
         # Far outside, coordinates would overflow OpenCV's fixed point.
         boxes = np.clip(tracks.xyxy[order], -max(width, height), 2 * max(width, height))
@@ -146,7 +147,7 @@ class Annotator:
         for track_id, box, predicted in zip(ids, boxes, tracks.predicted[order], strict=True):
             _draw_box(canvas, box, id_color(track_id), pen, dashed=bool(predicted))
         for track_id, box in zip(ids, boxes, strict=True):
-            _draw_label(canvas, str(track_id), box, id_color(track_id), pen)
+            draw_label(canvas, str(track_id), (box[0], box[1]), id_color(track_id), pen)
         return canvas
 
     def _remember(self, ids: list[int], boxes: Float32Array, step: float) -> None:
@@ -159,7 +160,7 @@ class Annotator:
         for track_id in [key for key, trail in self._trails.items() if trail.forget(oldest)]:
             del self._trails[track_id]
 
-    def _draw_trails(self, canvas: UInt8Array, image: UInt8Array, pen: _Pen) -> None:
+    def _draw_trails(self, canvas: UInt8Array, image: UInt8Array, pen: Pen) -> None:
         height, width = image.shape[:2]
         for track_id, trail in self._trails.items():
             color = id_color(track_id)
@@ -173,7 +174,13 @@ class Annotator:
                 ]
                 weight = max(1, round((pen.line + 1) * strength))
                 cv2.line(
-                    canvas, _point(x, y), _point(next_x, next_y), mixed, weight, cv2.LINE_AA, SUBPIXEL_BITS
+                    canvas,
+                    subpixel(x, y),
+                    subpixel(next_x, next_y),
+                    mixed,
+                    weight,
+                    cv2.LINE_AA,
+                    SUBPIXEL_BITS,
                 )
 
 
@@ -184,15 +191,16 @@ def _visible_rows(xyxy: Float32Array, width: int, height: int) -> Int64Array:
     return rows[np.argsort(xyxy[rows, 3], kind="stable")].astype(np.int64)
 
 
-def _point(x: float, y: float) -> tuple[int, int]:
+def subpixel(x: float, y: float) -> tuple[int, int]:
+    """Coordinates as OpenCV takes them, with ``SUBPIXEL_BITS``."""
     return round(x * (1 << SUBPIXEL_BITS)), round(y * (1 << SUBPIXEL_BITS))
 
 
-def _draw_box(canvas: UInt8Array, box: Float32Array, color: Color, pen: _Pen, *, dashed: bool) -> None:
+def _draw_box(canvas: UInt8Array, box: Float32Array, color: Color, pen: Pen, *, dashed: bool) -> None:
     left, top, right, bottom = box.tolist()
     if not dashed:
         cv2.rectangle(
-            canvas, _point(left, top), _point(right, bottom), color, pen.line, cv2.LINE_AA, SUBPIXEL_BITS
+            canvas, subpixel(left, top), subpixel(right, bottom), color, pen.line, cv2.LINE_AA, SUBPIXEL_BITS
         )
         return
     corners = ((left, top), (right, top), (right, bottom), (left, bottom), (left, top))
@@ -207,13 +215,13 @@ def _dashes(start: tuple[float, float], end: tuple[float, float], dash: int) -> 
     return np.stack([at[:-1:2], at[1::2]], axis=1).round().astype(np.int32)
 
 
-def _draw_label(canvas: UInt8Array, text: str, box: Float32Array, color: Color, pen: _Pen) -> None:
-    """Put a filled tag on the box's upper edge, or under it where the picture ends."""
+def draw_label(canvas: UInt8Array, text: str, corner: tuple[float, float], color: Color, pen: Pen) -> None:
+    """Put a filled tag on an upper left corner, or under it where the picture ends."""
     height, width = canvas.shape[:2]
     (text_w, text_h), _ = cv2.getTextSize(text, FONT, pen.text_scale, 1)
     tag_w, tag_h = text_w + 2 * pen.padding, text_h + 2 * pen.padding
-    left = min(max(int(box[0]) - pen.line // 2, 0), max(width - tag_w, 0))
-    top = int(box[1]) - tag_h if box[1] >= tag_h else int(box[1])
+    left = min(max(int(corner[0]) - pen.line // 2, 0), max(width - tag_w, 0))
+    top = int(corner[1]) - tag_h if corner[1] >= tag_h else int(corner[1])
     top = min(max(top, 0), max(height - tag_h, 0))
     blue, green, red = color
     luma = 0.114 * blue + 0.587 * green + 0.299 * red

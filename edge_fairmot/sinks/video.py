@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from edge_fairmot.sinks.annotation import Annotator
 from edge_fairmot.sinks.encoding import FragmentedMp4
-from edge_fairmot.types import Frame, Tracks
+from edge_fairmot.types import Frame, Tracks, UInt8Array
 
 TRAIL_S = 2.0
 """How long a trail stays visible."""
@@ -26,6 +27,8 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         Width and height of the frames, pixels.
     frame_rate : float
         Frames per second, about.
+    overlay : callable, optional
+        Draws more on each annotated picture, uint8 (H, W, 3) BGR.
 
     Raises
     ------
@@ -37,8 +40,15 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         If the file cannot be made.
     """
 
-    def __init__(self, path: str | Path, size: tuple[int, int], frame_rate: float) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        size: tuple[int, int],
+        frame_rate: float,
+        overlay: Callable[[UInt8Array], None] | None = None,
+    ) -> None:
         self._file = FragmentedMp4(path, size, frame_rate)
+        self._overlay = overlay
         self._annotator = Annotator(trail_length=max(1, round(TRAIL_S * frame_rate)))
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
@@ -49,7 +59,10 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         SinkError
             If it has another size, or the file cannot be written.
         """
-        self._file.write(self._annotator.draw(frame.image, tracks), frame.time_s)
+        canvas = self._annotator.draw(frame.image, tracks)
+        if self._overlay is not None:
+            self._overlay(canvas)
+        self._file.write(canvas, frame.time_s)
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -8,26 +8,33 @@ from edge_fairmot.errors import SourceError
 from edge_fairmot.sources.image_folder import ImageFolderSource
 from edge_fairmot.sources.picture import is_picture
 from edge_fairmot.sources.sequence import SEQINFO_NAME, SequenceSource
+from edge_fairmot.sources.synthetic import SyntheticSource
 from edge_fairmot.sources.tape import TapeSource
 from edge_fairmot.sources.video import VideoSource
+from edge_fairmot.street import SPEC_PREFIX, parse_street
 from edge_fairmot.tape import TAPE_SUFFIX
 
 ACCEPTED = (
-    "a video file, a folder of pictures, a MOTChallenge sequence (a folder with seqinfo.ini) or a tape (.npz)"
+    "a video file, a folder of pictures, a MOTChallenge sequence (a folder with seqinfo.ini), a tape (.npz) "
+    "or synthetic: (a street that needs no file)"
 )
 
 
-def open_source(spec: str | Path) -> VideoSource | ImageFolderSource | SequenceSource | TapeSource:
-    """Open what a path points to.
+def open_source(
+    spec: str | Path,
+) -> VideoSource | ImageFolderSource | SequenceSource | TapeSource | SyntheticSource:
+    """Open what a path points to, or the street that ``synthetic:`` describes.
 
     Parameters
     ----------
     spec : str or Path
-        A video file, a folder of pictures, a folder with ``seqinfo.ini``, or a tape (``.npz``).
+        A video file, a folder of pictures, a folder with ``seqinfo.ini``, a tape (``.npz``), or
+        ``synthetic:`` with the options of :class:`edge_fairmot.street.StreetOptions`, as in
+        ``synthetic:seed=3,frames=600,size=1280x720``.
 
     Returns
     -------
-    VideoSource, ImageFolderSource, SequenceSource or TapeSource
+    VideoSource, ImageFolderSource, SequenceSource, TapeSource or SyntheticSource
         A context manager, to be closed after use.
 
     Raises
@@ -36,9 +43,13 @@ def open_source(spec: str | Path) -> VideoSource | ImageFolderSource | SequenceS
         If it is something else, not there, or unreadable.
     TapeError
         If it is a tape that cannot be read.
+    InvalidInputError
+        If an option of the street is unknown or out of range.
     """
     if not str(spec):
         raise SourceError(f"the source is empty: give {ACCEPTED}")
+    if str(spec).startswith(SPEC_PREFIX):
+        return SyntheticSource(parse_street(str(spec)))
     path = Path(spec)
     if "://" in str(spec):
         raise SourceError(f"{spec} is an address, which is not supported: give {ACCEPTED}")

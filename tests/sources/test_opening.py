@@ -12,7 +12,10 @@ from edge_fairmot.sources import ImageFolderSource, SequenceSource, VideoSource,
 
 
 def test_exported_names_are_what_the_room_promises() -> None:
-    expected = ["ImageFolderSource", "SequenceSource", "TapeSource", "VideoSource", "open_source"]
+    expected = [
+        *("ImageFolderSource", "SequenceSource", "SyntheticSource", "TapeSource", "VideoSource"),
+        "open_source",
+    ]
     assert sorted(edge_fairmot.sources.__all__) == expected
 
 

@@ -1,0 +1,78 @@
+"""The synthetic street from the command line: tracked, evaluated, written to disk."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from edge_fairmot.benchmarks.mot_text import read_mot_text
+from edge_fairmot.sources import open_source
+
+COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+SPEC = "synthetic:seed=3,frames=12,size=320x180"
+
+
+def run(*arguments, status=0):
+    result = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
+    )
+    assert result.returncode == status, result.stdout + result.stderr
+    return result
+
+
+def error_of(*arguments):
+    lines = run(*arguments, status=1).stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_a_street_is_tracked_and_evaluated_without_a_file(small_model, tmp_path):
+    output = tmp_path / "out"
+    run("track", SPEC, "-m", small_model, "-o", output)
+    summary = json.loads((output / "summary.json").read_text())
+    assert (summary["complete"], summary["frames"]) == (True, 12)
+    assert summary["source"]["name"] == SPEC
+    assert (output / "video.mp4").stat().st_size > 10_000
+    truth = read_mot_text(output / "gt.txt", ground_truth=True)
+    assert (truth.frame.min(), truth.frame.max()) == (1, 12)
+    figures = json.loads(run("eval", output / "gt.txt", "--gt", output / "gt.txt", "--json").stdout)
+    assert figures[str(output / "gt.txt")]["recall"] == 1.0
+
+
+def test_a_sequence_holds_what_the_street_shows(tmp_path):
+    shown = run("synthesize", SPEC, "-o", tmp_path / "street").stdout
+    assert SPEC in shown
+    with open_source(tmp_path / "street") as written, open_source(SPEC) as street:
+        assert written.info.frame_rate == street.info.frame_rate
+        pairs = list(zip(written, street, strict=True))
+        # JPEG changes a pixel a little.
+        assert max(abs(a.image.astype(int) - b.image).mean() for a, b in pairs) < 5
+        truth = street.truth(11)
+    rows = read_mot_text(tmp_path / "street" / "gt" / "gt.txt")
+    assert rows.track_id[rows.frame == 12].tolist() == truth.ids.tolist()
+    assert "already" in error_of("synthesize", SPEC, "-o", tmp_path / "street")
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        ("synthetic:colour=red", "'colour=red' is no option of the street"),
+        ("synthetic:frames=endless", "give frames=500"),
+        ("street.mp4", "'street.mp4' is no option of the street"),
+    ],
+)
+def test_bad_options_are_one_line_and_leave_nothing(tmp_path, spec, complaint):
+    assert complaint in error_of("synthesize", spec, "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_track_names_a_bad_option_too(small_model, tmp_path):
+    message = error_of("track", "synthetic:people=none", "-m", small_model, "-o", tmp_path / "out")
+    assert "people=none cannot be read: write people=34" in message
