@@ -28,15 +28,17 @@ def runtimes(
 ) -> None:
     """List the runtimes, their versions and devices, and what is missing; probe what each computes."""
     from edge_fairmot.runtimes import list_runtimes
-    from edge_fairmot.runtimes.ort_packages import explain_conflict, ort_packages
+    from edge_fairmot.runtimes.ort_packages import (
+        TEGRA_RELEASE,
+        explain_conflict,
+        gpu_install_line,
+        ort_packages,
+    )
 
     rows = list_runtimes()
-    conflict = explain_conflict(ort_packages())
-    probed = (
-        _probe([only] if only else [choice for row in rows for choice in row.choices])
-        if probe or only
-        else []
-    )
+    packages = ort_packages()
+    conflict = explain_conflict(packages)
+    probed = _probe([only] if only else [choice for row in rows for choice in row.choices if probe])
     if as_json:
         stdout.print_json(
             data={
@@ -51,7 +53,8 @@ def runtimes(
     else:
         _print_runtimes(rows)
     if conflict:
-        warn(f"{conflict}: uninstall all of them, then install the one that you need")
+        # The package for GPUs has the CPU provider too.
+        warn(f"{conflict}: {gpu_install_line(packages, jetson=TEGRA_RELEASE.exists())}")
 
 
 def _probe(choices: Sequence[str]) -> list[ProbeResult]:

@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edge_fairmot.convert import deform_conv
 from edge_fairmot.convert.probe_files import make_probe
 from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
 from edge_fairmot.runtimes.probe_layer import LOWERINGS, probe_file
@@ -24,6 +25,10 @@ def anatomy(model):
         nodes.append((node.op_type, str(attributes), sources))
     outputs = [(value.name, made[value.name]) for value in model.graph.output]
     return nodes, outputs
+
+
+def test_every_lowering_is_probed():
+    assert set(LOWERINGS) == set(deform_conv.LOWERINGS)
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)

@@ -21,6 +21,20 @@ def test_every_option_has_a_runtime_that_takes_it():
     assert all(set(takers) <= set(BUILT_IN) and takers for takers in TAKEN_BY.values())
 
 
+@pytest.mark.parametrize(
+    ("runtime", "options"),
+    [
+        ("cpu", ["threads"]),
+        ("openvino", ["device", "threads", "precision", "hint", "cache_folder"]),
+        ("cuda", ["device"]),
+        ("tensorrt", ["device", "precision", "cache_folder"]),
+        ("replay", ["threads"]),  # whatever it is, so that a run can be repeated with the same flags
+    ],
+)
+def test_what_each_heeds(runtime, options):
+    assert list(options_of(runtime)) == options
+
+
 @pytest.mark.parametrize("option", ASKED)
 @pytest.mark.parametrize("runtime", BUILT_IN)
 def test_an_option_is_taken_or_refused_as_the_table_says(tmp_path, monkeypatch, runtime, option):

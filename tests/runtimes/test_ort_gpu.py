@@ -120,6 +120,7 @@ def test_two_packages_that_overwrite_each_other_are_noticed_by_the_list(both_pac
     )
     assert made.returncode == 0
     assert "warning: onnxruntime and onnxruntime-gpu overwrite each other's files" in made.stderr
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu" in made.stderr
 
 
 def test_one_package_is_no_conflict():

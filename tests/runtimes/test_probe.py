@@ -168,7 +168,7 @@ def test_rounding_is_seen(installed):
 @pytest.mark.parametrize(
     ("runtime", "reason"),
     [
-        ("nan", "gave embeddings that are not finite"),
+        ("nan", "runtime nan gave embeddings that are not finite"),
         ("crashing", "crashed (SIGSEGV)"),
         ("leaving", "ended with status 3: it said nothing"),
         ("refusing", "probe_native.onnx is not for me"),
@@ -178,7 +178,7 @@ def test_rounding_is_seen(installed):
 )
 def test_what_does_not_run_is_a_row_with_its_reason(installed, runtime, reason):
     first = first_of(runtime)
-    assert reason in first.reason
+    assert first.reason.startswith(reason)
     assert first == ProbeResult(runtime, "native", None, None, first.reason)
 
 
