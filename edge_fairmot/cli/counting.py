@@ -16,6 +16,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+DECIMALS = 3
+"""Of times in the summary: milliseconds."""
+
 
 def read_counting(path: Path | None, lines: Sequence[str], zones: Sequence[str]) -> CountingConfig:
     """Put together what a file and the flags ask for.
@@ -49,7 +52,10 @@ def totals_for_summary(counter: Counter) -> dict[str, Any]:
     """Totals as ``summary.json`` holds them."""
     return {
         "lines": {name: {"in": line.inwards, "out": line.outwards} for name, line in counter.lines.items()},
-        "zones": {name: asdict(zone) for name, zone in counter.zones.items()},
+        "zones": {
+            name: {key: round(value, DECIMALS) for key, value in asdict(zone).items()}
+            for name, zone in counter.zones.items()
+        },
     }
 
 
@@ -57,8 +63,8 @@ def totals_for_reading(counter: Counter) -> list[tuple[str, str]]:
     """Totals as rows of names and values."""
     rows = [(name, f"in {line.inwards}, out {line.outwards}") for name, line in counter.lines.items()]
     for name, zone in counter.zones.items():
-        dwell = f"stays {zone.mean_dwell_s:.1f} s on average, {zone.longest_dwell_s:.1f} s at most"
-        rows.append((name, f"{zone.occupancy} in it, {zone.entries} entries, {dwell}"))
+        dwell = f", stayed {zone.mean_dwell_s:.1f} s on average, {zone.longest_dwell_s:.1f} s at most"
+        rows.append((name, f"{zone.occupancy} in it, {zone.entries} entries{dwell if zone.stays else ''}"))
     return rows
 
 

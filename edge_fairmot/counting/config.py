@@ -95,7 +95,7 @@ class CountingConfig:
     zones: tuple[Zone, ...] = ()
     anchor: str = "feet"
     hysteresis: float = 0.1
-    memory_s: float = 2.0
+    memory_s: float = 4.0
 
     def __post_init__(self) -> None:
         for kind, shapes in (("lines", self.lines), ("zones", self.zones)):
@@ -169,7 +169,7 @@ def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
         [counting]                # all of it may be left out
         anchor = "feet"
         hysteresis = 0.1
-        memory_s = 2.0
+        memory_s = 4.0
 
         [[line]]
         name = "door"

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from edge_fairmot.types import Float64Array
 
-REACH = 0.5
-"""How far from where somebody was going a new identity may appear and be the same one: box heights, and as
-much again for each second between."""
+REACH = 0.75
+"""How far from where somebody should be by now a new identity may appear and be the same one: box heights."""
 
 LARGEST_GROWTH = 1.4
 """Nobody's box grows or shrinks by more than this factor in the time that is bridged."""
@@ -133,4 +132,4 @@ class VisitorBook:
         if not stayed or max(height, visitor.height) > LARGEST_GROWTH * min(height, visitor.height):
             return None
         distance = math.hypot(x - expected_x, y - expected_y) / visitor.height
-        return distance if distance <= REACH * (1 + elapsed_s) else None
+        return distance if distance <= REACH else None

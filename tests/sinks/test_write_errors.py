@@ -43,9 +43,13 @@ def noise(index: int) -> Frame:
 def test_exported_names_are_what_the_room_promises() -> None:
     expected = [
         "Annotator",
+        "CountingOverlay",
+        "EventsSink",
         "JsonLinesHeader",
         "JsonLinesSink",
         "MotTextSink",
+        "SequenceWriter",
+        "TruthSink",
         "VideoSink",
         "read_json_lines",
     ]

@@ -1,6 +1,7 @@
 """What a good network might find on the synthetic street: true boxes and simulated embeddings."""
 
 import numpy as np
+import pytest
 
 from edge_fairmot.geometry import Letterbox
 from edge_fairmot.manifest import ModelManifest
@@ -15,7 +16,7 @@ FOUND_ABOVE = 0.35
 """Visibility from which somebody is found."""
 
 
-def true_tracks(truth):
+def _true_tracks(truth):
     """The tracks of a perfect tracker."""
     count = len(truth)
     return Tracks(
@@ -23,7 +24,7 @@ def true_tracks(truth):
     )
 
 
-def true_detections(truth, random):
+def _true_detections(truth, random):
     """Boxes of those who can be found, a little off; embeddings the blurrier the less of somebody is seen."""
     rows = np.flatnonzero(truth.visibility > FOUND_ABOVE)
     xyxy = truth.xyxy[rows]
@@ -37,7 +38,7 @@ def true_detections(truth, random):
     return Detections(xyxy.astype(np.float32), score.astype(np.float32), embedding.astype(np.float32))
 
 
-def record_true_boxes(spec, path, input_size=(320, 192)):
+def _record_true_boxes(spec, path, input_size=(320, 192)):
     """Make a tape of a street, for ``--runtime replay``."""
     options, random = parse_street(spec), np.random.default_rng(0)
     manifest = ModelManifest(input_size, CAPACITY, DIMENSION, ("person",), 18, "ab" * 32, "0.1.0")
@@ -45,7 +46,7 @@ def record_true_boxes(spec, path, input_size=(320, 192)):
     letterbox = Letterbox(options.size, input_size)
     with SyntheticSource(options) as source, TapeRecorder(path, header) as recorder:
         for frame in source:
-            found = true_detections(source.truth(frame.index), random)
+            found = _true_detections(source.truth(frame.index), random)
             order = np.argsort(-found.score, kind="stable")
             boxes, scores = np.zeros((1, CAPACITY, 4), np.float32), np.zeros((1, CAPACITY), np.float32)
             embeddings = np.zeros((1, CAPACITY, DIMENSION), np.float32)
@@ -56,3 +57,18 @@ def record_true_boxes(spec, path, input_size=(320, 192)):
             recorder.record(
                 frame, RawDetections(boxes, scores, np.zeros((1, CAPACITY), np.int64), embeddings)
             )
+
+
+@pytest.fixture(scope="session")
+def true_tracks():
+    return _true_tracks
+
+
+@pytest.fixture(scope="session")
+def true_detections():
+    return _true_detections
+
+
+@pytest.fixture(scope="session")
+def record_true_boxes():
+    return _record_true_boxes
