@@ -76,6 +76,8 @@ class TorchReference:
             class_names=tuple(f"class-{i}" for i in range(checkpoint.spec.num_classes)),
             opset=0,
             checkpoint_sha256=checkpoint.sha256,
+            teacher_sha256=checkpoint.teacher_sha256,
+            plain_layers=tuple(sorted(checkpoint.spec.plain_layers)),
             toolkit_version=edge_fairmot.__version__,
             box_channels=checkpoint.spec.box_channels,
             stride=STRIDE,

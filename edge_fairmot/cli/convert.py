@@ -131,6 +131,8 @@ def convert(
         ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {manifest.opset})"),
         ("deformable convolutions", f"{len(manifest.deform_conv)} as {options.deform_conv}"),
     ]
+    if manifest.plain_layers:
+        rows.append(("plain in their place", f"{len(manifest.plain_layers)}, by distillation"))
     print_pairs([*rows, *(_int8_rows(manifest) if int8 else _float_rows(manifest))])
     if result.costs:
         _print_costs(result)

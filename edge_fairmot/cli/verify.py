@@ -77,7 +77,7 @@ def verify(
     from edge_fairmot.benchmarks.ladder import ParityLadder
     from edge_fairmot.benchmarks.ladder_html import render_html
     from edge_fairmot.benchmarks.observation import RuntimeObserver
-    from edge_fairmot.benchmarks.parity_budget import budget_for
+    from edge_fairmot.benchmarks.parity_budget import budget_between
     from edge_fairmot.runtimes import open_runtime
 
     footage = _Footage(video or (), ground_truth or (), frames)
@@ -85,15 +85,18 @@ def verify(
         observer = RuntimeObserver(open_runtime(candidate, runtime), candidate)
         stack.callback(observer.close)
         manifest = observer.manifest
-        budget = budget_for(manifest.default_precision)
         fault = certificate_fault(candidate, manifest)
         if fault:
             warn(fault)
-        ladder = ParityLadder(budget, score_threshold, PICTURES if html_path else 0)
+
+        def begin(theirs: ModelManifest) -> ParityLadder:
+            budget = budget_between(theirs, manifest)
+            return ParityLadder(budget, score_threshold, PICTURES if html_path else 0)
+
         if reference is not None and reference.endswith(".npz"):
-            theirs = _climb_golden(ladder, Path(reference), observer, frames)
+            ladder, theirs = _climb_golden(begin, Path(reference), observer, frames)
         else:
-            theirs = _climb_videos(ladder, checkpoint, reference, observer, footage)
+            ladder, theirs = _climb_videos(begin, checkpoint, reference, observer, footage)
         details = {"certificate": fault or "of this graph"}
         report = ladder.report(theirs, _subject(str(candidate), observer.name, manifest, details))
     print_report(report)
@@ -200,23 +203,26 @@ def _check_arguments(
         )
 
 
-def _climb_golden(ladder: ParityLadder, path: Path, candidate: Observer, frames: int | None) -> Subject:
+def _climb_golden(
+    begin: Callable[[ModelManifest], ParityLadder], path: Path, candidate: Observer, frames: int | None
+) -> tuple[ParityLadder, Subject]:
     from edge_fairmot.benchmarks.golden import read_golden
     from edge_fairmot.benchmarks.verification import climb_golden
 
     golden: Golden = read_golden(path)
+    ladder = begin(golden.manifest)
     with frame_progress("verifying", len(golden.frames[:frames])) as on_frame:
         climb_golden(ladder, golden, candidate, max_frames=frames, on_frame=on_frame)
-    return _subject(str(path), f"golden ({golden.runtime})", golden.manifest, golden.details)
+    return ladder, _subject(str(path), f"golden ({golden.runtime})", golden.manifest, golden.details)
 
 
 def _climb_videos(
-    ladder: ParityLadder,
+    begin: Callable[[ModelManifest], ParityLadder],
     checkpoint: Path | None,
     reference: str | None,
     candidate: Observer,
     footage: _Footage,
-) -> Subject:
+) -> tuple[ParityLadder, Subject]:
     from edge_fairmot.benchmarks.mot_text import read_mot_text
     from edge_fairmot.benchmarks.verification import climb_source
 
@@ -228,6 +234,7 @@ def _climb_videos(
             stack.callback(sources[-1].close)
         observer, subject = _open_reference(checkpoint, reference, candidate.manifest)
         stack.callback(observer.close)
+        ladder = begin(observer.manifest)
         counts = [source.info.frame_count for source in sources]
         known = [count for count in counts if count is not None]
         limit = footage.frames
@@ -237,7 +244,7 @@ def _climb_videos(
             climb_source(
                 ladder, observer, candidate, source, truth=truth, max_frames=limit, on_frame=on_frame
             )
-    return subject
+    return ladder, subject
 
 
 def _open_reference(
