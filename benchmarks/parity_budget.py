@@ -16,6 +16,8 @@ class ParityBudget:
 
     Attributes
     ----------
+    name : str
+        As in "within the NAME budget".
     score_margin : float
         Peaks whose score is this close to the score threshold count neither way.
     head_largest_error, head_mean_error : float or None
@@ -32,6 +34,7 @@ class ParityBudget:
         Of the candidate's tracks against the reference's; at least.
     """
 
+    name: str
     score_margin: float
     head_largest_error: float | None
     head_mean_error: float | None
@@ -46,6 +49,7 @@ class ParityBudget:
 
 
 FP32_BUDGET = ParityBudget(
+    name="fp32",
     # Lowerings and folded norms reorder float32 sums: 1e-6 to 1e-5 of a head's range was seen. A wrong tap,
     # border or rewrite costs 1e-2 and more. Errors of 1e-5 move no decision, so decisions are the same.
     score_margin=1e-4,
@@ -61,6 +65,7 @@ FP32_BUDGET = ParityBudget(
     track_idf1=1.0,
 )
 FP16_BUDGET = ParityBudget(
+    name="fp16",
     # Eleven bits: 5e-4 a value, some 3e-3 after sixty layers of it, in the logit a few times that. So scores
     # near 0.4 move by up to 0.005, and boxes by tenths of a pixel. One swap in a hundred frames is what a
     # peak that falls on the other side of the threshold can start.
@@ -77,6 +82,7 @@ FP16_BUDGET = ParityBudget(
     track_idf1=0.99,
 )
 INT8_BUDGET = ParityBudget(
+    name="int8",
     # Eight bits cannot be judged value by value: one step of the heatmap's input moves a score by 0.01. What
     # counts is what a user sees: one peak of fifty, a twentieth of a box, 8 degrees of an embedding (people
     # are told apart at 53, a cosine distance of 0.4), three of a hundred boxes under another name. The
@@ -94,6 +100,7 @@ INT8_BUDGET = ParityBudget(
     track_idf1=0.97,
 )
 STUDENT_BUDGET = ParityBudget(
+    name="student",
     # A student is another network: it is to find the same people, know them again and follow them under
     # the same names, nineteen times of twenty. Its heads differ cell by cell where nobody stands, and its
     # scores by as much as int8's.

@@ -1,4 +1,4 @@
-"""The offset atlas: how far each deformable layer reaches on the user's frames, and what it would lose as a plain one."""
+"""The offset atlas: how far deformable layers reach on frames, and what plain ones would lose there."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ class _Reach:
         self.samples: list[Float32Array] = []
 
     def see(self, x: Tensor, offset_mask: Tensor) -> None:
-        offset = offset_mask[:, : 2 * TAPS].unflatten(1, (TAPS, 2)).double()  # (N, 9, 2, H, W)
+        offset = offset_mask[:, : 2 * TAPS].double()
+        offset = offset.view(len(x), TAPS, 2, *x.shape[2:])
         mask = torch.sigmoid(offset_mask[:, 2 * TAPS :].double())
         length = offset.norm(dim=2).flatten()
         self.count += length.numel()

@@ -139,7 +139,8 @@ def _find_plain_layers(tensors: dict[str, Tensor]) -> frozenset[str]:
     return frozenset(
         name
         for name in layers
-        if f"{name}.weight" in tensors and not any(key.startswith(f"{name}.conv_offset_mask") for key in tensors)
+        if f"{name}.weight" in tensors
+        and not any(key.startswith(f"{name}.conv_offset_mask") for key in tensors)
     )
 
 

@@ -149,11 +149,16 @@ def draw_batch(
         resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         if generator.random() < 0.5:
             resized = resized[:, ::-1]
-        (to_y, from_y), (to_x, from_x) = (
-            _overlap(generator, length, side) for length in reversed(size)
-        )
+        (to_y, from_y), (to_x, from_x) = (_overlap(generator, length, side) for length in reversed(size))
         piece[to_y, to_x] = resized[from_y, from_x]
     return batch
+
+
+def fit_pictures(footage: Footage, input_size: tuple[int, int], count: int) -> UInt8Array:
+    """Letterbox some of the pictures to learn from, spread over all of them: uint8 (N, H, W, 3), BGR."""
+    step = max(1, len(footage.pictures) // count)
+    chosen = footage.pictures[::step][:count]
+    return np.stack([Letterbox((p.shape[1], p.shape[0]), input_size).apply(p) for p in chosen])
 
 
 def _overlap(generator: np.random.Generator, length: int, side: int) -> tuple[slice, slice]:

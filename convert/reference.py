@@ -61,8 +61,8 @@ class TorchReference:
     ) -> None:
         options = GraphOptions(input_size, max_detections=max_detections)
         if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cuda" and not torch.cuda.is_available():
+            device = "cuda" if has_cuda() else "cpu"
+        if device == "cuda" and not has_cuda():
             raise RuntimeUnavailableError(
                 f"PyTorch {torch.__version__} finds no CUDA device: install its CUDA build and the NVIDIA "
                 "driver, or use the CPU"
@@ -142,6 +142,11 @@ class TorchReference:
     def close(self) -> None:
         """Release the network."""
         self._network = None
+
+
+def has_cuda() -> bool:
+    """Tell whether PyTorch can compute on a GPU here."""
+    return torch.cuda.is_available()
 
 
 class _OperatorDCN(nn.Module):

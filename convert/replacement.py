@@ -40,17 +40,15 @@ def choose_layers(network: FairMOT, wanted: Sequence[str]) -> frozenset[str]:
     return frozenset(chosen)
 
 
-def make_student(teacher: FairMOT, atlas: Mapping[str, LayerDeformation], layers: frozenset[str]) -> FairMOT:
-    """Copy a network, with plain convolutions in the place of some deformable ones.
+def copy_plain(teacher: FairMOT, layers: frozenset[str]) -> FairMOT:
+    """Copy a network, leaving out what predicts the offsets and masks of some layers.
 
     Parameters
     ----------
     teacher : FairMOT
         Left as it is.
-    atlas : dict of str to LayerDeformation
-        Of the teacher.
     layers : frozenset of str
-        To be replaced. The batch norms behind them stay.
+        To be plain 3x3 convolutions, of the same weights. The batch norms behind them stay.
 
     Returns
     -------
@@ -59,13 +57,31 @@ def make_student(teacher: FairMOT, atlas: Mapping[str, LayerDeformation], layers
     """
     spec = replace(teacher.spec, plain_layers=teacher.spec.plain_layers | layers)
     student = FairMOT(spec).to(next(teacher.parameters()).device)
-    deformable = deformable_layers(teacher)
-    tensors = {
-        name: value
-        for name, value in teacher.state_dict().items()
-        if not any(name.startswith(f"{layer}.conv_offset_mask.") for layer in layers)
-    }
-    with torch.no_grad():
-        tensors |= {f"{name}.weight": plain_weights(deformable[name], atlas[name]) for name in sorted(layers)}
-    student.load_state_dict(tensors)
+    kept = student.state_dict().keys()
+    student.load_state_dict({name: value for name, value in teacher.state_dict().items() if name in kept})
     return student.eval()
+
+
+def make_student(teacher: FairMOT, atlas: Mapping[str, LayerDeformation], layers: frozenset[str]) -> FairMOT:
+    """Copy a network, with plain convolutions in the place of some deformable ones, as near as they come.
+
+    Parameters
+    ----------
+    teacher : FairMOT
+        Left as it is.
+    atlas : dict of str to LayerDeformation
+        Of the teacher.
+    layers : frozenset of str
+
+    Returns
+    -------
+    FairMOT
+        In evaluation mode, on the teacher's device.
+    """
+    student = copy_plain(teacher, layers)
+    deformable = deformable_layers(teacher)
+    with torch.no_grad():
+        for name in layers:
+            weight = student.get_parameter(f"{name}.weight")
+            weight.copy_(plain_weights(deformable[name], atlas[name]))
+    return student

@@ -66,6 +66,7 @@ class _Lecture(nn.Module):
     def __init__(self, network: FairMOT) -> None:
         super().__init__()
         self.network = network
+        self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         network = self.network

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -183,7 +183,7 @@ def parse_budget(text: str) -> ParityBudget:
     """Read ``recall=0.99,iou_mean=0.97``: the int8 budget with some figures changed."""
     from edge_fairmot.benchmarks.parity_budget import INT8_BUDGET
 
-    changes = {}
+    changes: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
         try:

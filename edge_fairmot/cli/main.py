@@ -37,7 +37,9 @@ def _root(
 
 
 def _add_commands() -> None:
+    from edge_fairmot.cli.atlas import atlas
     from edge_fairmot.cli.convert import convert
+    from edge_fairmot.cli.distill import distill
     from edge_fairmot.cli.eval import evaluate
     from edge_fairmot.cli.inspect import inspect
     from edge_fairmot.cli.record_reference import record_reference
@@ -52,6 +54,8 @@ def _add_commands() -> None:
         ("eval", evaluate),
         ("verify", verify),
         ("record-reference", record_reference),
+        ("atlas", atlas),
+        ("distill", distill),
         ("runtimes", runtimes),
     ):
         app.command(name)(command)

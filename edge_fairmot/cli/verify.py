@@ -146,9 +146,9 @@ def print_report(report: LadderReport) -> None:
         f"{peaks.missed} missed, {peaks.extra} extra, {peaks.undecided} within "
         f"{report.budget.score_margin:g} of the score threshold and counted neither way, "
         f"{peaks.tied} in a neighbouring cell of the same score",
-        f"within the {report.candidate.precision} budget"
+        f"within the {report.budget.name} budget"
         if report.passed
-        else f"the {report.candidate.precision} budget is broken: {', '.join(report.failed_rungs)}",
+        else f"the {report.budget.name} budget is broken: {', '.join(report.failed_rungs)}",
     ]
     for line in lines:
         stdout.print(line, highlight=False, soft_wrap=True)
