@@ -129,13 +129,17 @@ def convert(
     manifest = result.manifest
     rows = [
         ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {manifest.opset})"),
-        ("deformable convolutions", f"{len(manifest.deform_conv)} as {options.deform_conv}"),
+        ("deformable convolutions", _deformable_layers(manifest, options.deform_conv)),
     ]
-    if manifest.plain_layers:
-        rows.append(("plain in their place", f"{len(manifest.plain_layers)}, by distillation"))
     print_pairs([*rows, *(_int8_rows(manifest) if int8 else _float_rows(manifest))])
     if result.costs:
         _print_costs(result)
+
+
+def _deformable_layers(manifest: ModelManifest, lowering: str) -> str:
+    lowered = f"{len(manifest.deform_conv)} as {lowering}" if manifest.deform_conv else "none"
+    plain = len(manifest.plain_layers)
+    return f"{lowered}, {plain} plain ones in their place" if plain else lowered
 
 
 def _float_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
