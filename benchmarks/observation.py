@@ -148,9 +148,10 @@ def check_same_network(reference: ModelManifest, candidate: ModelManifest, refer
     Raises
     ------
     EvaluationError
-        If checkpoint, input size, embeddings or batch size differ.
+        If checkpoint, input size, embeddings or batch size differ. A student may be compared with its
+        teacher: its manifest names the teacher's checkpoint.
     """
-    if reference.checkpoint_sha256 != candidate.checkpoint_sha256:
+    if reference.checkpoint_sha256 not in (candidate.checkpoint_sha256, candidate.teacher_sha256 or None):
         raise EvaluationError(
             f"certificate does not match: the candidate says that it was made of checkpoint "
             f"{_brief(candidate)}, but {reference_name} is of {_brief(reference)}: "

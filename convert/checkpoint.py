@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edge_fairmot.convert.network import FairMOT, NetworkSpec
+from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
 from edge_fairmot.errors import CheckpointError
 
 UNUSED_TENSORS = frozenset({"base.fc.weight", "base.fc.bias"})
 """The backbone's ImageNet classifier: files trained by the original code carry it, nothing uses it."""
+
+TEACHER_KEY = "teacher_sha256"
+"""Beside ``state_dict`` in a student's file; the original code passes over keys that it does not know."""
 
 NAMES_SHOWN = 3
 
@@ -32,11 +37,14 @@ class Checkpoint:
         Names without ``module.``, unused tensors left out.
     sha256 : str
         Of the file.
+    teacher_sha256 : str
+        Of the checkpoint that a student was distilled from; empty for one that is nobody's student.
     """
 
     spec: NetworkSpec
     state_dict: dict[str, Tensor]
     sha256: str
+    teacher_sha256: str = ""
 
 
 def load_network(path: str | Path) -> tuple[FairMOT, Checkpoint]:
@@ -77,7 +85,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     tensors = {name: value for name, value in state.items() if name not in UNUSED_TENSORS}
     spec = _read_spec(path, tensors)
     _check_tensors(path, tensors, spec)
-    return Checkpoint(spec, tensors, hashlib.sha256(path.read_bytes()).hexdigest())
+    teacher = str(content[TEACHER_KEY]) if "state_dict" in content and TEACHER_KEY in content else ""
+    return Checkpoint(spec, tensors, hashlib.sha256(path.read_bytes()).hexdigest(), teacher)
 
 
 def _load(path: Path) -> Any:
@@ -115,7 +124,56 @@ def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
             f"{path}: wh.2.weight gives {sizes['wh']} box channels, allowed are 2 and 4: "
             "give a checkpoint of the original FairMOT"
         )
-    return NetworkSpec(num_classes=sizes["hm"], box_channels=sizes["wh"], embedding_dim=sizes["id"])
+    return NetworkSpec(
+        num_classes=sizes["hm"],
+        box_channels=sizes["wh"],
+        embedding_dim=sizes["id"],
+        plain_layers=_find_plain_layers(tensors),
+    )
+
+
+def _find_plain_layers(tensors: dict[str, Tensor]) -> frozenset[str]:
+    """Find layers that have a weight and nothing that predicts offsets: a student's plain convolutions."""
+    with torch.device("meta"):
+        layers = deformable_layers(FairMOT(NetworkSpec()))
+    return frozenset(
+        name
+        for name in layers
+        if f"{name}.weight" in tensors
+        and not any(key.startswith(f"{name}.conv_offset_mask") for key in tensors)
+    )
+
+
+def write_checkpoint(path: Path, network: FairMOT, epoch: int, teacher_sha256: str) -> None:
+    """Write a network in the original's format, so that a crash leaves the old file or the new one.
+
+    Parameters
+    ----------
+    path : Path
+    network : FairMOT
+    epoch : int
+    teacher_sha256 : str
+        Of the checkpoint that it was distilled from.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    write_atomically(path, {"epoch": epoch, "state_dict": tensors, TEACHER_KEY: teacher_sha256})
+
+
+def write_atomically(path: Path, content: dict[str, Any]) -> None:
+    """Save with ``torch.save`` beside the path, then rename; see :func:`write_checkpoint`."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        torch.save(content, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch.save turns a full disk into a RuntimeError
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {path} ({error}): choose another place with -o") from error
 
 
 def _check_tensors(path: Path, tensors: dict[str, Tensor], spec: NetworkSpec) -> None:

@@ -257,6 +257,8 @@ def _describe(
         opset=max(entry.version for entry in model.opset_import if entry.domain == ""),
         rewrites=tuple(name for name, applied in rewrites.items() if applied),
         checkpoint_sha256=checkpoint.sha256,
+        teacher_sha256=checkpoint.teacher_sha256,
+        plain_layers=tuple(sorted(spec.plain_layers)),
         versions={"python": platform.python_version(), **{name: version(name) for name in MAKERS}},
         toolkit_version=edge_fairmot.__version__,
     )

@@ -108,6 +108,30 @@ def deform_conv2d_gather(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor
     return (columns @ kernel + bias).view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
+def fold_taps(weight: Tensor, tap_offset: Tensor, tap_mask: Tensor) -> Tensor:
+    """Make the plain 3x3 weights that do what a deformable convolution of constant offsets and masks does.
+
+    A bilinear sample at a place between cells is a weighted sum of the four cells around it, so a tap's
+    weight is spread over them. Exact as long as they are among the nine; what falls outside is dropped.
+
+    Parameters
+    ----------
+    weight : float (O, C, 3, 3)
+    tap_offset : float (9, 2)
+        In cells, (dy, dx) of each tap.
+    tap_mask : float (9,)
+
+    Returns
+    -------
+    float (O, C, 3, 3)
+    """
+    tap = torch.arange(TAPS, device=weight.device)
+    place = torch.stack((tap // 3, tap % 3), dim=1).to(weight.dtype)
+    distance = (place + tap_offset)[:, None] - place  # (from, to, 2)
+    share = (1 - distance.abs()).clamp_min(0).prod(dim=2) * tap_mask[:, None]
+    return (weight.flatten(2) @ share).view_as(weight)
+
+
 @torch.library.custom_op("edge_fairmot::deform_conv2d", mutates_args=())
 def deform_conv2d_native(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """One opaque operator, which the exporter turns into ONNX ``DeformConv``.

@@ -228,8 +228,11 @@ def heads_at(
     top_k, stride = cells.shape[1], width + 2
     table = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, channels)
     row = _whole_quotient(cells, width)
-    corner = cells + 2 * row + torch.arange(batch_size).view(-1, 1) * (stride * (height + 2))
-    tap = torch.arange(3).view(3, 1) * stride + torch.arange(3).view(1, 3)
+    corner = (
+        cells + 2 * row + torch.arange(batch_size, device=cells.device).view(-1, 1) * (stride * (height + 2))
+    )
+    side = torch.arange(3, device=cells.device)
+    tap = side.view(3, 1) * stride + side.view(1, 3)
     patches = table.index_select(0, (corner.unsqueeze(2) + tap.view(1, 1, 9)).flatten())
     patches = patches.view(batch_size, top_k, 9 * channels)
     outputs = []

@@ -15,6 +15,7 @@ from onnxscript import opset19
 from torch import Tensor, nn
 
 from edge_fairmot.convert.deploy import DeployGraph
+from edge_fairmot.convert.network import deformable_layers
 from edge_fairmot.errors import ConversionError
 from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
 
@@ -48,7 +49,7 @@ def to_onnx(graph: DeployGraph) -> onnx.ModelProto:
     options = graph.options
     width, height = options.input_size
     example = torch.zeros(options.batch_size, height, width, 3, dtype=torch.uint8)
-    native = options.deform_conv == "native"
+    native = options.deform_conv == "native" and bool(deformable_layers(graph.network))
     return export_module(graph, {"images": example}, options.output_names, native=native)
 
 

@@ -34,11 +34,14 @@ class NetworkSpec:
     box_channels : int
         4 for left, top, right, bottom; 2 for width, height.
     embedding_dim : int
+    plain_layers : frozenset of str
+        Layers that are plain 3x3 convolutions here and deformable in the original: a student's.
     """
 
     num_classes: int = 1
     box_channels: int = 4
     embedding_dim: int = 128
+    plain_layers: frozenset[str] = frozenset()
 
 
 class DCN(nn.Module):
@@ -66,7 +69,7 @@ class DeformConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv = DCN(inputs, outputs)
+        self.conv: DCN | nn.Conv2d = DCN(inputs, outputs)
         self.actf = nn.Sequential(nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,6 +155,9 @@ class FairMOT(nn.Module):
         self.wh = _head(spec.box_channels)
         self.id = _head(spec.embedding_dim)
         self.reg = _head(2)
+        layers = deformable_layers(self)
+        for name in sorted(spec.plain_layers):
+            self.set_submodule(name, plain_layer(_known_layer(layers, name)))
 
     def features(self, x: Tensor) -> Tensor:
         """Compute what all heads look at.
@@ -165,9 +171,22 @@ class FairMOT(nn.Module):
         -------
         float32 (N, 64, H / 4, W / 4)
         """
-        maps = self.dla_up(self.base(x)[2:])
-        out: Tensor = self.ida_up(maps)[-1]
-        return out
+        return self.neck(self.base(x)[2:])[-1]
+
+    def neck(self, levels: list[Tensor]) -> list[Tensor]:
+        """Aggregate the backbone's levels 2 to 5, where all deformable layers are.
+
+        Parameters
+        ----------
+        levels : list of float32 (N, 64 to 512, H / 4 to H / 32, W / 4 to W / 32)
+
+        Returns
+        -------
+        list of float32
+            Merged maps of strides 4, 8 and 16, and last what all heads look at.
+        """
+        maps: list[Tensor] = self.dla_up(levels)
+        return [*maps, self.ida_up(maps)[-1]]
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Compute the dense heads.
@@ -196,6 +215,15 @@ def deformable_layers(network: nn.Module) -> dict[str, DCN]:
     return {name: module for name, module in network.named_modules() if isinstance(module, DCN)}
 
 
+def plain_layer(layer: DCN) -> nn.Conv2d:
+    """Make the plain convolution that takes the place of a deformable one; weights are left to the caller.
+
+    Its two tensors have the names and shapes of the deformable layer's own.
+    """
+    outputs, inputs = layer.weight.shape[:2]
+    return nn.Conv2d(inputs, outputs, 3, padding=1, device=layer.weight.device)
+
+
 def set_lowering(network: nn.Module, lowering: str | Mapping[str, str]) -> None:
     """Choose how deformable convolutions are computed.
 
@@ -214,11 +242,18 @@ def set_lowering(network: nn.Module, lowering: str | Mapping[str, str]) -> None:
     layers = deformable_layers(network)
     wanted = dict.fromkeys(layers, lowering) if isinstance(lowering, str) else lowering
     for name, value in wanted.items():
-        if name not in layers:
-            raise InvalidInputError(f"no deformable layer is called {name!r}: there are {', '.join(layers)}")
+        layer = _known_layer(layers, name)
         if value not in LOWERINGS:
             raise InvalidInputError(f"unknown lowering {value!r}: choose from {', '.join(LOWERINGS)}")
-        layers[name].lowering = value
+        layer.lowering = value
+
+
+def _known_layer(layers: Mapping[str, DCN], name: str) -> DCN:
+    if name not in layers:
+        raise InvalidInputError(
+            f"no deformable layer is called {name!r}: there are {', '.join(layers) or 'none'}"
+        )
+    return layers[name]
 
 
 def normalise_images(images: Tensor) -> Tensor:

@@ -61,8 +61,8 @@ class TorchReference:
     ) -> None:
         options = GraphOptions(input_size, max_detections=max_detections)
         if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cuda" and not torch.cuda.is_available():
+            device = "cuda" if has_cuda() else "cpu"
+        if device == "cuda" and not has_cuda():
             raise RuntimeUnavailableError(
                 f"PyTorch {torch.__version__} finds no CUDA device: install its CUDA build and the NVIDIA "
                 "driver, or use the CPU"
@@ -76,6 +76,8 @@ class TorchReference:
             class_names=tuple(f"class-{i}" for i in range(checkpoint.spec.num_classes)),
             opset=0,
             checkpoint_sha256=checkpoint.sha256,
+            teacher_sha256=checkpoint.teacher_sha256,
+            plain_layers=tuple(sorted(checkpoint.spec.plain_layers)),
             toolkit_version=edge_fairmot.__version__,
             box_channels=checkpoint.spec.box_channels,
             stride=STRIDE,
@@ -140,6 +142,11 @@ class TorchReference:
     def close(self) -> None:
         """Release the network."""
         self._network = None
+
+
+def has_cuda() -> bool:
+    """Tell whether PyTorch can compute on a GPU here."""
+    return torch.cuda.is_available()
 
 
 class _OperatorDCN(nn.Module):

@@ -47,6 +47,10 @@ class ModelManifest:
     rewrites : tuple of str
         Exact graph rewrites applied, for example ``late-heads``.
     checkpoint_sha256 : str
+    teacher_sha256 : str
+        Of the checkpoint that this one was distilled from; empty where it was not.
+    plain_layers : tuple of str
+        Layers that are deformable in the original and plain 3x3 convolutions in this checkpoint.
     calibration : str
         Where calibration frames came from; empty for a file that needed none.
     calibration_sha256 : str
@@ -78,6 +82,8 @@ class ModelManifest:
     default_precision: str = "fp32"
     int8_share: float = 0.0
     rewrites: tuple[str, ...] = ()
+    teacher_sha256: str = ""
+    plain_layers: tuple[str, ...] = ()
     calibration: str = ""
     calibration_sha256: str = ""
     parity: Mapping[str, float] = field(default_factory=dict)
@@ -113,7 +119,7 @@ class ModelManifest:
             )
         known = {f.name for f in fields(cls)}
         try:
-            for name in ("input_size", "class_names", "rewrites"):
+            for name in ("input_size", "class_names", "rewrites", "plain_layers"):
                 if name in values:
                     values[name] = _tuple_of_list(name, values[name])
             return cls(**{name: value for name, value in values.items() if name in known})

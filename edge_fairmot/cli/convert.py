@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -135,12 +135,18 @@ def convert(
     manifest = result.manifest
     rows = [
         ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {manifest.opset})"),
-        ("deformable convolutions", f"{len(manifest.deform_conv)} as {plan.lowering}"),
+        ("deformable convolutions", _deformable_layers(manifest, plan.lowering)),
         *([("because", plan.reason)] if plan.reason else []),
     ]
     print_pairs([*rows, *(_int8_rows(manifest) if int8 else _float_rows(manifest))])
     if result.costs:
         _print_costs(result)
+
+
+def _deformable_layers(manifest: ModelManifest, lowering: str) -> str:
+    lowered = f"{len(manifest.deform_conv)} as {lowering}" if manifest.deform_conv else "none"
+    plain = len(manifest.plain_layers)
+    return f"{lowered}, {plain} plain ones in their place" if plain else lowered
 
 
 def _float_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
@@ -188,7 +194,7 @@ def parse_budget(text: str) -> ParityBudget:
     """Read ``recall=0.99,iou_mean=0.97``: the int8 budget with some figures changed."""
     from edge_fairmot.benchmarks.parity_budget import INT8_BUDGET
 
-    changes = {}
+    changes: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
         try:

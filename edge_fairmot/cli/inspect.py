@@ -74,10 +74,12 @@ def _manifest_rows(file: OnnxFile) -> list[tuple[str, str]]:
         ("detections", f"{manifest.max_detections} at most, embeddings of {manifest.embedding_dim}"),
         ("stride", f"{manifest.stride} px a cell, {manifest.box_channels} box channels"),
         ("precision", manifest.default_precision + (f", {float_layers} exceptions" if float_layers else "")),
-        ("lowering", ", ".join(f"{count} {name}" for name, count in lowerings.items())),
+        ("lowering", ", ".join(f"{count} {name}" for name, count in lowerings.items()) or "none needed"),
+        *([("plain layers", ", ".join(manifest.plain_layers))] if manifest.plain_layers else []),
         ("rewrites", ", ".join(manifest.rewrites) or "none"),
         ("calibration", manifest.calibration or "none needed"),
         ("checkpoint", f"sha256 {manifest.checkpoint_sha256}"),
+        *([("distilled from", f"sha256 {manifest.teacher_sha256}")] if manifest.teacher_sha256 else []),
         ("made by", f"edge-fairmot {manifest.toolkit_version}, manifest schema {manifest.schema_version}"),
         ("with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]

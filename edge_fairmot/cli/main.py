@@ -37,7 +37,9 @@ def _root(
 
 
 def _add_commands() -> None:
+    from edge_fairmot.cli.atlas import atlas
     from edge_fairmot.cli.convert import convert
+    from edge_fairmot.cli.distill import distill
     from edge_fairmot.cli.eval import evaluate
     from edge_fairmot.cli.inspect import inspect
     from edge_fairmot.cli.record_reference import record_reference
@@ -54,6 +56,8 @@ def _add_commands() -> None:
         ("verify", verify),
         ("record-reference", record_reference),
         ("synthesize", synthesize),
+        ("atlas", atlas),
+        ("distill", distill),
         ("runtimes", runtimes),
     ):
         app.command(name)(command)

@@ -94,7 +94,7 @@ def verify(
     from edge_fairmot.benchmarks.ladder import ParityLadder
     from edge_fairmot.benchmarks.ladder_html import render_html
     from edge_fairmot.benchmarks.observation import RuntimeObserver
-    from edge_fairmot.benchmarks.parity_budget import budget_for
+    from edge_fairmot.benchmarks.parity_budget import budget_between
     from edge_fairmot.runtimes import open_runtime
 
     footage = _Footage(video or (), ground_truth or (), frames)
@@ -103,15 +103,18 @@ def verify(
         observer = RuntimeObserver(open_runtime(candidate, runtime, options), candidate)
         stack.callback(observer.close)
         manifest = observer.manifest
-        budget = budget_for(manifest.default_precision)
         fault = certificate_fault(candidate, manifest)
         if fault:
             warn(fault)
-        ladder = ParityLadder(budget, score_threshold, PICTURES if html_path else 0)
+
+        def begin(theirs: ModelManifest) -> ParityLadder:
+            budget = budget_between(theirs, manifest)
+            return ParityLadder(budget, score_threshold, PICTURES if html_path else 0)
+
         if reference is not None and reference.endswith(".npz"):
-            theirs = _climb_golden(ladder, Path(reference), observer, frames)
+            ladder, theirs = _climb_golden(begin, Path(reference), observer, frames)
         else:
-            theirs = _climb_videos(ladder, checkpoint, reference, observer, footage)
+            ladder, theirs = _climb_videos(begin, checkpoint, reference, observer, footage)
         details = {"certificate": fault or "of this graph"}
         report = ladder.report(theirs, _subject(str(candidate), observer.name, manifest, details))
     print_report(report)
@@ -161,9 +164,9 @@ def print_report(report: LadderReport) -> None:
         f"{peaks.missed} missed, {peaks.extra} extra, {peaks.undecided} within "
         f"{report.budget.score_margin:g} of the score threshold and counted neither way, "
         f"{peaks.tied} in a neighbouring cell of the same score",
-        f"within the {report.candidate.precision} budget"
+        f"within the {report.budget.name} budget"
         if report.passed
-        else f"the {report.candidate.precision} budget is broken: {', '.join(report.failed_rungs)}",
+        else f"the {report.budget.name} budget is broken: {', '.join(report.failed_rungs)}",
     ]
     for line in lines:
         stdout.print(line, highlight=False, soft_wrap=True)
@@ -218,23 +221,26 @@ def _check_arguments(
         )
 
 
-def _climb_golden(ladder: ParityLadder, path: Path, candidate: Observer, frames: int | None) -> Subject:
+def _climb_golden(
+    begin: Callable[[ModelManifest], ParityLadder], path: Path, candidate: Observer, frames: int | None
+) -> tuple[ParityLadder, Subject]:
     from edge_fairmot.benchmarks.golden import read_golden
     from edge_fairmot.benchmarks.verification import climb_golden
 
     golden: Golden = read_golden(path)
+    ladder = begin(golden.manifest)
     with frame_progress("verifying", len(golden.frames[:frames])) as on_frame:
         climb_golden(ladder, golden, candidate, max_frames=frames, on_frame=on_frame)
-    return _subject(str(path), f"golden ({golden.runtime})", golden.manifest, golden.details)
+    return ladder, _subject(str(path), f"golden ({golden.runtime})", golden.manifest, golden.details)
 
 
 def _climb_videos(
-    ladder: ParityLadder,
+    begin: Callable[[ModelManifest], ParityLadder],
     checkpoint: Path | None,
     reference: str | None,
     candidate: Observer,
     footage: _Footage,
-) -> Subject:
+) -> tuple[ParityLadder, Subject]:
     from edge_fairmot.benchmarks.mot_text import read_mot_text
     from edge_fairmot.benchmarks.verification import climb_source
 
@@ -246,6 +252,7 @@ def _climb_videos(
             stack.callback(sources[-1].close)
         observer, subject = _open_reference(checkpoint, reference, candidate.manifest)
         stack.callback(observer.close)
+        ladder = begin(observer.manifest)
         counts = [source.info.frame_count for source in sources]
         known = [count for count in counts if count is not None]
         limit = footage.frames
@@ -255,7 +262,7 @@ def _climb_videos(
             climb_source(
                 ladder, observer, candidate, source, truth=truth, max_frames=limit, on_frame=on_frame
             )
-    return subject
+    return ladder, subject
 
 
 def _open_reference(

@@ -1,0 +1,175 @@
+"""The user's frames, split into pictures to learn from and frames to be judged on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_fairmot.contracts import Source
+from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.geometry import LETTERBOX_BORDER, Letterbox
+from edge_fairmot.types import UInt8Array
+
+HELD_OUT_SHARE = 0.1
+"""The last of each source. Not frames here and there: a frame's neighbours are nearly the same picture."""
+
+HELD_OUT_STEP = 3
+"""Of consecutive frames every third at most is judged: people must be followed from one to the next."""
+
+SCALES = (0.7, 1.5)
+"""Of pictures, by the scale at which the network sees them in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutFrame:
+    """A frame to be judged on: uint8 (H, W, 3), BGR, letterboxed, and where it is in its source."""
+
+    image: UInt8Array
+    index: int
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutSequence:
+    """Frames of one source, in order.
+
+    Attributes
+    ----------
+    name : str
+    frame_rate : float
+        Of the frames that are here.
+    letterbox : Letterbox
+    frames : tuple of HeldOutFrame
+    """
+
+    name: str
+    frame_rate: float
+    letterbox: Letterbox
+    frames: tuple[HeldOutFrame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What is learnt from and what is judged on.
+
+    Attributes
+    ----------
+    pictures : tuple of uint8 (H, W, 3)
+        BGR, no larger than the largest scale needs.
+    held_out : tuple of HeldOutSequence
+    """
+
+    pictures: tuple[UInt8Array, ...]
+    held_out: tuple[HeldOutSequence, ...]
+
+    def join(self, other: Footage) -> Footage:
+        """Put the other's after this one's."""
+        return Footage((*self.pictures, *other.pictures), (*self.held_out, *other.held_out))
+
+
+def read_footage(
+    source: Source, input_size: tuple[int, int], pictures: int, held_out: int, *, learn: bool = True
+) -> Footage:
+    """Read a source once.
+
+    Parameters
+    ----------
+    source : Source
+    input_size : (int, int)
+        Width and height of the network's input, pixels.
+    pictures, held_out : int
+        How many are taken at most; pictures at equal distances.
+    learn : bool
+        Whether it is learnt from; all of it is held out, if not.
+
+    Raises
+    ------
+    InvalidInputError
+        If the source does not know its length, or is too short to be split.
+    SourceError
+        If it cannot be read.
+    """
+    info = source.info
+    if not info.frame_count or info.frame_count < (2 if learn else 1):
+        raise InvalidInputError(
+            f"{info.name} has {info.frame_count or 'an unknown number of'} frames: give a video or a folder "
+            "of pictures, of which a tenth can be held out"
+        )
+    split = info.frame_count - max(1, round(HELD_OUT_SHARE * info.frame_count)) if learn else 0
+    step = max(1, math.ceil(split / pictures))
+    judged_step = min(HELD_OUT_STEP, max(1, (info.frame_count - split) // held_out))
+    letterbox = Letterbox(info.frame_size, input_size)
+    taken: list[UInt8Array] = []
+    judged: list[HeldOutFrame] = []
+    for frame in source:
+        if frame.index < split:
+            if frame.index % step == 0:
+                taken.append(_shrink(frame.image, letterbox))
+        elif (frame.index - split) % judged_step == 0:
+            judged.append(HeldOutFrame(letterbox.apply(frame.image), frame.index, frame.time_s))
+        if len(judged) == held_out:
+            break
+    sequence = HeldOutSequence(info.name, info.frame_rate, letterbox, tuple(judged))
+    return Footage(tuple(taken), (sequence,))
+
+
+def draw_batch(
+    footage: Footage, input_size: tuple[int, int], side: int, count: int, seed: tuple[int, int]
+) -> UInt8Array:
+    """Cut random pieces out of random pictures, at random scales, every other one mirrored.
+
+    Parameters
+    ----------
+    footage : Footage
+    input_size : (int, int)
+        Width and height of the network's input, pixels: says at which scale pictures will be seen.
+    side : int
+        Of a piece, pixels.
+    count : int
+    seed : (int, int)
+        The same seed draws the same batch, so the step's number in it is all that a resumed run must know.
+
+    Returns
+    -------
+    uint8 (count, side, side, 3)
+        BGR; where the picture ends, the grey of a letterbox.
+    """
+    generator = np.random.default_rng(seed)
+    batch = np.full((count, side, side, 3), LETTERBOX_BORDER, np.uint8)
+    for piece in batch:
+        picture = footage.pictures[generator.integers(len(footage.pictures))]
+        height, width = picture.shape[:2]
+        inner = Letterbox((width, height), input_size).inner_size
+        factor = math.exp(generator.uniform(*np.log(SCALES)))
+        size = tuple(max(1, round(length * factor)) for length in inner)
+        shrinks = size[0] < width
+        resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        if generator.random() < 0.5:
+            resized = resized[:, ::-1]
+        (to_y, from_y), (to_x, from_x) = (_overlap(generator, length, side) for length in reversed(size))
+        piece[to_y, to_x] = resized[from_y, from_x]
+    return batch
+
+
+def fit_pictures(footage: Footage, input_size: tuple[int, int], count: int) -> UInt8Array:
+    """Letterbox some of the pictures to learn from, spread over all of them: uint8 (N, H, W, 3), BGR."""
+    step = max(1, len(footage.pictures) // count)
+    chosen = footage.pictures[::step][:count]
+    return np.stack([Letterbox((p.shape[1], p.shape[0]), input_size).apply(p) for p in chosen])
+
+
+def _overlap(generator: np.random.Generator, length: int, side: int) -> tuple[slice, slice]:
+    """Place a piece on a picture, or a picture that is smaller on a piece, along one axis."""
+    start = int(generator.integers(abs(length - side) + 1))
+    inside, whole = slice(start, start + min(length, side)), slice(0, min(length, side))
+    return (whole, inside) if length >= side else (inside, whole)
+
+
+def _shrink(image: UInt8Array, letterbox: Letterbox) -> UInt8Array:
+    width, height = (round(length * SCALES[1]) for length in letterbox.inner_size)
+    if width >= image.shape[1]:
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

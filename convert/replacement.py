@@ -1,0 +1,87 @@
+"""Plain convolutions in the place of deformable ones: how a student starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from edge_fairmot.convert.atlas import LayerDeformation, plain_weights
+from edge_fairmot.convert.network import FairMOT, deformable_layers
+from edge_fairmot.errors import InvalidInputError
+
+ALL = "all"
+
+
+def choose_layers(network: FairMOT, wanted: Sequence[str]) -> frozenset[str]:
+    """Find the deformable layers that are meant.
+
+    Parameters
+    ----------
+    network : FairMOT
+    wanted : sequence of str
+        ``all``, names in the checkpoint, or beginnings of them, as in ``dla_up.ida_2``.
+
+    Raises
+    ------
+    InvalidInputError
+        If nothing is called so.
+    """
+    layers = deformable_layers(network)
+    chosen: set[str] = set()
+    for name in wanted or (ALL,):
+        found = {layer for layer in layers if name == ALL or f"{layer}.".startswith(f"{name}.")}
+        if not found:
+            raise InvalidInputError(
+                f"no deformable layer is called {name!r}: choose {ALL} or from {', '.join(layers) or 'none'}"
+            )
+        chosen |= found
+    return frozenset(chosen)
+
+
+def copy_plain(teacher: FairMOT, layers: frozenset[str]) -> FairMOT:
+    """Copy a network, leaving out what predicts the offsets and masks of some layers.
+
+    Parameters
+    ----------
+    teacher : FairMOT
+        Left as it is.
+    layers : frozenset of str
+        To be plain 3x3 convolutions, of the same weights. The batch norms behind them stay.
+
+    Returns
+    -------
+    FairMOT
+        In evaluation mode, on the teacher's device.
+    """
+    spec = replace(teacher.spec, plain_layers=teacher.spec.plain_layers | layers)
+    student = FairMOT(spec).to(next(teacher.parameters()).device)
+    kept = student.state_dict().keys()
+    student.load_state_dict({name: value for name, value in teacher.state_dict().items() if name in kept})
+    return student.eval()
+
+
+def make_student(teacher: FairMOT, atlas: Mapping[str, LayerDeformation], layers: frozenset[str]) -> FairMOT:
+    """Copy a network, with plain convolutions in the place of some deformable ones, as near as they come.
+
+    Parameters
+    ----------
+    teacher : FairMOT
+        Left as it is.
+    atlas : dict of str to LayerDeformation
+        Of the teacher.
+    layers : frozenset of str
+
+    Returns
+    -------
+    FairMOT
+        In evaluation mode, on the teacher's device.
+    """
+    student = copy_plain(teacher, layers)
+    deformable = deformable_layers(teacher)
+    with torch.no_grad():
+        for name in layers:
+            weight = student.get_parameter(f"{name}.weight")
+            weight.copy_(plain_weights(deformable[name], atlas[name]))
+    return student
