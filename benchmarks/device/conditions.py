@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
@@ -166,7 +167,8 @@ class ConditionsLog:
         return ours + waited.children_user + waited.children_system, everybody
 
     def _temperature_c(self) -> float | None:
-        sensors = getattr(self._psutil, "sensors_temperatures", dict)()
+        read: Callable[[], dict[str, Any]] = getattr(self._psutil, "sensors_temperatures", dict)
+        sensors = read()
         found = [entry.current for entries in sensors.values() for entry in entries if entry.current]
         if self._gpu is not None:
             found.append(self._gpu.temperature_c())

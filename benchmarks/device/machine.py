@@ -13,7 +13,9 @@ from pathlib import Path
 import edge_fairmot
 from edge_fairmot.benchmarks.device import nvidia
 
-PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "lap", "onnxruntime", "onnxruntime-gpu", "openvino")
+PACKAGES = frozenset(
+    {"numpy", "opencv-python-headless", "opencv-python", "lap", "onnxruntime", "onnxruntime-gpu", "openvino"}
+)
 """Whose versions decide how fast a file runs."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY")
@@ -101,13 +103,8 @@ def _usable_cores() -> int:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    installed = {found.name.lower(): found.version for found in importlib.metadata.distributions()}
+    return {name: installed[name] for name in sorted(PACKAGES & installed.keys())}
 
 
 def _field(text: str, name: str, separator: str = ":") -> str:

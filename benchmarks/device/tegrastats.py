@@ -65,7 +65,10 @@ def opened_tegrastats() -> Iterator[Tegrastats | None]:
         yield None
         return
     with subprocess.Popen(
-        [program, "--interval", str(INTERVAL_MS)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [program, "--interval", str(INTERVAL_MS)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         try:
             stats = Tegrastats(process)

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 VCGENCMD_NOW = 0b1111
-"""Of ``vcgencmd get_throttled``: under-voltage, frequency capped, throttled, soft temperature limit, each now.
-The same bits sixteen places higher say that it happened since boot, which is not our doing."""
+"""Of ``vcgencmd get_throttled``: under-voltage, frequency capped, throttled, soft temperature limit:
+now. The same bits sixteen places higher say that it happened since boot, which is not our doing."""
 
 
 class ThrottleGauge:
