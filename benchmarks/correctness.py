@@ -140,8 +140,16 @@ def _score(
         return TrackScore(found.hota, found.mota, found.idf1, found.idsw, found.fp, found.fn), counts
     total = joined(counts)
     truth, results, matched = (int(values.sum()) for values in (total.truth, total.results, total.matched))
-    switches = int(total.switches.sum())
-    return TrackScore(None, total.mota, total.idf1, switches, results - matched, truth - matched), counts
+    anybody = truth + results > 0
+    score = TrackScore(
+        hota=None,
+        mota=total.mota if anybody else None,
+        idf1=total.idf1 if anybody else None,
+        idsw=int(total.switches.sum()),
+        fp=results - matched,
+        fn=truth - matched,
+    )
+    return score, counts
 
 
 def _at_device_speed(recordings: Sequence[Recording], yardstick: Yardstick, every: int) -> DeviceSpeedScore:

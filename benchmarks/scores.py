@@ -17,13 +17,14 @@ class TrackScore:
     ----------
     hota : float or None
         None without ground truth.
-    mota, idf1 : float
+    mota, idf1 : float or None
+        None where nobody is to be seen, and nobody was.
     idsw, fp, fn : int
     """
 
     hota: float | None
-    mota: float
-    idf1: float
+    mota: float | None
+    idf1: float | None
     idsw: int
     fp: int
     fn: int

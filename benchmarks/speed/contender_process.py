@@ -6,9 +6,11 @@ session, a cold start wants a cold process, and a backend that crashes takes onl
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
+import subprocess
+import sys
 import traceback
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -37,12 +39,17 @@ class ContenderProcess:
     """
 
     def __init__(self, job: Job) -> None:
-        # Not forked: a fork would begin with this process's memory, and with its threads missing.
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, job), daemon=True)
-        self._process.start()
+        # Neither forked nor spawned by multiprocessing: a fork would begin with this process's memory and
+        # without its threads; a spawn would run the user's own script once more.
+        self._pipe, theirs = Pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # of what a backend says, only errors
+        )
         theirs.close()
+        self._pipe.send(job)
         try:
             self.start: Start = self._answer()
         except ContenderFailedError:
@@ -75,10 +82,11 @@ class ContenderProcess:
     def close(self) -> None:
         """End the process. May be called twice."""
         self._pipe.close()  # it reads the end of the talk, and closes what it has open
-        self._process.join(CLOSE_WITHIN_S)
-        if self._process.is_alive():
+        try:
+            self._process.wait(CLOSE_WITHIN_S)
+        except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.join()
+            self._process.wait()
 
     def _ask(self, method: str, *arguments: object) -> Any:
         try:
@@ -97,22 +105,28 @@ class ContenderProcess:
         return value
 
     def _death(self) -> str:
-        self._process.join(CLOSE_WITHIN_S)
-        code = self._process.exitcode
-        if code is not None and code < 0:
+        code = self._process.wait()  # it has closed its end of the talk
+        if code < 0:
             name = signal.Signals(-code).name
             memory = ": perhaps memory ran out" if -code == signal.SIGKILL else ": the runtime crashed"
             return f"its process died of {name}{memory}"
         return f"its process ended with status {code}"
 
 
-def _serve(pipe: Connection, job: Job) -> None:
-    """Do what is asked, until the other side closes."""
+def serve(descriptor: int) -> None:
+    """Be the contender of the job that is read from a pipe, until the other side closes it.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the pipe's end.
+    """
     # Ctrl-C reaches every process of a terminal; the one that measures decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    pipe = Connection(descriptor)
     try:
-        contender = Contender(job)
+        contender = Contender(pipe.recv())
     except Exception as error:
         pipe.send((None, _explain(error)))
         return

@@ -37,6 +37,8 @@ def _root(
 
 
 def _add_commands() -> None:
+    from edge_fairmot.cli.bench import app as bench
+    from edge_fairmot.cli.bench_compare import compare
     from edge_fairmot.cli.convert import convert
     from edge_fairmot.cli.eval import evaluate
     from edge_fairmot.cli.inspect import inspect
@@ -55,6 +57,8 @@ def _add_commands() -> None:
         ("runtimes", runtimes),
     ):
         app.command(name)(command)
+    bench.command("compare")(compare)
+    app.add_typer(bench, name="bench")
 
 
 def run() -> None:
