@@ -66,7 +66,7 @@ class ContenderProcess:
         return block
 
     def run_pipelined(self) -> tuple[int, float]:
-        """Take all frames through the product's loop; gives frames and seconds."""
+        """Take frames through the product's loop; gives frames and seconds."""
         done: tuple[int, float] = self._ask("run_pipelined")
         return done
 
