@@ -1,4 +1,4 @@
-"""A runtime for tests, installed for real: ONNX Runtime's, with moods. ``moody:slow`` computes everything again.
+"""A runtime for tests, installed for real: ONNX Runtime's, with moods.
 
 ``install`` makes of this file what pip would: a module and its entry point, in a folder for PYTHONPATH.
 """
@@ -18,7 +18,7 @@ REPEATS = "MOODY_REPEATS"
 
 
 class MoodyRuntime:
-    """Mood by device: none, ``unwilling``, ``fails`` or ``dies`` (at the 12th picture), ``wrong`` (shifted boxes)."""
+    """Mood by device: none, ``unwilling``, ``fails`` or ``dies`` (at the 12th picture), ``wrong`` (boxes)."""
 
     name = "moody"
 

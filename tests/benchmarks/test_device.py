@@ -312,6 +312,6 @@ def test_conditions_are_summed_up():
     assert conditions.throttled_share == 0.5
     assert conditions.hottest_c == 70.0
     assert conditions.frequency_range_mhz == (900.0, 1500.0)
-    nothing = Conditions((Reading(1, None, None, None, None),))
+    nothing = Conditions((Reading(3, None, None, None, None),))
     assert nothing.other_share is nothing.throttled_share is nothing.hottest_c is None
     assert nothing.frequency_range_mhz is None

@@ -1,5 +1,7 @@
 """What a viewer sees of a live source on a device of known speed, worked out by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -103,7 +105,7 @@ def test_whatever_things_cost_time_and_frames_go_forward(rows, every):
     assert frames == sorted(set(frames))
     assert frames[-1] == len(rows) - 1  # the last one waits until there is time for it
     assert shown[0].detected
-    for before, after in zip(shown, shown[1:], strict=False):
+    for before, after in pairwise(shown):
         assert after.at_s >= before.at_s
     for s in shown:
         least = given.time_s[s.frame] + decode[s.frame] + output[s.frame]
