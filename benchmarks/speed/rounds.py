@@ -19,7 +19,7 @@ cores from it. A session that was idle then needs an inference to wake its own, 
 LONGEST_BLOCK = 10
 """Frames of one turn; more, and the machine has time to change between contenders."""
 
-FEWEST_ROUNDS = 20
+FEWEST_ROUNDS = 12
 """Short footage is cut into smaller blocks, for intervals are drawn from blocks."""
 
 

@@ -40,7 +40,7 @@ def test_a_handful_of_turns_has_no_interval():
     assert spread(np.arange(50.0), np.arange(50) // 10).interval is not None
 
 
-@pytest.mark.parametrize(("frames", "length"), [(5, 1), (40, 2), (71, 3), (300, 10), (10_000, LONGEST_BLOCK)])
+@pytest.mark.parametrize(("frames", "length"), [(5, 1), (24, 2), (71, 5), (300, 10), (10_000, LONGEST_BLOCK)])
 def test_short_footage_is_cut_into_shorter_turns(frames, length):
     assert block_length(frames) == length
 
