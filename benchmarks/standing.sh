@@ -12,10 +12,12 @@ edge-fairmot bench sweep "$data/checkpoints/fairmot_dla34.pth" --naive --runtime
     --video "$mot15/TUD-Campus" --gt "$mot15/TUD-Campus/gt/gt.txt" \
     --video "$mot15/TUD-Stadtmitte" --gt "$mot15/TUD-Stadtmitte/gt/gt.txt" --pictures 0
 
-# Agreement on footage without ground truth. The room is empty at first.
-for video in street-crowd-720p one-by-one-432p; do
-    edge-fairmot bench --models "$out"/tud/models/*-576x320-*.onnx --runtimes all -o "$out/$video" \
-        --video "$videos/$video.mp4" --frames "$frames"
-done
+# Agreement on footage without ground truth. People come into the room late, so all of it is measured.
+agree() {
+    edge-fairmot bench --models "$out"/tud/models/*-576x320-{fp32,int8}.onnx --runtimes all -o "$out/$1" \
+        --video "$videos/$1.mp4" --frames "$2"
+}
+agree street-crowd-720p "$frames"
+agree one-by-one-432p "${3:-1394}"
 
 edge-fairmot bench tracker --targets 10,50,100,200,500 -o "$out/tracker"

@@ -34,11 +34,23 @@ def describe_run(results: Results) -> str:
     governor = f", governor {machine.governor}" if machine.governor else ""
     gpus = f" GPU: {', '.join(machine.accelerators)}." if machine.accelerators else ""
     environment = "".join(f", {name}={value}" for name, value in machine.environment.items())
+    meanwhile = _meanwhile(results)
     return (
         f"{machine}; {machine.system}, kernel {machine.kernel}{governor}.{gpus} Threads: {threads}"
         f"{environment}. Python {machine.python}, {versions}.\n\nFrames: {footage}. "
-        f"Score threshold {results.settings.score_threshold:g}. Made {results.made_at}."
+        f"Score threshold {results.settings.score_threshold:g}. Made {results.made_at}.{meanwhile}"
     )
+
+
+def _meanwhile(results: Results) -> str:
+    """Say how hot and how fast the processor was, where the system tells."""
+    heat = [c.hottest_c for c in results.conditions if c.hottest_c is not None]
+    clocks = [c.frequency_range_mhz for c in results.conditions if c.frequency_range_mhz is not None]
+    said = [f"Up to {max(heat):.0f} °C."] if heat else []
+    if clocks:
+        low, high = min(low for low, _ in clocks), max(high for _, high in clocks)
+        said.append(f"Clock {low:.0f} MHz." if low == high else f"Clock {low:.0f} to {high:.0f} MHz.")
+    return "".join(f" {sentence}" for sentence in said)
 
 
 def render_rows(rows: Rows) -> str:

@@ -112,6 +112,20 @@ def test_markdown_is_tables_that_can_be_pasted():
         assert len({line.count("|") for line in block.splitlines()}) == 1
 
 
+def test_heat_and_clock_are_told_where_the_system_tells():
+    text = render_markdown(results(entry()))
+    assert "Up to 50 °C. Clock 1500 MHz." in text
+    assert "°C" not in render_markdown(results(entry(), conditions=()))
+
+
+def test_a_run_that_was_interrupted_at_once_has_a_report_too():
+    nothing = results(ended="interrupted", conditions=())
+
+    assert "before its end (interrupted)" in render_page(nothing, {})
+    assert "Nothing was measured" in render_page(nothing, {})
+    assert "street.mp4" in render_markdown(nothing)
+
+
 def warned(**changes):
     found = changes.pop("entries", (entry(),))
     return "\n".join(cautions(results(*found, **changes)))
