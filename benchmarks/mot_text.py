@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge_fairmot.errors import EvaluationError, InvalidInputError
-from edge_fairmot.types import BoolArray, Float64Array, Int64Array
+from edge_fairmot.types import BoolArray, Float64Array, Int64Array, Tracks
 
 LINE_FORMAT = "frame,id,left,top,width,height,confidence and at most three more values"
 LARGEST_INTEGER = 2**53
@@ -61,6 +62,17 @@ class MotRows:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    @classmethod
+    def of_tracks(cls, tracks: Sequence[Tracks]) -> MotRows:
+        """Put tracks of frame after frame in one table; the first of them are of frame 1."""
+        frames = [np.full(len(found), number, np.int64) for number, found in enumerate(tracks, start=1)]
+        return cls(
+            frame=np.concatenate([np.zeros(0, np.int64), *frames]),
+            track_id=np.concatenate([np.zeros(0, np.int64), *(found.track_id for found in tracks)]),
+            xyxy=np.concatenate([np.zeros((0, 4)), *(found.xyxy.astype(np.float64) for found in tracks)]),
+            confidence=np.concatenate([np.zeros(0), *(found.score.astype(np.float64) for found in tracks)]),
+        )
 
     def select(self, keep: BoolArray) -> MotRows:
         """Rows where ``keep``, bool (N,), is true."""

@@ -135,7 +135,7 @@ class SequenceRungs:
     def rows(self) -> tuple[MotRows, MotRows]:
         """Tracks of the reference and of the candidate."""
         reference, candidate = self._tracks
-        return _as_rows(reference), _as_rows(candidate)
+        return MotRows.of_tracks(reference), MotRows.of_tracks(candidate)
 
     def truth(self) -> MotRows | None:
         """Ground truth of the frames that were taken."""
@@ -206,14 +206,4 @@ def truth_figures(sequences: list[SequenceRungs]) -> TruthFigures | None:
         candidate=candidate.combined,
         intervals=bootstrap(counts[0], counts[1], [sequence.frame_rate for sequence, _ in known]),
         by_sequence={name: (reference.sequences[name], candidate.sequences[name]) for name in names},
-    )
-
-
-def _as_rows(tracks: list[Tracks]) -> MotRows:
-    frames = [np.full(len(found), number, np.int64) for number, found in enumerate(tracks, start=1)]
-    return MotRows(
-        frame=np.concatenate([np.zeros(0, np.int64), *frames]),
-        track_id=np.concatenate([np.zeros(0, np.int64), *(found.track_id for found in tracks)]),
-        xyxy=np.concatenate([np.zeros((0, 4)), *(found.xyxy.astype(np.float64) for found in tracks)]),
-        confidence=np.concatenate([np.zeros(0), *(found.score.astype(np.float64) for found in tracks)]),
     )

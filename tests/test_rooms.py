@@ -91,9 +91,13 @@ ROOMS = {
         never=frozenset({"typer", "rich"}),
     ),
     "benchmarks": Room(
-        {*FRAMEWORK_FREE, "onnx_file", "sources", "sinks", "pipeline", "runtimes", "street"},
+        {
+            *FRAMEWORK_FREE,
+            *("onnx_file", "certificate", "sources", "sinks", "stages", "pipeline", "runtimes"),
+            *("street", "tape", "tape_recorder"),
+        },
         {"numpy", "cv2"},
-        lazy_packages=frozenset({"trackeval", "onnxruntime"}),
+        lazy_packages=frozenset({"trackeval", "onnxruntime", "plotly", "psutil", "pydantic", "pynvml"}),
     ),
 }
 

@@ -38,6 +38,10 @@ def _root(
 
 def _add_commands() -> None:
     from edge_fairmot.cli.atlas import atlas
+    from edge_fairmot.cli.bench import app as bench
+    from edge_fairmot.cli.bench_compare import compare
+    from edge_fairmot.cli.bench_sweep import sweep
+    from edge_fairmot.cli.bench_tracker import tracker
     from edge_fairmot.cli.convert import convert
     from edge_fairmot.cli.distill import distill
     from edge_fairmot.cli.eval import evaluate
@@ -61,6 +65,10 @@ def _add_commands() -> None:
         ("runtimes", runtimes),
     ):
         app.command(name)(command)
+    bench.command("compare")(compare)
+    bench.command("sweep")(sweep)
+    bench.command("tracker")(tracker)
+    app.add_typer(bench, name="bench")
 
 
 def run() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ import edge_fairmot
 from edge_fairmot.cli.console import print_pairs, warn
 from edge_fairmot.cli.counting import read_counting, totals_for_reading, totals_for_summary
 from edge_fairmot.cli.frame_progress import frame_progress
+from edge_fairmot.cli.interruption import INTERRUPTED, terminated_as_interrupted
 from edge_fairmot.cli.runtime_flags import (
     ArithmeticFlag,
     CacheFolderFlag,
@@ -46,9 +46,6 @@ from edge_fairmot.tracking import Tracker, TrackerConfig
 
 if TYPE_CHECKING:
     from edge_fairmot.runtimes import RuntimeOptions
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C or SIGTERM, by the shells' convention."""
 
 TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME = "tracks.txt", "tracks.jsonl", "video.mp4", "summary.json"
 EVENTS_NAME, TRUTH_NAME = "events.jsonl", "gt.txt"
@@ -124,7 +121,7 @@ def track(
     options = runtime_options(device_id, threads, precision, hint, cache_folder)
     to_count = read_counting(counting, line or (), zone or ())
     with ExitStack() as stack:
-        stack.enter_context(_terminated_as_interrupted())
+        stack.enter_context(terminated_as_interrupted())
         check_model_path(model, runtime)
         opened_source = open_source(source)
         stack.callback(opened_source.close)
@@ -220,20 +217,6 @@ def _open_sinks(output: Path, job: _Job, video: bool) -> list[Sink]:
             stack.callback(sinks[-1].close)
         stack.pop_all()
     return sinks
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does: files closed, summary written."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _report(output: Path, job: _Job, summary: RunSummary, ended: str) -> None:

@@ -1,0 +1,1 @@
+"""Results for people: one HTML page, and Markdown to paste."""

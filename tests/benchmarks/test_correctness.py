@@ -1,0 +1,144 @@
+"""Scores of recordings whose people are known."""
+
+import numpy as np
+import pytest
+
+from edge_fairmot.benchmarks.correctness import Recording, Yardstick, judge_contender, worst_frames
+from edge_fairmot.benchmarks.device_speed import FrameCosts
+from edge_fairmot.benchmarks.mot_text import MotRows
+from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.tape import Tape, TapeHeader
+
+FRAMES, PEOPLE, RATE = 50, 3, 25.0
+
+
+def recording(
+    *, inference_s=0.01, shift=0.0, missing=(), size=(320, 192), dimension=8, score=0.9, people=PEOPLE
+):
+    """People who walk side by side, as a model finds them: perhaps shifted, perhaps not in some frames."""
+    boxes, scores, looks, counts = [], [], [], []
+    for frame in range(FRAMES):
+        seen = np.arange(0 if frame in missing else PEOPLE)
+        left = 20 + 80.0 * seen + frame + shift
+        boxes.append(np.stack([left, 0 * left + 40, left + 30, 0 * left + 130], axis=1).reshape(-1, 4))
+        scores.append(np.full(len(seen), 0.9))
+        looks.append(np.eye(dimension)[seen])
+        counts.append(len(seen))
+    xyxy = np.concatenate(boxes).astype(np.float32)
+    manifest = ModelManifest(size, 8, dimension, ("person",), 19, "0" * 64, "0")
+    scale = size[0] / 320
+    tape = Tape(
+        TapeHeader("street", (320, 192), RATE, 0.38, manifest),
+        np.arange(FRAMES),
+        np.arange(FRAMES) / RATE,
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        xyxy,
+        (xyxy * scale).astype(np.float32),
+        np.concatenate(scores).astype(np.float32),
+        np.zeros(len(xyxy), np.int64),
+        np.concatenate(looks).astype(np.float32),
+    )
+
+    def each(value):
+        return np.full(FRAMES, value)
+
+    costs = FrameCosts(tape.time_s, each(0.001), each(0.001), each(inference_s), each(0.001))
+    return Recording("street", tape, costs)
+
+
+def truth(shift=0.0):
+    rows = [
+        (frame + 1, person, 20 + 80.0 * person + frame + shift)
+        for frame in range(FRAMES)
+        for person in range(PEOPLE)
+    ]
+    frame, person, left = np.array(rows).T
+    xyxy = np.stack([left, 0 * left + 40, left + 30, 0 * left + 130], axis=1)
+    return MotRows(frame.astype(np.int64), person.astype(np.int64), xyxy, np.ones(len(rows)))
+
+
+def yardstick(reference=None, rows=None, detect_every=None):
+    return Yardstick((reference or recording(),), None if rows is None else (rows,), 0.4, detect_every)
+
+
+def test_a_perfect_contender_scores_one_everywhere():
+    pytest.importorskip("trackeval")
+    found = judge_contender([recording()], yardstick(rows=truth()))
+
+    assert (found.score.hota, found.score.mota, found.score.idf1) == pytest.approx((1, 1, 1))
+    assert (found.score.idsw, found.score.fp, found.score.fn) == (0, 0, 0)
+    agreement = found.agreement
+    assert (agreement.recall, agreement.precision, agreement.idf1, agreement.renamed_share) == (1, 1, 1, 0)
+    assert (agreement.iou, agreement.cosine) == pytest.approx((1, 1))
+    (live,) = found.at_device_speed  # it keeps up, so there is no interval to tell
+    assert (live.detect_every, live.dropped_share, live.detections_per_s) == (1, 0, pytest.approx(RATE))
+    assert live.age_ms == pytest.approx(13, abs=0.1)
+    # Nobody is on the screen at the first moment, and every box is one frame late.
+    assert 0.8 < live.score.hota < 1
+    assert live.score.fn == PEOPLE
+
+
+def test_a_slow_contender_is_as_right_and_worse_to_look_at():
+    pytest.importorskip("trackeval")
+    found = judge_contender([recording(inference_s=0.5)], yardstick(rows=truth()))
+
+    assert found.score.hota == pytest.approx(1)
+    every_frame, interval = found.at_device_speed
+    assert (every_frame.detect_every, interval.detect_every) == (1, 13)
+    assert every_frame.dropped_share > 0.85
+    assert every_frame.score.hota < 0.8
+    assert found.tallies[0].counts().mota == pytest.approx(1)
+
+
+def test_the_interval_may_be_given():
+    found = judge_contender([recording()], yardstick(detect_every=4))
+
+    assert [live.detect_every for live in found.at_device_speed] == [1, 4]
+    assert found.at_device_speed[1].detections_per_s == pytest.approx(RATE / 4, rel=0.05)
+
+
+def test_without_ground_truth_the_reference_s_tracks_take_its_place():
+    found = judge_contender([recording(missing=range(20, 30))], yardstick())
+
+    assert found.score.hota is None
+    assert found.score.fn >= 10 * PEOPLE
+    assert found.score.idf1 < 1
+    assert judge_contender([recording()], yardstick()).score.mota == 1
+
+
+def test_nobody_to_be_seen_scores_nothing():
+    empty = recording(missing=range(FRAMES))
+    found = judge_contender([empty], yardstick(empty))
+
+    assert found.score.mota is found.score.idf1 is None
+    assert judge_contender([recording()], yardstick(empty)).score.idf1 == 0
+
+
+def test_files_of_other_sizes_and_embeddings_are_compared_in_source_pixels():
+    larger = recording(size=(640, 384))
+    agreement = judge_contender([larger], yardstick()).agreement
+    assert (agreement.recall, agreement.iou) == (1, pytest.approx(1))
+
+    other = judge_contender([recording(dimension=16)], yardstick()).agreement
+    assert other.cosine is None
+    assert (other.recall, other.idf1) == (1, 1)
+
+
+def test_the_frames_that_differ_most_are_found():
+    contender = recording(missing=(30,), shift=3.0)
+    worst = worst_frames([contender], yardstick(), 3)
+
+    assert worst[0].frame == 30
+    assert (worst[0].missed, worst[0].extra) == (PEOPLE, 0)
+    assert worst_frames([recording(shift=1.0)], yardstick(), 3) == []
+    assert worst_frames([contender], yardstick(), 0) == []
+
+
+def test_several_sources_are_scored_together():
+    pytest.importorskip("trackeval")
+    both = Yardstick((recording(), recording()), (truth(), truth()), 0.4, None)
+    found = judge_contender([recording(), recording(missing=range(FRAMES))], both)
+
+    assert found.score.fn == FRAMES * PEOPLE
+    assert found.score.mota == pytest.approx(0.5)
+    assert len(found.tallies) == 2

@@ -1,0 +1,189 @@
+"""What a viewer sees of a live source on a device of known speed, worked out by hand."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_fairmot.benchmarks.device_speed import (
+    FrameCosts,
+    Shown,
+    keep_up_interval,
+    on_screen,
+    play_live,
+    track_shown,
+)
+from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.tape import Tape, TapeHeader
+from edge_fairmot.tracking import Tracker, TrackerConfig
+from edge_fairmot.types import Detections
+
+PERIOD_S = 0.1
+
+
+def costs(frames, *, inference_s, decode_s=0.0, letterbox_s=0.0, output_s=0.0, period_s=PERIOD_S):
+    def each(value):
+        return np.broadcast_to(np.asarray(value, np.float64), frames).copy()
+
+    return FrameCosts(
+        np.arange(frames) * period_s, each(decode_s), each(letterbox_s), each(inference_s), each(output_s)
+    )
+
+
+def played(given, every=1):
+    return [(s.frame, s.detected, round(s.at_s, 6)) for s in play_live(given, DetectionSchedule(every))]
+
+
+def test_a_fast_device_shows_every_frame_a_little_late():
+    given = costs(3, inference_s=0.05, letterbox_s=0.01, output_s=0.02, decode_s=0.005)
+
+    assert played(given) == [(0, True, 0.085), (1, True, 0.185), (2, True, 0.285)]
+
+
+def test_a_slow_device_takes_the_newest_frame_when_it_is_free():
+    """0.25 s a frame: done at 0.25, the newest then is frame 2; done at 0.50, frame 5 has just come."""
+    assert played(costs(8, inference_s=0.25)) == [
+        (0, True, 0.25),
+        (2, True, 0.5),
+        (5, True, 0.75),
+        (7, True, 1.0),
+    ]
+
+
+def test_the_letterbox_waits_for_the_network_and_the_output_does_not():
+    given = costs(4, inference_s=0.1, letterbox_s=0.05, output_s=0.08)
+
+    # Frame 1 is letterboxed at 0.15, when the network is free, while frame 0 is put out.
+    assert played(given)[:2] == [(0, True, 0.23), (1, True, 0.38)]
+
+
+def test_predicted_frames_wait_in_order_behind_a_detection():
+    """Detections take 0.25 s; between them two frames wait in the queue, and the camera keeps the newest."""
+    found = played(costs(8, inference_s=0.25), every=3)
+
+    assert found[:3] == [(0, True, 0.25), (1, False, 0.25), (2, False, 0.25)]
+    assert found[3] == (3, True, 0.55)
+    assert found[4:6] == [(4, False, 0.55), (5, False, 0.55)]
+
+
+def test_with_the_interval_that_keeps_up_nothing_is_dropped():
+    given = costs(30, inference_s=0.25)
+
+    assert keep_up_interval(given) == 3
+    assert [frame for frame, _, _ in played(given, every=3)] == list(range(30))
+    assert keep_up_interval(costs(30, inference_s=0.1)) == 1
+    assert keep_up_interval(costs(30, inference_s=0.101)) == 2
+    assert keep_up_interval(costs(1, inference_s=5)) == 1
+
+
+def test_a_camera_that_decodes_slowly_is_not_ahead_of_itself():
+    assert played(costs(3, inference_s=0.0, decode_s=0.15)) == [
+        (0, True, 0.15),
+        (1, True, 0.3),
+        (2, True, 0.45),
+    ]
+
+
+small_s = st.floats(0, 0.5)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(small_s, small_s, small_s, small_s), min_size=1, max_size=25),
+    st.integers(1, 5),
+)
+def test_whatever_things_cost_time_and_frames_go_forward(rows, every):
+    decode, letterbox, inference, output = np.array(rows).T
+    given = FrameCosts(np.arange(len(rows)) * PERIOD_S, decode, letterbox, inference, output)
+
+    shown = play_live(given, DetectionSchedule(every))
+
+    frames = [s.frame for s in shown]
+    assert frames == sorted(set(frames))
+    assert frames[-1] == len(rows) - 1  # the last one waits until there is time for it
+    assert shown[0].detected
+    for before, after in pairwise(shown):
+        assert after.at_s >= before.at_s
+    for s in shown:
+        least = given.time_s[s.frame] + decode[s.frame] + output[s.frame]
+        assert s.at_s >= least + s.detected * (letterbox[s.frame] + inference[s.frame]) - 1e-9
+    assert [s.detected for s in shown] == [number % every == 0 for number in range(len(shown))]
+
+
+def walker_tape(frames):
+    """One person who walks 4 pixels a frame."""
+    left = 20 + 4 * np.arange(frames, dtype=np.float32)
+    boxes = np.stack([left, np.full_like(left, 20), left + 30, np.full_like(left, 100)], axis=1)
+    manifest = ModelManifest((320, 192), 4, 2, ("person",), 19, "0" * 64, "0")
+    return Tape(
+        TapeHeader("walk", (320, 192), 1 / PERIOD_S, 0.3, manifest),
+        np.arange(frames),
+        np.arange(frames) * PERIOD_S,
+        np.arange(frames + 1),
+        boxes,
+        boxes,
+        np.full(frames, 0.9, np.float32),
+        np.zeros(frames, np.int64),
+        np.tile(np.float32([[1, 0]]), (frames, 1)),
+    )
+
+
+CONFIG = TrackerConfig(frame_rate=1 / PERIOD_S)
+
+
+def test_a_device_that_takes_no_time_shows_what_the_tracker_gives():
+    tape = walker_tape(10)
+    tracker = Tracker(CONFIG)
+    expected = [tracker.update(tape.detections(frame), float(tape.time_s[frame])) for frame in range(10)]
+
+    shown = play_live(costs(10, inference_s=0.0), DetectionSchedule())
+    seen = on_screen(tape.time_s, shown, track_shown(tape, shown, CONFIG))
+
+    for ours, theirs in zip(seen, expected, strict=True):
+        np.testing.assert_array_equal(ours.xyxy, theirs.xyxy)
+        np.testing.assert_array_equal(ours.track_id, theirs.track_id)
+
+
+def test_a_viewer_sees_the_newest_result_that_is_ready():
+    tape = walker_tape(6)
+    shown = [Shown(0, True, 0.15), Shown(3, True, 0.4)]
+
+    tracks = track_shown(tape, shown, CONFIG)
+    seen = on_screen(tape.time_s, shown, tracks)
+
+    # At 0 and 0.1 nothing is ready; from 0.2 frame 0 is on the screen, from 0.4 frame 3.
+    assert [len(found) for found in seen] == [0, 0, 1, 1, 1, 1]
+    assert seen[2] is seen[3] is tracks[0]
+    assert seen[4] is seen[5] is tracks[1]
+
+
+def test_prediction_brings_the_box_nearer_to_where_the_person_is():
+    tape = walker_tape(40)
+    slow = costs(40, inference_s=0.35)
+
+    def lag_px(every):
+        shown = play_live(slow, DetectionSchedule(every))
+        seen = on_screen(tape.time_s, shown, track_shown(tape, shown, CONFIG))
+        return np.mean([tape.boxes_xyxy[frame, 0] - seen[frame].xyxy[0, 0] for frame in range(20, 40)])
+
+    assert lag_px(keep_up_interval(slow)) < lag_px(1)
+
+
+def test_dropped_frames_leave_the_tracker_s_clock_right():
+    """A person found in every third frame moves three times as far between updates, and stays one person."""
+    tape = walker_tape(30)
+    shown = play_live(costs(30, inference_s=0.3), DetectionSchedule())
+
+    tracks = track_shown(tape, shown, CONFIG)
+
+    assert {int(i) for found in tracks for i in found.track_id} == {1}
+    assert len(tracks) == len(shown) < 15
+    assert isinstance(tape.detections(0), Detections)
+
+
+def test_costs_are_counted_in_frames():
+    assert len(costs(7, inference_s=1)) == 7
+    assert keep_up_interval(costs(9, inference_s=0.1, letterbox_s=0.01)) == pytest.approx(2)

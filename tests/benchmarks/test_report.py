@@ -1,0 +1,251 @@
+"""The report: its tables, what it warns of, the page as a browser shows it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_fairmot.benchmarks.device.conditions import Conditions, Reading
+from edge_fairmot.benchmarks.disagreement import Disagreement
+from edge_fairmot.benchmarks.report.cautions import cautions
+from edge_fairmot.benchmarks.report.markdown import render_markdown
+from edge_fairmot.benchmarks.report.page import render_page
+from edge_fairmot.benchmarks.report.pareto import pareto_front
+from edge_fairmot.benchmarks.report.rows import main_table, tables
+from edge_fairmot.errors import MissingDependencyError
+
+from .bench_results import MACHINE, correctness, entry, model, results, speed
+
+FAILED = replace(entry(runtime="cuda"), failure="this machine has no <GPU>", speed=None, correctness=None)
+
+points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12)
+
+
+@given(points)
+def test_nobody_beats_the_front_and_everybody_else_is_beaten(given_points):
+    front = pareto_front(given_points)
+
+    def beats(a, b):
+        return a != b and a[0] >= b[0] and a[1] >= b[1]
+
+    for index, point in enumerate(given_points):
+        beaten = any(beats(other, point) for other in given_points)
+        assert beaten != (index in front)
+    assert [given_points[index][0] for index in front] == sorted(given_points[index][0] for index in front)
+
+
+def table(rows):
+    return [dict(zip(rows.header, cells, strict=True)) for cells in rows.cells]
+
+
+def test_speed_and_accuracy_are_in_one_table():
+    slow = replace(entry("slow.onnx", "openvino"), speed=speed(250, seed=3))
+    first, second = table(main_table(results(entry(), slow, FAILED)))
+
+    assert (first["model"], first["runtime"], first["input"]) == ("fairmot.onnx", "cpu", "576x320")
+    assert re.fullmatch(r"10\d \(\d+(\.\d)? to \d+(\.\d)?\)", first["ms a frame (95 %)"])
+    assert (first["HOTA"], first["IDSW"]) == ("50.0", "3")
+    assert (first["HOTA live"], first["HOTA live, detect every N"]) == ("40.0", "45.0 (N = 3)")
+    assert (first["fps"], second["fps"]) == ("10.0", "4.0")
+
+
+def test_without_ground_truth_scores_are_against_the_reference():
+    footage = replace(results(entry()).footage[0], ground_truth="")
+    found = results(entry(), replace(entry(runtime="openvino")), footage=(footage,))
+
+    rows = main_table(found)
+
+    assert "HOTA" not in rows.header
+    assert "IDF1 live" in rows.header
+    assert "against the tracks of fairmot.onnx on cpu" in rows.note
+
+
+def test_the_reference_is_not_held_against_itself():
+    found = {rows.title: rows for rows in tables(results(entry(), entry(runtime="openvino")))}
+
+    (row,) = table(found["Agreement with fairmot.onnx on cpu"])
+    assert (row["runtime"], row["recall"], row["frames renamed"]) == ("openvino", "1.0000", "1.0%")
+
+
+def test_a_failure_is_a_row_with_its_reason():
+    found = {rows.title: rows for rows in tables(results(entry(), FAILED))}
+
+    (row,) = table(found["Not measured"])
+    assert (row["runtime"], row["reason"]) == ("cuda", "this machine has no <GPU>")
+    assert "Not measured" not in {rows.title for rows in tables(results(entry()))}
+
+
+def test_what_was_cut_short_has_what_there_is():
+    cut = replace(entry(), correctness=None, failure="interrupted after 200 frames")
+    cut = replace(cut, speed=replace(cut.speed, throughput_fps=None, live=None))
+
+    (row,) = table(main_table(results(cut, ended="interrupted")))
+
+    assert (row["fps"], row["HOTA"], row["HOTA live"]) == ("–", "–", "–")
+    assert render_page(results(cut, ended="interrupted"), {}).count("interrupted") > 1
+
+
+def test_costs_tell_where_nothing_is_metered():
+    found = {rows.title: rows for rows in tables(results(entry()))}
+    assert "This machine meters no energy." in found["Costs"].note
+    metered = results(
+        replace(entry(), speed=replace(speed(), energy_j=1.234)),
+        conditions=(Conditions((), "RAPL package-0"),),
+    )
+    (costs,) = [rows for rows in tables(metered) if rows.title == "Costs"]
+    assert "Energy of RAPL package-0." in costs.note
+    assert table(costs)[0]["J a frame"] == "1.23"
+
+
+def test_markdown_is_tables_that_can_be_pasted():
+    text = render_markdown(results(entry(), FAILED))
+
+    for part in ("## Speed and accuracy", "Made-up board, 4 cores", "street.mp4, 200 frames", "no <GPU>"):
+        assert part in text
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+
+
+def test_heat_and_clock_are_told_where_the_system_tells():
+    text = render_markdown(results(entry()))
+    assert "Up to 50 °C. Clock 1500 MHz." in text
+    assert "°C" not in render_markdown(results(entry(), conditions=()))
+
+
+def test_a_run_that_was_interrupted_at_once_has_a_report_too():
+    nothing = results(ended="interrupted", conditions=())
+
+    assert "before its end (interrupted)" in render_page(nothing, {})
+    assert "Nothing was measured" in render_page(nothing, {})
+    assert "street.mp4" in render_markdown(nothing)
+
+
+def warned(**changes):
+    found = changes.pop("entries", (entry(),))
+    return "\n".join(cautions(results(*found, **changes)))
+
+
+def test_a_quiet_machine_and_whole_footage_need_no_warning():
+    assert warned() == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"ended": "interrupted"}, "before its end (interrupted)"),
+        ({"conditions": (Conditions((Reading(1, None, None, None, 0.5),)),)}, "Others used 50%"),
+        ({"conditions": (Conditions((Reading(1, None, None, True, 0.0),)),)}, "throttled in 100%"),
+        ({"machine": replace(MACHINE, virtual=True)}, "virtual"),
+        ({"machine": replace(MACHINE, governor="powersave")}, "powersave"),
+        ({"entries": (entry(), entry(runtime="openvino", group=1))}, "different groups"),
+        ({"entries": (entry(speed=speed(frames=60)),)}, "99th percentile needs 100 frames"),
+        ({"entries": (entry(speed=speed(frames=30)),)}, "too few for an interval"),
+        ({"notes": ("int8 was calibrated on it",)}, "int8 was calibrated on it"),
+    ],
+)
+def test_what_speaks_against_the_figures_is_said(changes, part):
+    assert part in warned(**changes)
+
+
+def test_scores_of_empty_frames_are_called_empty():
+    nobody = correctness()
+    score = replace(nobody.score, hota=None, mota=None, idf1=None)
+    nobody = replace(nobody, score=score)
+
+    assert "Nobody is to be seen" in warned(entries=(entry(correctness=nobody),))
+    (row,) = table(main_table(results(entry(correctness=nobody))))
+    assert (row["MOTA"], row["IDF1"]) == ("–", "–")
+
+
+def disagreement(frame=4):
+    box = np.array([[100.0, 60.0, 180.0, 300.0]])
+    none, one = np.zeros(1, np.bool_), np.ones(1, np.bool_)
+    picture = np.full((480, 640, 3), 90, np.uint8)
+    return Disagreement("street.mp4", frame, 1.0, 1, 0, True, box, box + 40, one, none, picture)
+
+
+@pytest.fixture
+def page(tmp_path):
+    hot = tuple(Reading(float(s), 50.0 + s, 1500.0, False, 0.02) for s in range(60))
+    int8 = replace(
+        entry("fairmot.int8.onnx"), model=model("fairmot.int8.onnx", "int8"), speed=speed(60, seed=5)
+    )
+    found = results(entry(), int8, FAILED, conditions=(Conditions(hot, "RAPL package-0"),))
+    path = tmp_path / "report.html"
+    path.write_text(render_page(found, {int8.name: [disagreement()]}), encoding="utf-8")
+    return path
+
+
+def test_the_page_needs_nothing_from_elsewhere(page):
+    text = page.read_text()
+    outside = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+    assert not re.search(r"""(?:src|href)=["'](?!data:)""", outside)
+    assert not re.search(r"""<script[^>]+src=""", text)
+    assert "@import" not in outside
+    assert outside.count("data:image/jpeg;base64,") == 1
+    assert "this machine has no &lt;GPU&gt;" in outside
+    assert "street.mp4, frame 5: 1 missed, 0 extra, an identity changed hands" in outside
+
+
+def test_without_plotly_its_pip_line_is_given(monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
+    with pytest.raises(MissingDependencyError, match=r"plotly.*edge-fairmot\[bench\]"):
+        render_page(results(entry()), {})
+
+
+@pytest.fixture
+def chromium():
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("needs Chromium to look at the page: apt-get install chromium")
+    return found
+
+
+def browse(chromium, page, *options):
+    """Open a page without any network, and give what the browser says of it."""
+    return subprocess.run(
+        [
+            *(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+            *("--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--v=0"),
+            *(f"--user-data-dir={page.parent / 'profile'}", "--window-size=1300,3200"),
+            *("--virtual-time-budget=8000", *options, page.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+
+
+def test_a_browser_draws_the_page_offline(chromium, page):
+    shown = browse(chromium, page, "--dump-dom")
+
+    console = [line for line in shown.stderr.splitlines() if "CONSOLE" in line and "rror" in line]
+    assert console == []
+    assert shown.stdout.count('class="main-svg"') >= 3 * 2  # Plotly draws each plot in layers
+    # The front: int8 is faster and as good, so it alone is unbeaten, and named.
+    assert "int8 576x320, cpu" in shown.stdout
+    for title in ("Accuracy against frame rate", "Where the time of a frame goes", "Not measured"):
+        assert title in shown.stdout
+    assert shown.stdout.count('class="bars"') + shown.stdout.count('class="trace bars"') >= 5
+
+
+def test_the_picture_of_the_page_is_not_empty(chromium, page):
+    import cv2
+
+    shot = page.parent / "shot.png"
+    browse(chromium, page, f"--screenshot={shot}")
+
+    picture = cv2.imread(str(shot))
+    assert picture.shape[1] == 1300
+    # The colour of the runtime, of its marks and bars, is on it.
+    blue = (np.abs(picture.astype(int) - (0xB2, 0x72, 0x00)).sum(axis=2) < 30).sum()
+    assert blue > 200
+    assert picture.std() > 10
