@@ -31,7 +31,8 @@ from edge_fairmot.cli.bench import (
     turn_progress,
 )
 from edge_fairmot.cli.console import stderr, warn
-from edge_fairmot.cli.convert import DEFORM_CONV, parse_size
+from edge_fairmot.cli.convert import parse_size
+from edge_fairmot.cli.lowering_choice import choose_lowering
 from edge_fairmot.errors import ConversionError, InvalidInputError, ManifestError
 from edge_fairmot.onnx_file import read_onnx_file
 
@@ -78,7 +79,7 @@ class Variant:
     @property
     def lowering(self) -> str:
         """Lowering of the deformable convolutions."""
-        return "gridsample" if self.kind == NAIVE else DEFORM_CONV[self.deform_conv]
+        return "gridsample" if self.kind == NAIVE else self.deform_conv
 
     def name(self, checkpoint: Path) -> str:
         """Name of the file."""
@@ -186,13 +187,12 @@ def _variants(
     for kind in kinds:
         if kind not in PRECISIONS:
             raise InvalidInputError(f"--precisions {kind!r}: choose from {', '.join(PRECISIONS)}")
-    if deform_conv not in DEFORM_CONV:
-        raise InvalidInputError(f"--deform-conv {deform_conv!r}: choose from {', '.join(DEFORM_CONV)}")
+    lowering = choose_lowering(deform_conv, None, "fp32").lowering
     chosen = dict.fromkeys([*([NAIVE] if naive else []), *kinds])
     parsed = dict.fromkeys(parse_size(part.strip()) for part in sizes.split(",") if part.strip())
     if not chosen or not parsed:
         raise InvalidInputError("there is nothing to make: give --sizes 576x320 and --precisions fp32")
-    return [[Variant(size, kind, deform_conv, calibration) for kind in chosen] for size in parsed]
+    return [[Variant(size, kind, lowering, calibration) for kind in chosen] for size in parsed]
 
 
 def _starters(

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from edge_fairmot.cli.console import warn
+from edge_fairmot.contracts import Runtime
+
 if TYPE_CHECKING:
     from edge_fairmot.runtimes import RuntimeOptions
 
@@ -44,3 +47,13 @@ def runtime_options(
 
     device = "" if device_id is None else str(device_id)
     return RuntimeOptions(device, threads, precision, hint, cache_folder)
+
+
+def advise_on_precision(runtime: Runtime) -> None:
+    """Warn where a runtime gains nothing from the file's precision, or lacks it."""
+    from edge_fairmot.runtimes.lowering_plan import PRECISION_ADVICE
+
+    name = runtime.name.removesuffix(":CPU")  # of OpenVINO, whose other devices have what a CPU lacks
+    advice = PRECISION_ADVICE.get((name, runtime.manifest.default_precision))
+    if advice:
+        warn(advice)

@@ -24,6 +24,7 @@ from edge_fairmot.cli.runtime_flags import (
     HintFlag,
     RuntimeFlag,
     ThreadsFlag,
+    advise_on_precision,
     runtime_options,
 )
 from edge_fairmot.cli.tapes import TapeObserver, check_model_path, check_record_path
@@ -127,8 +128,7 @@ def track(
         stack.callback(opened_source.close)
         opened_runtime = open_runtime(model, runtime, options)
         stack.callback(opened_runtime.close)
-        if opened_runtime.name == "cpu" and opened_runtime.manifest.default_precision == "fp16":
-            warn("a CPU has no float16 arithmetic and widens this file: convert with fp32 or int8 for it")
+        advise_on_precision(opened_runtime)
         info = opened_source.info
         config = TrackerConfig(
             score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate

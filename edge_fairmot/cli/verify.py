@@ -24,6 +24,7 @@ from edge_fairmot.cli.runtime_flags import (
     HintFlag,
     RuntimeFlag,
     ThreadsFlag,
+    advise_on_precision,
     runtime_options,
 )
 from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
@@ -100,8 +101,10 @@ def verify(
     footage = _Footage(video or (), ground_truth or (), frames)
     options = runtime_options(device_id, threads, precision, hint, cache_folder)
     with ExitStack() as stack:
-        observer = RuntimeObserver(open_runtime(candidate, runtime, options), candidate)
+        opened = open_runtime(candidate, runtime, options)
+        observer = RuntimeObserver(opened, candidate)
         stack.callback(observer.close)
+        advise_on_precision(opened)
         manifest = observer.manifest
         fault = certificate_fault(candidate, manifest)
         if fault:

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from edge_fairmot.cli.lowering_choice import choose_lowering
+from edge_fairmot.cli.runtime_flags import advise_on_precision
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.runtimes import list_runtimes
 
@@ -62,6 +64,22 @@ def test_a_choice_that_cannot_be_made_is_refused(deform_conv, target, message):
 )
 def test_a_precision_that_does_not_suit_is_told(capsys, target, precision, warning):
     choose_lowering("auto", target, precision)
+    shown = capsys.readouterr().err
+    assert warning in shown
+    assert bool(shown) == bool(warning)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "warning"),
+    [
+        ("cpu", "fp16", "a CPU has no float16 arithmetic"),
+        ("openvino:CPU", "fp16", "OpenVINO on a CPU widens this file"),
+        ("openvino:GPU", "fp16", ""),
+        ("cpu", "int8", ""),
+    ],
+)
+def test_a_file_that_a_runtime_widens_is_told_of_when_it_runs(capsys, runtime, precision, warning):
+    advise_on_precision(SimpleNamespace(name=runtime, manifest=SimpleNamespace(default_precision=precision)))
     shown = capsys.readouterr().err
     assert warning in shown
     assert bool(shown) == bool(warning)
