@@ -117,9 +117,9 @@ def _stages(results: Results) -> Rows:
         ("model", "input", "precision", "runtime", *STAGES, "age p50, p90", "dropped"),
         tuple(cells),
         4,
-        "Milliseconds, medians, each stage alone; sinks write MOTChallenge text and JSON Lines. Age: from the "
-        "moment of a frame to its tracks, in the overlapping loop on a source that plays at its own pace; it "
-        "drops frames that it has no time for.",
+        "Milliseconds, medians, each stage alone; sinks write MOTChallenge text and JSON Lines. Age: from "
+        "the moment of a frame to its tracks, in the overlapping loop on a source that plays at its own pace; "
+        "it drops frames that it has no time for.",
     )
 
 
