@@ -141,8 +141,8 @@ def opened_meter(root: Path = Path("/")) -> Iterator[EnergyMeter | None]:
 
 def _rapl_packages(root: Path) -> Iterator[RaplPackage]:
     for folder in sorted((root / "sys/class/powercap").glob("intel-rapl:*")):
-        # intel-rapl:0:0 and its like are parts of a package; psys, where there is one, holds the package.
-        if folder.name.count(":") == 1 and (folder / "name").read_text().startswith("package"):
+        # core, uncore and dram are parts of a package; psys, where there is one, holds the package.
+        if (folder / "name").read_text().startswith("package"):
             try:
                 yield RaplPackage(folder)
             except OSError:  # since 2020 the counter is for root alone

@@ -118,8 +118,8 @@ def _stages(results: Results) -> Rows:
         tuple(cells),
         4,
         "Milliseconds, medians, each stage alone; sinks write MOTChallenge text and JSON Lines. Age: from "
-        "the moment of a frame to its tracks, in the overlapping loop on a source that plays at its own "
-        "pace; it drops frames that it has no time for.",
+        "the moment of a frame to its tracks, in the overlapping loop on a source played at its own pace; "
+        "it drops frames that it has no time for.",
     )
 
 

@@ -69,6 +69,14 @@ def test_predicted_frames_wait_in_order_behind_a_detection():
     assert found[4:6] == [(4, False, 0.55), (5, False, 0.55)]
 
 
+def test_where_two_wait_the_camera_drops_what_comes():
+    """During half a second frames 1 and 2 wait, 3 waits to wait, and the camera keeps the newest, 5."""
+    found = played(costs(8, inference_s=0.5), every=10)
+
+    at_once = [(frame, False, 0.5) for frame in (1, 2, 3, 5)]
+    assert found == [(0, True, 0.5), *at_once, (6, False, 0.6), (7, False, 0.7)]
+
+
 def test_with_the_interval_that_keeps_up_nothing_is_dropped():
     given = costs(30, inference_s=0.25)
 
@@ -158,6 +166,15 @@ def test_a_viewer_sees_the_newest_result_that_is_ready():
     assert [len(found) for found in seen] == [0, 0, 1, 1, 1, 1]
     assert seen[2] is seen[3] is tracks[0]
     assert seen[4] is seen[5] is tracks[1]
+
+
+def test_between_detections_tracks_are_predicted():
+    tape = walker_tape(6)
+    shown = play_live(costs(6, inference_s=0.0), DetectionSchedule(2))
+
+    tracks = track_shown(tape, shown, CONFIG)
+
+    assert [found.predicted.tolist() for found in tracks] == [[False], [True]] * 3
 
 
 def test_prediction_brings_the_box_nearer_to_where_the_person_is():
