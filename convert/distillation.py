@@ -53,7 +53,7 @@ class DistillationOptions:
     input_size: tuple[int, int] = (576, 320)
     piece_side: int = 256
     batch_size: int = 4
-    learning_rate: float = 2e-4
+    learning_rate: float = 1e-4
     average_decay: float = 0.98
     bf16: bool = False
     seed: int = 0

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from edge_fairmot.convert.network import FairMOT
 
 DEFAULT_MINUTES = 60.0
-ATLAS_FRAMES = 8
+LOGGED_EVERY = 10
+"""Steps, where there is no terminal to show each."""
+
+ATLAS_FRAMES = 4
 """Enough for a start that is then trained."""
 
 
@@ -64,7 +67,7 @@ def distill(
     judged: Annotated[int, typer.Option(help="Frames of each source to judge on, at most.")] = 60,
     piece: Annotated[int, typer.Option(help="Side of the pieces that are learnt from, pixels.")] = 256,
     batch_size: Annotated[int, typer.Option(help="Pieces a step.")] = 4,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 2e-4,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-4,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Compute in bfloat16: faster on GPUs and on CPUs with AMX.")
     ] = False,
@@ -187,6 +190,8 @@ def _reporters(
     def on_step(steps: int, losses: dict[str, float]) -> None:
         parts = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         show(f"step {steps}, loss: {parts}")
+        if not stderr.is_terminal and steps % LOGGED_EVERY == 0:
+            stderr.print(f"step {steps}, loss: {parts}", highlight=False, soft_wrap=True)
         last.update(losses)
 
     def on_judgement(steps: int, report: LadderReport) -> None:

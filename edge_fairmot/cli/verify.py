@@ -90,6 +90,8 @@ def verify(
         check_writable(path)
     if frames is not None and frames < 1:
         raise InvalidInputError(f"--frames must be at least 1, not {frames}")
+    if not 0 < score_threshold < 1:
+        raise InvalidInputError(f"score threshold must be between 0 and 1, not {score_threshold}")
     if ground_truth and find_spec("trackeval") is None:
         raise MissingDependencyError("trackeval", "eval", "to compare with ground truth")
     from edge_fairmot.benchmarks.ladder import ParityLadder

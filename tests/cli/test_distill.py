@@ -1,0 +1,105 @@
+"""``atlas`` and ``distill`` as a user runs them, and the student's way on to a verified file."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import pytest
+
+COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+
+
+def run(*arguments, status=0):
+    result = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
+    )
+    assert result.returncode == status, result.stdout + result.stderr
+    return result
+
+
+def error_of(*arguments):
+    lines = run(*arguments, status=1).stderr.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def teacher(lively_network, tmp_path_factory):
+    """A lively network that deforms little and whose boxes are as large as people."""
+    torch = pytest.importorskip("torch", reason="needs the convert extra")
+    from edge_fairmot.convert.network import deformable_layers
+
+    network = lively_network()
+    network.wh[2].bias.data += 6
+    for layer in deformable_layers(network).values():
+        layer.conv_offset_mask.weight.data *= 0.02
+        layer.conv_offset_mask.bias.data *= 0.02
+    path = tmp_path_factory.mktemp("teacher") / "lively.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    from edge_fairmot.convert.parity import check_picture
+
+    folder = tmp_path_factory.mktemp("pictures")
+    for i, picture in enumerate(check_picture((96, 64), 12)):
+        cv2.imwrite(str(folder / f"{i:02}.png"), picture)
+    return folder
+
+
+def test_atlas_shows_every_layer(teacher, pictures):
+    arguments = ("atlas", teacher, "--frames", pictures, "--size", "96x64", "--count", 2)
+
+    table = run(*arguments).stdout
+    data = json.loads(run(*arguments, "--json").stdout)
+
+    assert data["frames"] == 2
+    assert len(data["layers"]) == 16
+    for name, layer in data["layers"].items():
+        assert name in table
+        assert 0 < layer["offset_mean"] < layer["offset_largest"]
+        assert len(layer["tap_mask"]) == 9
+
+
+def test_a_student_is_distilled_converted_and_verified_against_its_teacher(teacher, pictures, tmp_path):
+    student, model = tmp_path / "student.pth", tmp_path / "plain.onnx"
+    small = ("--size", "96x64", "--piece", 64, "--batch-size", 1, "--no-early-stop")
+    distill = ("distill", teacher, "--frames", pictures, "-o", student, *small)
+
+    first = run(*distill, "--steps", 1).stdout
+    error = error_of(*distill, "--steps", 2)
+    second = run(*distill, "--steps", 2, "--resume", "--json", tmp_path / "report.json").stdout
+
+    assert "16 layers to be plain, 11 pictures to learn from, 1 frames held out" in first
+    assert "step 0, " in first
+    assert "step 1, " in first
+    assert "holds an earlier run" in error
+    assert "step 0, " not in second
+    assert "step 2, " in second
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["passed"]
+    assert report["budget"]["name"] == "student"
+
+    converted = run("convert", student, "-o", model, "--size", "96x64").stdout
+    assert "none, 16 plain ones in their place" in converted
+    verified = run("verify", model, "--checkpoint", teacher, "--video", pictures).stdout
+    assert "within the student budget" in verified
+    assert "distilled from" in run("inspect", model).stdout
+    assert "fp32 budget" in run("verify", model, "--checkpoint", student, "--video", pictures).stdout
+
+
+def test_what_cannot_be_distilled_is_refused_in_one_line(teacher, pictures, tmp_path):
+    start = ("distill", teacher, "--frames", pictures, "--size", "96x64", "-o")
+    assert "nothing to resume" in error_of(*start, tmp_path / "a.pth", "--resume")
+    assert "is not a folder" in error_of(*start, tmp_path / "absent" / "a.pth")
+    assert "no deformable layer is called 'dla'" in error_of(*start, tmp_path / "a.pth", "--layers", "dla")
+    assert "multiple of 32" in error_of(*start, tmp_path / "a.pth", "--piece", 100)
