@@ -16,8 +16,10 @@ video=$(realpath -m ../shared/mot15/TUD-Campus/TUD-Campus.mp4)
 for needed in "$checkpoint" "$video"; do
     [ -e "$needed" ] || { echo "skipped: needs $needed"; exit 0; }
 done
-emulator=$(command -v qemu-aarch64-static) && command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ] \
-    || { echo "skipped: needs root, and apt-get install debootstrap qemu-user-static"; exit 0; }
+if ! emulator=$(command -v qemu-aarch64-static) || ! command -v debootstrap > /dev/null || [ "$(id -u)" != 0 ]; then
+    echo "skipped: needs root, and apt-get install debootstrap qemu-user-static"
+    exit 0
+fi
 
 # Whatever is installed here, the kernel starts arm64 programs by itself once it has been told their emulator.
 registered=/proc/sys/fs/binfmt_misc/qemu-aarch64
@@ -26,11 +28,16 @@ if [ "${EMULATOR:-binfmt}" = binfmt ] && [ ! -e $registered ]; then
     cat /usr/lib/binfmt.d/qemu-aarch64.conf > /proc/sys/fs/binfmt_misc/register 2> /dev/null || true
 fi
 if [ "${EMULATOR:-binfmt}" = binfmt ] && [ -e $registered ]; then
-    inside() { chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+    inside() {
+        # In a mount namespace of its own: what is mounted there is gone with it.
+        # shellcheck disable=SC2016
+        unshare --mount bash -c 'mount --rbind /proc "$0/proc" && mount --rbind /sys "$0/sys" && exec chroot "$0" "$@"' \
+            "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+    }
 elif command -v proot > /dev/null; then
     inside() {
         env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$(command -v proot)" -0 -q "$emulator" -r "$root" \
-            -b /proc -b /dev -w / "$@"
+            -b /proc -b /sys -b /dev -w / "$@"
     }
 else
     echo "skipped: no binfmt_misc here, and no proot to call the emulator by name: apt-get install proot"
