@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-HEIGHT_M = 3.3
+HEIGHT_M = 3.0
 """Of the lens above the ground."""
 
 FOCAL_LENGTH = 1.6
@@ -19,8 +19,8 @@ FOCAL_LENGTH = 1.6
 HORIZON = 0.25
 """Of the picture's height that is above the horizon."""
 
-NEAREST_M, FARTHEST_M = 7.0, 33.0
-"""Depth at which feet are at the picture's lower edge, nearly; and of the farthest people."""
+NEAREST_M = 6.5
+"""Depth at which feet are at the picture's lower edge, about."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Portraits:
     """
 
     def __init__(self, camera: Camera) -> None:
-        self._largest_scale = camera.scale(NEAREST_M - 0.5)
+        self._largest_scale = camera.scale(NEAREST_M)
         self._kept: OrderedDict[tuple[int, ...], Sprite] = OrderedDict()
         self._bytes = 0
 

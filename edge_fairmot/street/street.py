@@ -127,11 +127,17 @@ class Street:
     def _visibility(self, figure: Figure, taken: UInt8Array) -> float:
         """Share of a figure that is seen, which is marked as taken: to be asked from the nearest on."""
         layer = uncovered(figure, self._backdrop.covers, self._camera)
-        whole = int(np.count_nonzero(figure.image[:, :, 3] >= HALF_COVERED))
+        whole = cv2.countNonZero(_solid(figure.image))
         if layer is None or not whole:
             return 0.0
         place = taken[layer.rows, layer.columns]
-        body = layer.image[:, :, 3] >= HALF_COVERED
-        seen = int(np.count_nonzero(body & (place == 0)))
-        place[body] = 255
+        body = _solid(layer.image)
+        seen = cv2.countNonZero(cv2.subtract(body, place))
+        cv2.bitwise_or(body, place, dst=place)
         return seen / whole
+
+
+def _solid(image: UInt8Array) -> UInt8Array:
+    """255 where a sprite, uint8 (H, W, 4), covers half of a pixel or more."""
+    _, solid = cv2.threshold(image[:, :, 3], HALF_COVERED - 1, 255, cv2.THRESH_BINARY)
+    return np.asarray(solid, np.uint8)

@@ -13,8 +13,8 @@ import pytest
 import edge_fairmot.sinks
 from edge_fairmot.contracts import Sink
 from edge_fairmot.errors import SinkError
-from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, VideoSink
-from edge_fairmot.types import Frame, Tracks
+from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, TruthSink, VideoSink
+from edge_fairmot.types import Frame, Tracks, Truth
 
 SIZE = (320, 240)
 
@@ -32,7 +32,16 @@ def open_video(path: Path) -> Sink:
     return VideoSink(path, SIZE, 25.0)
 
 
-all_sinks = pytest.mark.parametrize("open_sink", [open_text, open_json_lines, open_video])
+def open_truth(path: Path) -> Sink:
+    def truth(index: int) -> Truth:
+        ids = np.arange(1, 100)
+        xyxy = np.full((99, 4), index, np.float32)
+        return Truth(ids, xyxy, np.ones(99, np.float32), xyxy[:, :2])
+
+    return TruthSink(path, truth)
+
+
+all_sinks = pytest.mark.parametrize("open_sink", [open_text, open_json_lines, open_video, open_truth])
 
 
 def noise(index: int) -> Frame:
