@@ -1,24 +1,27 @@
 """Two runs of a benchmark: what has changed beyond noise, row by row.
 
-Times are paired frame by frame, for the same frame costs decoder and tracker the same, and the logarithms of
-their ratios are summed up by the median. Its 95 % interval is a bootstrap over parts of the run: frames near
-in time share the machine's mood and are no independent witnesses. Two runs of one file on a quiet machine
-differ by a few percent whatever is done, so a change counts when the whole interval is beyond a tolerance.
+Times are paired frame by frame, for the same frame costs decoder and tracker the same, and compared by the
+ratio of their means: what holds a processor back may hit one frame in ten, which a median would not see.
+Frames near in time share the machine's mood, so a run is cut into parts, and the parts are the witnesses: a
+change counts when its 95 % interval, by bootstrap over parts, is wholly beyond a tolerance, and a sign test
+over parts agrees. Two runs of one file on a quiet machine differ by a few percent whatever is done: hence the
+tolerance.
+
+On a machine that others use, the clock tells of them. Processor time suffers little from waiting for a turn,
+and is compared in its place.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge_fairmot.benchmarks.bootstrap import COVERAGE, MIN_BLOCKS, Interval, bootstrap
+from edge_fairmot.benchmarks.bootstrap import COVERAGE, Interval, bootstrap
 from edge_fairmot.benchmarks.device.conditions import BUSY_SHARE
 from edge_fairmot.benchmarks.results import Entry, Results
 from edge_fairmot.benchmarks.scores import Correctness
-from edge_fairmot.benchmarks.speed.figures import FrameTimes
 from edge_fairmot.errors import EvaluationError, InvalidInputError
 from edge_fairmot.types import Float64Array
 
@@ -28,9 +31,17 @@ TOLERANCE = 0.05
 PARTS = 10
 """Of a run: long enough for each to have seen more than one mood of the machine."""
 
+AGREEING_PARTS = 9
+"""So many of the ten are slower, or faster, by chance in one of fifty comparisons."""
+
+FRAMES_A_PART = 5
+"""Fewer are no witness."""
+
 RESAMPLES = 2000
 
 SAME = "no difference seen"
+BUSY = "cannot tell: others were at work"
+FEW = "too few frames to tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,7 @@ class Comparison:
     @property
     def seen(self) -> tuple[Change, ...]:
         """What differs beyond noise, for better or worse."""
-        return tuple(change for change in self.changes if change.verdict != SAME)
+        return tuple(change for change in self.changes if change.verdict not in (SAME, BUSY, FEW))
 
 
 def compare(old: Results, new: Results, tolerance: float = TOLERANCE) -> Comparison:
@@ -115,48 +126,70 @@ def compare(old: Results, new: Results, tolerance: float = TOLERANCE) -> Compari
             f"the runs have no row in common: {', '.join(before)} here, {', '.join(after)} there"
         )
     rates = [footage.frame_rate for footage in new.footage]
-    changes = [
-        change for name in common for change in _compare_rows(before[name], after[name], rates, tolerance)
-    ]
+    changes: list[Change] = []
+    for name in common:
+        ours, theirs = before[name], after[name]
+        busy = _busy(old, ours) or _busy(new, theirs)
+        changes += _compare_rows(ours, theirs, rates, tolerance, busy=busy)
     return Comparison(tuple(changes), tuple(_warnings(old, new)))
 
 
-def _compare_rows(old: Entry, new: Entry, rates: list[float], tolerance: float) -> Iterator[Change]:
+def _busy(results: Results, entry: Entry) -> bool:
+    """Whether others were at work while a row was measured."""
+    share = results.conditions[entry.group].other_share if entry.group < len(results.conditions) else None
+    return share is not None and share > BUSY_SHARE
+
+
+def _compare_rows(
+    old: Entry, new: Entry, rates: list[float], tolerance: float, *, busy: bool
+) -> Iterator[Change]:
     if old.speed is None or new.speed is None:
         if old.speed is not None:
             yield Change(old.name, "runs", None, None, None, None, f"fails now: {new.failure}", True)
         elif new.speed is not None:
             yield Change(old.name, "runs", None, None, None, None, "runs now")
         return
-    yield _compare_times(old.name, old.speed.times, new.speed.times, tolerance)
+    ours, theirs = old.speed.times, new.speed.times
+    by_clock = _compare_times(old.name, "ms a frame", ours.frame_ms, theirs.frame_ms, tolerance)
+    if busy:
+        yield replace(by_clock, verdict=BUSY, regression=False)
+        yield _compare_times(old.name, "ms of processor", ours.cpu_ms, theirs.cpu_ms, tolerance)
+    else:
+        yield by_clock
     if old.correctness is not None and new.correctness is not None:
         yield from _compare_scores(old.name, old.correctness, new.correctness, rates)
 
 
-def _compare_times(row: str, old: FrameTimes, new: FrameTimes, tolerance: float) -> Change:
+def _compare_times(
+    row: str, figure: str, old: tuple[float, ...], new: tuple[float, ...], tolerance: float
+) -> Change:
     count = min(len(old), len(new))
-    before, after = np.array(old.frame_ms[:count]), np.array(new.frame_ms[:count])
-    shift = np.log(after / before)
-    interval = _interval(np.array_split(shift, PARTS)) if count >= MIN_BLOCKS * PARTS else None
-    limit = math.log1p(tolerance)
-    change = float(np.expm1(np.median(shift)))
-    verdict, regression = SAME, False
-    if interval is None:
-        verdict = "too few frames to tell"
-    elif interval.low > limit:
-        verdict, regression = "slower", True
-    elif interval.high < -limit:
-        verdict = "faster"
-    shares = None if interval is None else Interval(math.expm1(interval.low), math.expm1(interval.high))
-    medians = float(np.median(before)), float(np.median(after))
-    return Change(row, "ms a frame", *medians, change, shares, verdict, regression)
+    before, after = np.array(old[:count]), np.array(new[:count])
+    means = float(before.mean()), float(after.mean())
+    change = means[1] / means[0] - 1
+    if count < PARTS * FRAMES_A_PART:
+        return Change(row, figure, *means, change, None, FEW)
+    parts = np.array(
+        [
+            (ours.sum(), theirs.sum())
+            for ours, theirs in zip(np.array_split(before, PARTS), np.array_split(after, PARTS), strict=True)
+        ]
+    )
+    interval = _interval(parts)
+    slower = int((parts[:, 1] > parts[:, 0]).sum())
+    if interval.low > tolerance and slower >= AGREEING_PARTS:
+        return Change(row, figure, *means, change, interval, "slower", True)
+    # As much faster as the other would be slower: 1.05 and 1 / 1.05.
+    if interval.high < 1 / (1 + tolerance) - 1 and PARTS - slower >= AGREEING_PARTS:
+        return Change(row, figure, *means, change, interval, "faster")
+    return Change(row, figure, *means, change, interval, SAME)
 
 
-def _interval(parts: list[Float64Array], seed: int = 0) -> Interval:
-    generator = np.random.default_rng(seed)
-    draws = generator.integers(0, len(parts), (RESAMPLES, len(parts)))
-    medians = [np.median(np.concatenate([parts[index] for index in draw])) for draw in draws]
-    low, high = np.quantile(medians, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+def _interval(parts: Float64Array, seed: int = 0) -> Interval:
+    """Resample parts, float64 (P, 2), sums of old and new; gives the interval of their ratio, less 1."""
+    draws = np.random.default_rng(seed).integers(0, len(parts), (RESAMPLES, len(parts)))
+    old, new = parts[draws].sum(axis=1).T
+    low, high = np.quantile(new / old - 1, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return Interval(float(low), float(high))
 
 

@@ -21,11 +21,14 @@ class FrameTimes:
         Frames of one block were measured one right after the other; between blocks others had their turn.
     stage_ms : dict of str to tuple of float
         By the names in ``STAGES``, each stage alone.
+    cpu_ms : tuple of float
+        Processor time, over all threads.
     """
 
     at_s: tuple[float, ...]
     block: tuple[int, ...]
     stage_ms: Mapping[str, tuple[float, ...]]
+    cpu_ms: tuple[float, ...]
 
     def __len__(self) -> int:
         return len(self.at_s)

@@ -37,6 +37,7 @@ def summarise(measurement: Measurement, origin_s: float) -> Speed:
         stage_ms={
             stage: tuple(frame.stage_ms[index] for _, frame in timed) for index, stage in enumerate(STAGES)
         },
+        cpu_ms=tuple(frame.cpu_ms for _, frame in timed),
     )
     block, count = np.array(times.block), len(timed)
     pipelined, live, energy_j = measurement.pipelined, measurement.live, measurement.energy_j
@@ -54,7 +55,7 @@ def summarise(measurement: Measurement, origin_s: float) -> Speed:
         open_ms=measurement.open_ms,
         first_ms=measurement.first_ms,
         memory=_memory(measurement),
-        cpu_ms=float(np.mean([frame.cpu_ms for _, frame in timed])),
+        cpu_ms=float(np.mean(times.cpu_ms)),
         energy_j=energy_j / count if energy_j is not None else None,
     )
 

@@ -18,7 +18,7 @@ def compare(
     old: Annotated[Path, typer.Argument(help="results.json of the run before.")],
     new: Annotated[Path, typer.Argument(help="results.json of the run after.")],
     tolerance: Annotated[
-        float, typer.Option(help="Share by which a time must have changed, with 95 % confidence.")
+        float, typer.Option(help="Share by which a mean time must have changed, with 95 % confidence.")
     ] = 0.05,
 ) -> None:
     """Compare two runs row by row; exit status 1 when something is worse beyond noise."""

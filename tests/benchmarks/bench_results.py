@@ -43,7 +43,8 @@ def speed(median_ms=100.0, seed=0, frames=FRAMES, noise=0.05):
     inference = median_ms * np.exp(np.random.default_rng(seed).normal(0, noise, frames))
     stage_ms = dict.fromkeys(STAGES, (0.5,) * frames) | {"inference": tuple(inference.tolist())}
     block = np.arange(frames) // 10
-    times = FrameTimes(tuple(np.arange(frames) * 0.3), tuple(block.tolist()), stage_ms)
+    cpu_ms = tuple((1.8 * inference).tolist())
+    times = FrameTimes(tuple(np.arange(frames) * 0.3), tuple(block.tolist()), stage_ms, cpu_ms)
     stages = {stage: spread(np.array(ms), block) for stage, ms in stage_ms.items()}
     stages["frame"] = spread(np.array(times.frame_ms), block)
     live = Live(100, 40, 60, spread(np.full(40, 150.0), None))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_fairmot.benchmarks.comparison import SAME, compare
+from edge_fairmot.benchmarks.comparison import BUSY, SAME, compare
 from edge_fairmot.benchmarks.device.conditions import Conditions, Reading
 from edge_fairmot.benchmarks.results import Footage, Settings
 from edge_fairmot.benchmarks.scores import Tally
@@ -63,7 +63,7 @@ def test_less_than_the_tolerance_is_no_difference_however_sure():
 
 
 def test_a_drift_within_one_run_makes_the_verdict_careful():
-    """Half of the run at another speed: the median moves, and nobody can be sure."""
+    """Half of the run at another speed: on average a change, and half of the witnesses saw none."""
     drifting = speed(100)
     inference = np.array(drifting.times.stage_ms["inference"])
     inference[: FRAMES // 2] *= 1.3
@@ -132,6 +132,38 @@ def test_rows_are_matched_by_file_and_runtime():
     assert any("fairmot.onnx on cpu is not in the new run" in warning for warning in comparison.warnings)
     with pytest.raises(EvaluationError, match="no row in common"):
         compare(results(entry()), results(entry(name="other.onnx")))
+
+
+BUSY_MACHINE = (Conditions((Reading(1.0, None, None, None, 0.8),)),)
+
+
+def test_on_a_busy_machine_processor_time_is_compared_in_place_of_the_clock():
+    old = results(entry(speed=speed(100)))
+    waiting = speed(200, seed=1)
+    waiting = replace(waiting, times=replace(waiting.times, cpu_ms=speed(100, seed=2).times.cpu_ms))
+
+    comparison = compare(old, results(entry(speed=waiting), conditions=BUSY_MACHINE))
+    verdicts = {change.figure: change.verdict for change in comparison.changes}
+    assert (verdicts["ms a frame"], verdicts["ms of processor"]) == (BUSY, SAME)
+    assert comparison.seen == ()
+
+    working = results(entry(speed=speed(117, seed=1)), conditions=BUSY_MACHINE)
+    (regression,) = compare(old, working).regressions
+    assert (regression.figure, regression.verdict) == ("ms of processor", "slower")
+
+
+def test_what_hits_one_frame_in_ten_is_seen():
+    """As a quota does: most frames as before, a tenth of them held back for the rest of the period."""
+    held = speed(100, seed=1)
+    inference = np.array(held.times.stage_ms["inference"])
+    inference[::10] += 150
+    stage_ms = dict(held.times.stage_ms) | {"inference": tuple(inference.tolist())}
+    held = replace(held, times=replace(held.times, stage_ms=stage_ms))
+
+    change = times(compare(results(entry()), results(entry(speed=held))))
+
+    assert change.verdict == "slower"
+    assert change.change == pytest.approx(0.15, abs=0.02)
 
 
 def test_other_work_is_not_compared():

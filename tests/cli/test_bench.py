@@ -208,7 +208,7 @@ def test_a_slowed_file_is_caught(bench, before_and_after):
 
     result = bench("compare", before, after, status=1)
     assert "slower" in result.stdout
-    assert "1 regression beyond noise" in result.stdout
+    assert "1 regression beyond noise" in result.stdout  # by the clock or, on a busy machine, the processor
     assert "faster" in bench("compare", after, before).stdout
     assert "no regression seen" in bench("compare", after, before).stdout
 
