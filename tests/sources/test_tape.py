@@ -61,5 +61,5 @@ def test_what_is_no_tape_is_refused(tmp_path):
     (tmp_path / "golden.npz").write_bytes(b"PK")
     with pytest.raises(TapeError, match="is not a tape"):
         open_source(tmp_path / "golden.npz")
-    with pytest.raises(SourceError, match=r"does not exist: give .* or a tape \(\.npz\)"):
+    with pytest.raises(SourceError, match=r"does not exist: give .* a tape \(\.npz\)"):
         open_source(tmp_path / "absent.npz")
