@@ -131,15 +131,20 @@ class HousePainter:
 
     def _warp(self, front: UInt8Array, corners: Sequence[Place]) -> None:
         """Put a front where its corners are: upper left, upper right, lower right, lower left."""
+        target = np.array(corners) * self._fineness
+        first = np.maximum(np.floor(target.min(axis=0)).astype(int), 0)
+        last = np.minimum(np.ceil(target.max(axis=0)).astype(int), self._picture.shape[1::-1])
+        if (first >= last).any():
+            return
+        target -= first
         height, width = front.shape[:2]
         source = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
-        target = np.array(corners) * self._fineness
         matrix = cv2.getPerspectiveTransform(source, target.astype(np.float32))
-        size = self._picture.shape[1], self._picture.shape[0]
-        warped = cv2.warpPerspective(front, matrix, size, flags=cv2.INTER_LINEAR)
-        mask = np.zeros(self._picture.shape[:2], np.uint8)
+        place = self._picture[first[1] : last[1], first[0] : last[0]]
+        warped = cv2.warpPerspective(front, matrix, (place.shape[1], place.shape[0]), flags=cv2.INTER_LINEAR)
+        mask = np.zeros(place.shape[:2], np.uint8)
         cv2.fillConvexPoly(mask, fixed_point(target), 255, cv2.LINE_8, SUBPIXEL_BITS)
-        cv2.copyTo(warped, mask, self._picture)
+        cv2.copyTo(warped, mask, place)
 
 
 def fixed_point(points: NDArray[np.float64]) -> NDArray[np.int32]:

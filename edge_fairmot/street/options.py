@@ -15,7 +15,7 @@ SPEC_PREFIX = "synthetic:"
 
 ENDLESS = "endless"
 
-LARGEST_SIDE, SMALLEST_SIDE = 7680, 64
+LARGEST_SIDE, SMALLEST_SIDE = 4096, 64
 
 _RANGES = {
     "fps": (1.0, 480.0),
