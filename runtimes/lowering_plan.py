@@ -80,15 +80,9 @@ class Target:
 PRECISION_ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
     {
         # Issue 24807 of microsoft/onnxruntime.
-        (
-            "cuda",
-            "int8",
-        ): "ONNX Runtime's CUDA provider has no int8 convolutions: take fp16, or --for tensorrt",
+        ("cuda", "int8"): "the CUDA provider has no int8 convolutions: take fp16, or --for tensorrt",
         ("cpu", "fp16"): "a CPU has no float16 arithmetic and widens this file: take fp32 or int8",
-        (
-            "openvino",
-            "fp16",
-        ): "OpenVINO on a CPU widens this file: take fp32, and track --precision bf16, or int8",
+        ("openvino", "fp16"): "OpenVINO on a CPU widens this file: take fp32 or int8",
     }
 )
 """What to know of a runtime and the file's precision."""

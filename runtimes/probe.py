@@ -110,10 +110,11 @@ def _answer(runtime: str, lowering: str) -> ProbeResult:
     try:
         error, best_ms = _measure(runtime, lowering)
     except EdgeFairmotError as refusal:
-        folder = probe_file(lowering).parent
-        return ProbeResult(runtime, lowering, None, None, str(refusal).replace(f"{folder}/", ""))
+        reason = str(refusal).replace(f"{probe_file(lowering).parent}/", "")
+        return ProbeResult(runtime, lowering, None, None, reason)
     except Exception as failure:  # of a runtime that edge-fairmot does not know
-        return ProbeResult(runtime, lowering, None, None, f"{type(failure).__name__}: {failure}")
+        reason = " ".join(f"{type(failure).__name__}: {failure}".split())
+        return ProbeResult(runtime, lowering, None, None, reason)
     return ProbeResult(runtime, lowering, error, best_ms)
 
 

@@ -56,7 +56,7 @@ def test_a_choice_that_cannot_be_made_is_refused(deform_conv, target, message):
 @pytest.mark.parametrize(
     ("target", "precision", "warning"),
     [
-        ("cuda@1.25", "int8", "warning: ONNX Runtime's CUDA provider has no int8 convolutions"),
+        ("cuda@1.25", "int8", "warning: the CUDA provider has no int8 convolutions"),
         ("cpu@1.25", "fp16", "warning: a CPU has no float16 arithmetic"),
         ("cuda@1.25", "fp16", ""),
         ("cpu@1.25", "int8", ""),

@@ -58,7 +58,7 @@ rm -rf "$work" && mkdir -p "$work"
 "$python" -m pip wheel -q --no-deps -w "$work" .
 "$python" tests/devices/first_frames.py "$video" "${FRAMES:-10}" "$work/frames"
 for lowering in native gather; do
-    "$here" convert "$checkpoint" -o "$work/$lowering.onnx" --size 576x320 --deform-conv $lowering
+    "$here" convert "$checkpoint" -o "$work/$lowering.onnx" --size "${SIZE:-320x192}" --deform-conv $lowering
     "$here" track "$work/frames" -m "$work/$lowering.onnx" --no-video -o "$work/here-$lowering"
 done
 
