@@ -7,13 +7,13 @@ again need not infer anything twice.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,11 @@ from edge_fairmot.benchmarks.device.conditions import Conditions, ConditionsLog
 from edge_fairmot.benchmarks.device.machine import describe_machine
 from edge_fairmot.benchmarks.device_speed import FrameCosts
 from edge_fairmot.benchmarks.disagreement import Disagreement
-from edge_fairmot.benchmarks.mot_text import MotRows, read_mot_text
-from edge_fairmot.benchmarks.results import Entry, Footage, ModelFile, Results, Settings
+from edge_fairmot.benchmarks.footage import describe_footage, read_truth
+from edge_fairmot.benchmarks.results import Entry, ModelFile, Results, Settings
 from edge_fairmot.benchmarks.speed.contender import Job
 from edge_fairmot.benchmarks.speed.rounds import Measurement, block_length, measure
 from edge_fairmot.benchmarks.speed.summary import summarise
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import EvaluationError, InvalidInputError
 from edge_fairmot.sources import open_source
 from edge_fairmot.tape import read_tape
@@ -78,18 +77,10 @@ class Benchmark:
                 f"{len(sources)} of --video and {len(ground_truth)} of --gt: give one --gt for each --video"
             )
         self._folder, self._sources, self._settings = folder, tuple(sources), settings
-        infos = [_info(source) for source in sources]
-        self._truth = [_truth(path, settings.frames) for path in ground_truth]
+        self._truth = [read_truth(path, settings.frames) for path in ground_truth]
         self._footage = [
-            Footage(
-                name=info.name,
-                frame_size=info.frame_size,
-                frame_rate=info.frame_rate,
-                frames=min(info.frame_count or settings.frames, settings.frames),
-                sha256=_hash(Path(info.name)),
-                ground_truth=str(ground_truth[number]) if ground_truth else "",
-            )
-            for number, info in enumerate(infos)
+            describe_footage(source, settings.frames, str(truth))
+            for source, truth in zip_longest(sources, ground_truth, fillvalue="")
         ]
         self._machine = describe_machine()
         self._preferred = preferred_reference
@@ -230,9 +221,18 @@ class Benchmark:
                     f"{self._folder} holds results of another {what} ({theirs}, not {ours}): "
                     "choose another folder with -o, or remove it"
                 )
-        self._entries = {entry.name: entry for entry in earlier.entries if entry.done}
-        self._reference = earlier.reference if earlier.reference in self._entries else ""
+        self._entries = {
+            entry.name: entry
+            for entry in earlier.entries
+            # One that was interrupted in the product's loop has no throughput, and begins again.
+            if entry.done and entry.speed is not None and entry.speed.throughput_fps is not None
+        }
         self._conditions, self.notes = list(earlier.conditions), list(earlier.notes)
+        if earlier.reference in self._entries:
+            self._reference = earlier.reference
+        else:  # what was held against it is held against another
+            self._entries = {name: replace(e, correctness=None) for name, e in self._entries.items()}
+            self.judge()
 
     def _job(self, starter: Starter, scratch: Path) -> Job:
         scratch.mkdir()
@@ -315,27 +315,3 @@ class Benchmark:
                         left.discard(place)
                         images[name, place] = frame.image
         return images
-
-
-def _info(source: str) -> SourceInfo:
-    with open_source(source) as opened:
-        return opened.info
-
-
-def _truth(path: Path, frames: int) -> MotRows:
-    rows = read_mot_text(path, ground_truth=True)
-    if not (rows.frame <= frames).any():
-        raise EvaluationError(
-            f"{path} has no box in the first {frames} frames, so nothing can be scored: give more --frames"
-        )
-    return rows
-
-
-def _hash(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -304,6 +304,21 @@ def test_a_sweep_that_is_taken_up_again_skips_what_is_done(bench, swept):
     assert {file: file.stat().st_mtime_ns for file in (folder / "models").iterdir()} == made
 
 
+def test_a_sweep_whose_reference_is_gone_chooses_another(bench, swept):
+    folder, command, _ = swept
+    path = folder / "results.json"
+    before = read_results(path)
+    kept = tuple(entry for entry in before.entries if entry.name != before.reference)
+    write_results(path, replace(before, entries=kept))
+
+    bench(*command)
+
+    after = read_results(path)
+    assert after.reference != before.reference
+    assert after.reference in {entry.name for entry in after.entries if entry.done}
+    assert before.reference in {entry.name for entry in after.entries if entry.done}
+
+
 def test_a_sweep_of_other_settings_does_not_mix(bench, swept):
     _, command, _ = swept
 
