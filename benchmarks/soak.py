@@ -20,6 +20,7 @@ import psutil
 
 from edge_fairmot import Pipeline, Tracker, TrackerConfig
 from edge_fairmot.benchmarks.speed.camera import LoopedSource
+from edge_fairmot.contracts import Sink
 from edge_fairmot.errors import EdgeFairmotError
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink
@@ -102,7 +103,7 @@ def soak(source: str, model: Path, runtime: str, options: RuntimeOptions, second
         closing(open_runtime(model, runtime, options)) as opened,
     ):
         info = looped.info
-        sinks = [
+        sinks: list[Sink] = [
             MotTextSink(Path(folder, "tracks.txt")),
             JsonLinesSink(
                 Path(folder, "tracks.jsonl"), JsonLinesHeader(info.name, info.frame_size, info.frame_rate)

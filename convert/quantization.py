@@ -35,7 +35,7 @@ LEVELS = 127
 SMALLEST_SCALE = 1e-12
 """For a channel or tensor of zeros."""
 
-WEIGHT_SUFFIX = ".weight"
+WEIGHT_SUFFIX, BIAS_SUFFIX = ".weight", ".bias"
 NAME_PREFIX = "network."
 OFFSET_LAYER = "conv_offset_mask"
 
@@ -158,7 +158,11 @@ def _unshare_weights(graph: onnx.GraphProto) -> None:
 
 def layer_name(node: onnx.NodeProto) -> str:
     """Name of a convolution as in the checkpoint, without ``.weight``."""
-    name = str(node.input[1]).partition("/of/")[0].removeprefix(NAME_PREFIX).removesuffix(WEIGHT_SUFFIX)
+    weight, bias = str(node.input[1]), str(node.input[2]) if len(node.input) > 2 else ""
+    # The kernel of an unrolled deformable convolution was rearranged, and lost its name on the way.
+    name = weight if weight.startswith(NAME_PREFIX) or not bias.startswith(NAME_PREFIX) else bias
+    name = name.partition("/of/")[0].removeprefix(NAME_PREFIX)
+    name = name.removesuffix(WEIGHT_SUFFIX).removesuffix(BIAS_SUFFIX)
     return re.sub(r"\.phases\.\d+$", "", name)  # of one upsampling layer in the checkpoint
 
 
