@@ -204,7 +204,7 @@ def test_a_month_of_people_takes_no_more_memory_than_a_minute():
         counter.update(tracks((n, 150 + 100 * (n % 2), 100)), 1.5 * CONFIG.memory_s * n)
     assert counter._visitors._greeted == 1000
     assert len(counter._visitors._visitors) < 3
-    assert len(counter._crossings["door"]._walks) < 3
+    assert len(counter._lines["door"].crossing._walks) < 3
     assert counter.zones["left half"].occupancy < 3
 
 
