@@ -31,7 +31,7 @@ class Feed:
         self._wanted = self._closed = False
 
     def show(self, scene: Scene) -> None:
-        """Take the next scene; costs the loop an assignment, and where somebody waits the ringing of a bell."""
+        """Take the next scene: an assignment and, where somebody waits, the ringing of a bell."""
         self.latest = scene
         if self._wanted:
             self._bell.set()
