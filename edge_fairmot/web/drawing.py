@@ -30,7 +30,7 @@ class Drawing:
         self._revision = 1
 
     def document(self) -> dict[str, Any]:
-        """Give what is drawn, as TOML would hold it, with ``revision`` and the file's name as ``saved_to``."""
+        """Give what is drawn, as TOML holds it, with ``revision`` and the file's name as ``saved_to``."""
         return {
             "revision": self._revision,
             "saved_to": None if self._file is None else str(self._file.path),

@@ -45,6 +45,7 @@ FILES = MappingProxyType(
         "/stream.js": ("stream.js", "text/javascript"),
         "/picture.js": ("picture.js", "text/javascript"),
         "/trails.js": ("trails.js", "text/javascript"),
+        "/drawing.js": ("drawing.js", "text/javascript"),
         "/editor.js": ("editor.js", "text/javascript"),
         "/shapes.js": ("shapes.js", "text/javascript"),
         "/panel.js": ("panel.js", "text/javascript"),
