@@ -18,7 +18,18 @@ FOLDERS = {
     "edge_fairmot.runtimes": "runtimes",
 }
 MAX_LINES = 350
-HEAVY = {"torch", "onnxruntime", "openvino", "onnx", "trackeval", "typer", "rich", "av"}
+HEAVY = {
+    "torch",
+    "onnxruntime",
+    "openvino",
+    "onnx",
+    "trackeval",
+    "typer",
+    "rich",
+    "av",
+    "starlette",
+    "uvicorn",
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,10 @@ ROOMS = {
     "sinks": Room(
         {"types", "errors", "geometry", "contracts", "counting"}, CORE, lazy_packages=frozenset({"av"})
     ),
+    "web": Room(
+        {"types", "errors", "contracts", "counting", "sources", "sinks", "pipeline"},
+        {"numpy", "cv2", "anyio", "starlette", "tomlkit", "uvicorn", "prometheus_client"},
+    ),
     "channel": Room(set(), CORE),
     "schedule": Room({"errors"}, CORE),
     "stages": Room({"types", "geometry", "contracts", "channel", "schedule"}, CORE),
@@ -78,7 +93,7 @@ ROOMS = {
         {
             *FRAMEWORK_FREE,
             *("onnx_file", "certificate", "sources", "sinks", "pipeline", "runtimes"),
-            *("tape", "tape_recorder", "street", "counting"),
+            *("tape", "tape_recorder", "street", "counting", "web"),
         },
         {"numpy", "cv2", "typer", "rich", "tomli"},
         lazy_rooms=frozenset({"convert", "benchmarks"}),
@@ -349,6 +364,7 @@ def test_what_is_allowed_is_not_named(module, source):
         ".sources",
         ".sinks",
         ".pipeline",
+        ".web",
         ".runtimes",
         ".runtimes.replay",
         ".tape_recorder",

@@ -3,7 +3,7 @@
 import { cornersOf, renderShapes } from "./shapes.js";
 
 const SHORTEST = 0.03; // of the picture: a press that goes less far is a tap
-const CLOSING = 18; // pixels from the first corner of a zone within which a tap closes it
+const CLOSING = 16; // pixels from the first corner of a zone, or the last, within which a tap closes it
 const NUDGE = 0.005;
 
 const HINTS = {
@@ -127,8 +127,9 @@ export class Editor extends EventTarget {
 
   #addCorner(point, event) {
     const corners = this.#draft.slice(0, -1);
-    if (corners.length >= 3 && this.#isNear(corners[0], event)) this.#add("zone", { polygon: corners });
-    else this.#draft = [...corners, point, point];
+    const again = corners.length > 0 && this.#isNear(corners.at(-1), event);
+    if (corners.length >= 3 && (again || this.#isNear(corners[0], event))) this.#add("zone", { polygon: corners });
+    else if (!again) this.#draft = [...corners, point, point];
     this.render();
   }
 
@@ -145,7 +146,6 @@ export class Editor extends EventTarget {
     while (taken.has(`${kind} ${number}`)) number += 1;
     this.#drawing.change((draft) => draft[kind].push({ name: `${kind} ${number}`, ...shape }));
     this.select({ kind, index: this.#drawing[kind].length - 1 });
-    this.dispatchEvent(new Event("added"));
   }
 
   #dragTo(point) {
@@ -208,7 +208,7 @@ function moveShape(draft, { kind, index, corner, from }, to) {
     });
     moved = corners.map(([x, y]) => [inside(x + by[0]), inside(y + by[1])]);
   } else {
-    moved = corners.with(corner, to);
+    moved = corners.map((point, index) => (index === corner ? to : point));
   }
   if (kind === "line") [shape.start, shape.end] = moved;
   else shape.polygon = moved;

@@ -39,9 +39,7 @@ connect({
 });
 
 function fit([width, height]) {
-  const { style } = byId("stage");
-  const ratio = `${width} / ${height}`;
-  if (style.aspectRatio !== ratio) style.aspectRatio = ratio;
+  byId("stage").style.setProperty("--ratio", width / height);
 }
 
 function showTotals(totals) {

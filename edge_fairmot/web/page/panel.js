@@ -27,7 +27,6 @@ export class CountList {
     this.#drawing = drawing;
     this.#editor = editor;
     for (const source of [drawing, editor]) source.addEventListener("change", () => this.#rebuild());
-    editor.addEventListener("added", () => this.#list.querySelector("li.selected input")?.select());
     this.#rebuild();
   }
 

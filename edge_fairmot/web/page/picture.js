@@ -55,6 +55,7 @@ export class Picture {
     }
     if (!this.#head) return;
     const context = this.#context;
+    context.lineJoin = "round";
     context.imageSmoothingQuality = "high";
     context.drawImage(this.#bitmap, 0, 0, width, height);
     const scale = width / this.#head.size[0];
@@ -87,9 +88,7 @@ export class Picture {
     context.strokeStyle = `rgb(${idColor(id).join(" ")})`;
     context.lineWidth = pen;
     context.setLineDash(predicted ? [4 * pen, 3 * pen] : []);
-    context.beginPath();
-    context.roundRect(left, top, right - left, bottom - top, 2 * pen);
-    context.stroke();
+    context.strokeRect(left, top, right - left, bottom - top);
     context.setLineDash([]);
   }
 
@@ -107,9 +106,7 @@ export class Picture {
     const above = xyxy[1] * scale - height;
     const top = Math.min(Math.max(above >= 0 ? above : xyxy[1] * scale, 0), this.#canvas.height - height);
     context.fillStyle = `rgb(${color.join(" ")})`;
-    context.beginPath();
-    context.roundRect(left, top, width, height, pad);
-    context.fill();
+    context.fillRect(left, top, width, height);
     context.fillStyle = inkOn(color);
     context.fillText(text, left + pad, top + height / 2 + size * 0.05);
   }
