@@ -83,7 +83,7 @@ ROOMS = {
     ),
     "web": Room(
         {"types", "errors", "contracts", "counting", "sources", "sinks", "pipeline"},
-        {"numpy", "cv2", "anyio", "starlette", "tomlkit", "uvicorn", "prometheus_client"},
+        {"numpy", "cv2", "tomli", "anyio", "starlette", "uvicorn", "prometheus_client"},
     ),
     "channel": Room(set(), CORE),
     "schedule": Room({"errors"}, CORE),

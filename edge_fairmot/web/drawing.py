@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from edge_fairmot.counting import Counter, CountingConfig, parse_counting
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.web.counting_file import CountingFile
+from edge_fairmot.web.counting_file import CountingFile, shapes_document
 
 MOST_SHAPES, MOST_CORNERS, LONGEST_NAME = 32, 64, 60
 """More than anybody draws by hand, and little enough to be tried in every frame."""
@@ -63,23 +63,11 @@ class Drawing:
         if document.get("revision") != self._revision:
             return False
         if self._file is not None:
-            self._file.save(config)
+            self._file.save(config.lines, config.zones)
         self._counter.redraw(config.lines, config.zones)
         self._config = config
         self._revision += 1
         return True
-
-
-def shapes_document(config: CountingConfig) -> dict[str, list[dict[str, Any]]]:
-    """Lines and zones as :func:`edge_fairmot.counting.parse_counting` reads them."""
-    return {
-        "line": [
-            {"name": line.name, "start": list(line.start), "end": list(line.end)} for line in config.lines
-        ],
-        "zone": [
-            {"name": zone.name, "polygon": [list(point) for point in zone.polygon]} for zone in config.zones
-        ],
-    }
 
 
 def read_document(body: bytes) -> dict[str, Any]:
@@ -107,7 +95,8 @@ def _check_extent(config: CountingConfig) -> None:
     count = len(config.lines) + len(config.zones)
     if count > MOST_SHAPES:
         raise InvalidInputError(f"{count} lines and zones are too many: draw {MOST_SHAPES} at most")
-    for name in (shape.name for shape in (*config.lines, *config.zones)):
+    names = [line.name for line in config.lines] + [zone.name for zone in config.zones]
+    for name in names:
         if len(name) > LONGEST_NAME or not name.isprintable():
             raise InvalidInputError(
                 f"{name[: LONGEST_NAME + 1]!r} is no name: give {LONGEST_NAME} printable characters at most"

@@ -115,6 +115,7 @@ class Site:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(STATUS_INTERVAL_S)
+            self._board.read()  # rates are of late, also for who asks the first time
             self._viewers.announce()
 
     def _status(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ export class CountList {
     const head = make("div", { class: "name" }, name);
     if (kind === "line") head.append(this.#button("⇄", `Turn ${shape.name} around`, () => this.#flip(index)));
     head.append(this.#button("✕", `Delete ${shape.name}`, () => this.#editor.remove({ kind, index })));
-    const labels = kind === "line" ? { inwards: "in", outwards: "out" } : { occupancy: "inside", entries: "entries", dwell: "mean stay" };
+    const labels = kind === "line" ? { inwards: "in", outwards: "out" } : { occupancy: "inside", entries: "entries", dwell: "mean" };
     const elements = {};
     const figures = make("div", { class: "figures" });
     for (const [key, label] of Object.entries(labels)) {
@@ -116,7 +116,7 @@ export class DevicePanel {
     write(byId("frame-rate"), status.frame_rate.toFixed(1));
     write(byId("page-delay"), status.page_delay_ms === null ? "–" : `${Math.round(status.page_delay_ms)} ms`);
     write(byId("dropped"), String(status.dropped));
-    write(byId("temperature"), status.temperature_c === null ? "not told" : `${status.temperature_c.toFixed(0)} °C`);
+    write(byId("temperature"), status.temperature_c === null ? "–" : `${status.temperature_c.toFixed(0)} °C`);
     write(byId("reconnects"), String(status.source.reconnects));
     write(byId("viewers"), String(status.viewers));
     write(byId("identities"), String(status.identities));
