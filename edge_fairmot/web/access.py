@@ -65,13 +65,17 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        answer = self._answer(HTTPConnection(scope)) or self._app
+        asked = HTTPConnection(scope)
+        answer = self._answer(asked) or self._app
+        has_body = "content-length" in asked.headers or "transfer-encoding" in asked.headers
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if has_body:  # or the server would go on reading what nobody asked for
+                    headers["Connection"] = "close"
                 message["headers"] = headers.raw
             await send(message)
 

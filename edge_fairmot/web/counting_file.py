@@ -61,7 +61,7 @@ class CountingFile:
         self, present: str, before: dict[str, Any], lines: Sequence[Line], zones: Sequence[Zone]
     ) -> str:
         """Write the new content, and read it: tables are told by their headers, which not all TOML has."""
-        parts = [_without_shapes(present).rstrip(), *map(_write_line, lines), *map(_write_zone, zones)]
+        parts = [_without_shapes(present).strip(), *map(_write_line, lines), *map(_write_zone, zones)]
         content = "\n\n".join(filter(None, parts)) + "\n"
         others = {key: value for key, value in before.items() if key not in SHAPES}
         with suppress(tomllib.TOMLDecodeError, InvalidInputError):

@@ -57,8 +57,7 @@ class Drawing:
         SinkError
             If it cannot be saved.
         """
-        shapes = {key: value for key, value in document.items() if key != "revision"}
-        config = parse_counting({"line": [], "zone": [], **shapes, "counting": {}})
+        config = parse_counting({key: value for key, value in document.items() if key != "revision"})
         _check_extent(config)
         if document.get("revision") != self._revision:
             return False
@@ -92,6 +91,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check_extent(config: CountingConfig) -> None:
+    if config != CountingConfig(config.lines, config.zones):
+        raise InvalidInputError("only lines and zones are drawn: counting is set where the run is started")
     count = len(config.lines) + len(config.zones)
     if count > MOST_SHAPES:
         raise InvalidInputError(f"{count} lines and zones are too many: draw {MOST_SHAPES} at most")

@@ -115,7 +115,7 @@ def _open_server(config: WebConfig, token: str | None, run: WatchedRun, feed: Fe
         from edge_fairmot.web.server import PageServer  # noqa: PLC0415
         from edge_fairmot.web.site import Site, page_file  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(error.name or "starlette", "web", "to serve the page") from error
+        raise MissingDependencyError(str(error.name).split(".")[0], "web", "to serve the page") from error
     app = Site(config, run, feed).application()
     guarded = Guard(app, token, page_file("enter.html"), f"edge_fairmot_{config.port}")
     return PageServer(guarded, config)

@@ -79,6 +79,14 @@ def _served(config=None, counting=None, size=SIZE, source="street"):
         yield run
 
 
+@pytest.fixture(scope="module")
+def open_page():
+    """One page for all tests of a file that leave it as it is."""
+    with _served() as run:
+        run.show(1)
+        yield run
+
+
 @pytest.fixture
 def serve():
     """Serve a page for the length of a test; takes a configuration and what is counted."""

@@ -3,6 +3,7 @@
 import http.client
 import json
 import stat
+from contextlib import closing, suppress
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -73,7 +74,7 @@ def test_off_this_device_there_is_always_a_token(serve, tmp_path, monkeypatch):
 
 
 def test_a_first_visit_leaves_a_cookie_and_takes_the_token_out_of_the_address(locked):
-    status, headers, body = locked.ask("GET", f"/?token={locked.token}")
+    status, headers, _ = locked.ask("GET", f"/?token={locked.token}")
     assert (status, headers["location"]) == (303, "/")
     cookie = headers["set-cookie"]
     assert "HttpOnly" in cookie
@@ -126,19 +127,15 @@ def test_the_token_in_an_address_opens_the_page_alone(locked):
 @pytest.mark.parametrize(
     "host", ["evil.example", "192.168.1.7:8080", "localhost.evil.example", "[::2]", "", "["]
 )
-def test_a_foreign_name_is_refused_where_there_is_no_token(serve, host):
-    run = serve()
-    run.show(1)
-    assert run.ask("GET", "/api/tracks", host=host)[0] == 403
+def test_a_foreign_name_is_refused_where_there_is_no_token(open_page, host):
+    assert open_page.ask("GET", "/api/tracks", host=host)[0] == 403
     if host:
-        assert refused(run, host=host) in (400, 403)
+        assert refused(open_page, host=host) in (400, 403)
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:99", "127.0.0.1", "127.1.2.3:80", "[::1]:8080"])
-def test_this_device_goes_by_many_names(serve, host):
-    run = serve()
-    run.show(1)
-    assert run.ask("GET", "/api/tracks", host=host)[0] == 200
+def test_this_device_goes_by_many_names(open_page, host):
+    assert open_page.ask("GET", "/api/tracks", host=host)[0] == 200
 
 
 ORIGINS = [
@@ -192,10 +189,13 @@ def test_every_answer_has_its_headers(serve):
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
-def test_other_methods_do_nothing(serve, method):
-    run = serve()
-    assert run.ask(method, "/api/counting", DRAWING, **JSON)[0] == 405
-    assert json.loads(run.ask("GET", "/api/counting")[2])["revision"] == 1
+def test_other_methods_do_nothing(open_page, method):
+    assert open_page.ask(method, "/api/counting", DRAWING, **JSON)[0] == 405
+    assert revision_of(open_page) == 1
+
+
+def revision_of(run):
+    return json.loads(run.ask("GET", "/api/counting")[2])["revision"]
 
 
 def put(run, body, **headers):
@@ -216,10 +216,10 @@ def polygon(count):
         ("[" * 50_000, "not JSON"),
         ("[]", "an object is needed"),
         ("null", "an object is needed"),
-        ('{"revision": 1, "line": [{"name": "a", "start": [NaN, 0], "end": [1, 1]}]}', "NaN is no number"),
-        ('{"revision": 1, "line": [{"name": "a", "start": [-Infinity, 0], "end": [1, 1]}]}', "no number"),
-        ('{"revision": 1, "line": [{"name": "a", "start": [1e999, 0], "end": [1, 1]}]}', "outside the picture"),
-        (f'{{"revision": 1, "line": [{{"name": "a", "start": [{"9" * 4000}, 0], "end": [1, 1]}}]}}', "digits"),
+        ('{"line": [{"name": "a", "start": [NaN, 0], "end": [1, 1]}]}', "NaN is no number"),
+        ('{"line": [{"name": "a", "start": [-Infinity, 0], "end": [1, 1]}]}', "no number"),
+        ('{"line": [{"name": "a", "start": [1e999, 0], "end": [1, 1]}]}', "outside the picture"),
+        (f'{{"line": [{{"name": "a", "start": [{"9" * 4000}, 0], "end": [1, 1]}}]}}', "digits"),
         (f'{{"revision": {"9" * 5000}}}', "not JSON"),
         ('{"revision": 1, "line": [{"name": "a", "start": [true, 0], "end": [1, 1]}]}', "must be a number"),
         ('{"revision": 1, "line": [{"name": "a", "start": "ab", "end": [1, 1]}]}', "a point"),
@@ -227,28 +227,28 @@ def polygon(count):
         ('{"revision": 1, "line": [{"name": "a"}]}', "lacks 'end'"),
         ('{"revision": 1, "line": {"name": "a"}}', "line"),
         ('{"revision": 1, "line": 7}', "line"),
-        ('{"revision": 1, "counting": {"memory_s": 0}}', "counting"),
+        ('{"revision": 1, "counting": {"memory_s": 0}}', "only lines and zones"),
+        ('{"revision": 1, "counting": 7}', "must be a table"),
         ('{"revision": 1, "__proto__": {}}', "__proto__"),
         (json.dumps({"revision": 1, "zone": [{"name": "z", "polygon": polygon(1000)}]}), "1000 corners"),
-        (json.dumps({"revision": 1, "zone": [{"name": "z", "polygon": polygon(2)}]}), "three different corners"),
+        (json.dumps({"zone": [{"name": "z", "polygon": polygon(2)}]}), "three different corners"),
         (json.dumps({"revision": 1, "zone": [{"name": "z" * 61, "polygon": polygon(3)}]}), "is no name"),
-        (json.dumps({"revision": 1, "zone": [{"name": "a\x1b[2J", "polygon": polygon(3)}]}), "is no name"),
+        (json.dumps({"zone": [{"name": "a\x1b[2J", "polygon": polygon(3)}]}), "is no name"),
         (
-            json.dumps({"revision": 1, "zone": [{"name": str(n), "polygon": polygon(3)} for n in range(33)]}),
+            json.dumps({"zone": [{"name": str(n), "polygon": polygon(3)} for n in range(33)]}),
             "too many",
         ),
-        (json.dumps({"revision": 1, "zone": [{"name": "z", "polygon": polygon(3)}] * 2}), "two zones are called"),
+        (json.dumps({"zone": [{"name": "z", "polygon": polygon(3)}] * 2}), "two zones are called"),
     ],
 )  # fmt: skip
-def test_what_is_no_drawing_changes_nothing_and_says_why(serve, body, reason):
-    run = serve()
-    status, error = put(run, body.encode("latin-1"))
+def test_what_is_no_drawing_changes_nothing_and_says_why(open_page, body, reason):
+    status, error = put(open_page, body.encode("latin-1"))
     assert status == 422
     assert reason in error
     assert "\n" not in error.split(": line")[0]
-    assert json.loads(run.ask("GET", "/api/counting")[2])["revision"] == 1
-    run.show(1)
-    assert run.counter.lines == run.counter.zones == {}
+    assert revision_of(open_page) == 1
+    open_page.show(open_page.web._number + 1)
+    assert open_page.counter.lines == open_page.counter.zones == {}
 
 
 def test_a_form_cannot_pass_for_a_drawing(serve):
@@ -257,25 +257,37 @@ def test_a_form_cannot_pass_for_a_drawing(serve):
         assert run.ask("PUT", "/api/counting", DRAWING, content_type=kind)[0] == 415
 
 
-def test_a_huge_body_is_not_read(serve):
-    run = serve()
-    assert put(run, b" " * 70_000)[0] == 413
+def pour(run, method, path):
+    """Send a body without an end."""
     connection = http.client.HTTPConnection("127.0.0.1", run.port, timeout=10)
-    connection.putrequest("PUT", "/api/counting")
-    connection.putheader("Content-Type", "application/json")
-    connection.putheader("Transfer-Encoding", "chunked")
-    connection.endheaders()
-    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+    with closing(connection):
+        connection.putrequest(method, path)
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
         for _ in range(10_000):  # 640 MB, if anybody took them
             connection.send(b"10000\r\n" + b"[" * 65_536 + b"\r\n")
-    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/api/counting"), ("GET", "/page.css"), ("PUT", "/nowhere")]
+)
+def test_a_body_without_an_end_is_not_read(open_page, locked, method, path):
+    for run in (open_page, locked):
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            pour(run, method, path)
+        assert run.ask("GET", "/healthz")[0] == 200
+
+
+def test_a_huge_body_is_refused(serve):
+    run = serve()
+    with suppress(BrokenPipeError, ConnectionResetError):
+        assert put(run, b" " * 70_000)[0] == 413
     assert put(run, DRAWING)[0] == 200
 
 
 def test_a_huge_header_is_refused(serve):
     run = serve()
-    try:
+    with suppress(BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
         assert run.ask("GET", "/", x_long="a" * 200_000)[0] >= 400
-    except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
-        pass
     assert run.ask("GET", "/healthz")[0] == 200
