@@ -19,6 +19,10 @@ MOST_CONNECTIONS = 128
 FAREWELL_S = 1
 """How long answers under way may take when the run ends."""
 
+SILENCE_MS = 60_000
+"""A phone that left the network while something was sent to it is given up after this; by itself Linux waits a
+quarter of an hour, with an open file for each."""
+
 LONGEST_MESSAGE = 64
 """Of a viewer's, bytes: the number of a scene."""
 
@@ -90,9 +94,10 @@ def _listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(
-            address[:2], family=family, dualstack_ipv6=family == socket.AF_INET6 and host == "::"
-        )
+        dualstack = family == socket.AF_INET6 and host == "::"
+        listener = socket.create_server(address[:2], family=family, dualstack_ipv6=dualstack)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
+        return listener
     except (OSError, UnicodeError) as error:
         known = _REMEDIES.get(error.errno or 0) if isinstance(error, OSError) else None
         reason = known or f"{error}; check the host and the port"

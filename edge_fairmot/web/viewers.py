@@ -30,7 +30,7 @@ class Viewer:
     def __init__(self) -> None:
         self.wake = asyncio.Event()
         self.sent_number = 0
-        self.status_sent = ""
+        self.status = ""  # to be sent; a later one takes the place of one that waits
         self.under_way: dict[int, float] = {}  # number of a scene, and when the loop had it
 
     @property
@@ -55,7 +55,6 @@ class Viewers:
         self._viewers: set[Viewer] = set()
         self._scene: Scene | None = None
         self._message = b""
-        self._status = ""
         self._delays_s: deque[float] = deque(maxlen=100)
 
     def __len__(self) -> int:
@@ -69,13 +68,16 @@ class Viewers:
     def publish(self, scene: Scene, message: bytes) -> None:
         """Offer the next scene to everybody."""
         self._scene, self._message = scene, message
-        self._wake()
+        for viewer in self._viewers:
+            viewer.wake.set()
 
     def announce(self) -> None:
         """Tell everybody how the run is doing."""
         if self._viewers:
-            self._status = self._read_status()
-            self._wake()
+            status = self._read_status()
+            for viewer in self._viewers:
+                viewer.status = status
+                viewer.wake.set()
 
     async def serve(self, socket: WebSocket) -> None:
         """Stay with one viewer until they leave."""
@@ -85,7 +87,8 @@ class Viewers:
             return
         viewer = Viewer()
         self._viewers.add(viewer)
-        self.announce()
+        viewer.status = self._read_status()
+        viewer.wake.set()
         self._look_for_the_ready()
         sending = asyncio.create_task(self._send(socket, viewer))
         try:
@@ -101,9 +104,9 @@ class Viewers:
         while True:
             await viewer.wake.wait()
             viewer.wake.clear()
-            if viewer.status_sent != self._status:
-                viewer.status_sent = self._status
-                await socket.send_text(self._status)
+            if viewer.status:
+                status, viewer.status = viewer.status, ""
+                await socket.send_text(status)
             scene = self._scene
             if scene is not None and viewer.ready and scene.number > viewer.sent_number:
                 viewer.sent_number = scene.number
@@ -128,7 +131,3 @@ class Viewers:
 
     def _look_for_the_ready(self) -> None:
         self._feed.want(any(viewer.ready for viewer in self._viewers))
-
-    def _wake(self) -> None:
-        for viewer in self._viewers:
-            viewer.wake.set()

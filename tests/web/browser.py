@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,15 @@ def find_chromium():
 
 
 @contextmanager
-def opened_browser(folder: Path, address: str, size=(1280, 800), *, dark=False, phone=False):
-    """Open a page; gives a :class:`Tab`."""
+def opened_browser(folder: Path):
+    """Start a browser; gives what opens an address in a tab of its own."""
     from websockets.sync.client import connect
 
     process = subprocess.Popen(
         [
             *(find_chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-            *("--remote-debugging-port=0", f"--user-data-dir={folder}", f"--window-size={size[0]},{size[1]}"),
-            *("--no-first-run", "--disable-extensions", "--disable-background-networking", "about:blank"),
+            *("--remote-debugging-port=0", f"--user-data-dir={folder}", "--no-first-run", "about:blank"),
+            *("--disable-extensions", "--disable-background-networking", "--hide-scrollbars"),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -39,10 +40,7 @@ def opened_browser(folder: Path, address: str, size=(1280, 800), *, dark=False, 
         wait_until(lambda: port_file.exists() and port_file.read_text().count("\n") >= 1)
         port, path = port_file.read_text().split("\n")[:2]
         with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None) as socket:
-            tab = Tab(socket)
-            tab.open(address, size, dark=dark, phone=phone)
-            yield tab
-            tab.send("Browser.close")
+            yield partial(Tab, socket)
     finally:
         process.terminate()
         process.wait(10)
@@ -57,29 +55,32 @@ def wait_until(happens, patience_s=PATIENCE_S):
 
 
 class Tab:
-    """One page of the browser."""
+    """One page of the browser, alone in front."""
 
-    def __init__(self, socket):
+    def __init__(self, socket, address, size=(1280, 800), *, dark=False, phone=False):
         self._socket = socket
         self._number = 0
         self._session = None
         self.console = []
-
-    def open(self, address, size, *, dark, phone):
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.send("Target.attachToTarget", targetId=self._target, flatten=True)
+        self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.send(f"{domain}.enable")
-        self.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=size[0],
-            height=size[1],
-            deviceScaleFactor=2 if phone else 1,
-            mobile=phone,
-        )
+        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 2 if phone else 1}
+        self.send("Emulation.setDeviceMetricsOverride", mobile=phone, **metrics)
         self.send("Emulation.setTouchEmulationEnabled", enabled=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
+        self.open(address)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.send("Target.closeTarget", targetId=self._target)
+
+    def open(self, address):
         self.send("Page.navigate", url=address)
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
@@ -115,6 +116,12 @@ class Tab:
         self.mouse("mousePressed", *self.middle(selector))
         self.mouse("mouseReleased", *self.middle(selector))
 
+    def tap(self, selector):
+        """Touch the middle of an element."""
+        x, y = self.middle(selector)
+        self._touch("touchStart", x, y)
+        self._touch("touchEnd")
+
     def middle(self, selector):
         return self.run(
             f"(() => {{ const found = document.querySelector({selector!r});"
@@ -146,5 +153,9 @@ class Tab:
         """Put a finger down, move it, and lift it, through places in parts of the picture."""
         places = [self.at(*place) for place in path]
         for kind, place in zip(("touchStart", *["touchMove"] * (len(places) - 1)), places, strict=True):
-            self.send("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": place[0], "y": place[1]}])
-        self.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+            self._touch(kind, *place)
+        self._touch("touchEnd")
+
+    def _touch(self, kind, *place):
+        points = [{"x": place[0], "y": place[1]}] if place else []
+        self.send("Input.dispatchTouchEvent", type=kind, touchPoints=points)
