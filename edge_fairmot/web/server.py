@@ -20,8 +20,8 @@ FAREWELL_S = 1
 """How long answers under way may take when the run ends."""
 
 SILENCE_MS = 60_000
-"""A phone that left the network while something was sent to it is given up after this; by itself Linux waits a
-quarter of an hour, with an open file for each."""
+"""A phone that left the network while something was sent to it is given up after this; by itself Linux waits
+a quarter of an hour, with an open file for each."""
 
 LONGEST_MESSAGE = 64
 """Of a viewer's, bytes: the number of a scene."""

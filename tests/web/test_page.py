@@ -98,6 +98,12 @@ def open_live(browse, run, *args, **kwargs):
     return tab
 
 
+def take(tab, tool):
+    """Touch a tool's button, and wait for the click that comes of it."""
+    tab.tap(f"#draw-{tool}")
+    tab.wait(f"document.querySelector('#draw-{tool}').ariaPressed === 'true'")
+
+
 def decoded(url):
     return cv2.imdecode(np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
 
@@ -187,7 +193,7 @@ def test_a_zone_drawn_with_a_finger_on_a_dark_phone(serve, play, browse):
             tab.run("getComputedStyle(document.body).backgroundColor.replace('rgb(', '[').replace(')', ']')")
         )
         assert max(red, green, blue) < 40
-        tab.tap("#draw-zone")
+        take(tab, "zone")
         corners = (0.1, 0.4), (0.9, 0.4), (0.9, 0.95), (0.1, 0.95)
         for corner in (*corners, corners[0]):
             tab.touch(corner)
@@ -197,7 +203,7 @@ def test_a_zone_drawn_with_a_finger_on_a_dark_phone(serve, play, browse):
         tab.touch(corners[2], (0.7, 0.8), (0.6, 0.7))
         wait_until(lambda: run.counter.config.zones[0].polygon[2][0] < 0.65)
         assert np.allclose(run.counter.config.zones[0].polygon[2], (0.6, 0.7), atol=0.02)
-        tab.tap("#draw-line")
+        take(tab, "line")
         tab.touch((0.2, 0.2))
         tab.touch((0.8, 0.3))  # two taps are a line as well
         wait_until(lambda: run.counter.config.lines)
