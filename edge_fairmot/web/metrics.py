@@ -18,6 +18,8 @@ from edge_fairmot.web.viewers import Viewers
 
 PREFIX = "edge_fairmot_"
 
+QUANTILES = (0.5, 0.99)
+
 
 def metrics_writer(run: WatchedRun, feed: Feed, viewers: Viewers) -> Callable[[], bytes]:
     """Make what writes all figures in Prometheus's text format: of the run, its counts and this process."""
@@ -40,13 +42,24 @@ class RunCollector(Collector):
         yield _gauge("source_up", "1 while frames come.", float(state.status == "running"))
         yield _counter("source_reconnects", "How often frames came again.", state.reconnects)
         yield _gauge("viewers", "Who watch the page.", len(self._viewers))
-        if self._viewers.delay_s is not None:
-            yield _gauge("page_delay_seconds", "From the loop to the drawn page.", self._viewers.delay_s)
+        yield self._delays()
         temperature_c = read_temperature()
         if temperature_c is not None:
             yield _gauge("device_temperature_celsius", "Of the warmest thermal zone.", temperature_c)
         if self._feed.latest is not None:
             yield from _of_the_scene(self._feed.latest)
+
+    def _delays(self) -> Metric:
+        delays = GaugeMetricFamily(
+            PREFIX + "page_delay_seconds",
+            "From the camera to a page that has drawn it, of the last thousand scenes.",
+            labels=["quantile"],
+        )
+        for quantile in QUANTILES:
+            delay_s = self._viewers.delay_s(quantile)
+            if delay_s is not None:
+                delays.add_metric([str(quantile)], delay_s)
+        return delays
 
 
 def _of_the_loop(summary: RunSummary) -> Iterator[Metric]:

@@ -15,6 +15,9 @@ from edge_fairmot.counting import LineTotals, ZoneTotals
 from edge_fairmot.errors import SinkError
 from edge_fairmot.types import Frame, Tracks, UInt8Array
 
+OLDEST_S = 60.0
+"""A frame whose time is further from the machine's monotonic clock than this has its time from another one."""
+
 LENGTH = struct.Struct("<I")
 """Of the head, before it in a message: four bytes, the lowest first."""
 
@@ -42,6 +45,11 @@ class Scene:
     lines: dict[str, LineTotals]
     zones: dict[str, ZoneTotals]
     taken_s: float
+
+    @property
+    def seen_s(self) -> float:
+        """When the camera saw it, where frames have the time of the monotonic clock; else ``taken_s``."""
+        return self.frame.time_s if 0 <= self.taken_s - self.frame.time_s < OLDEST_S else self.taken_s
 
 
 def describe_scene(scene: Scene) -> dict[str, Any]:

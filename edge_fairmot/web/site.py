@@ -119,7 +119,7 @@ class Site:
             self._viewers.announce()
 
     def _status(self) -> dict[str, Any]:
-        delay_s = self._viewers.delay_s
+        delay_s = self._viewers.delay_s(0.5)
         return {
             **self._board.read(),
             "viewers": len(self._viewers),

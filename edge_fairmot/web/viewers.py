@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from statistics import median
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -21,6 +20,8 @@ WINDOW = 2
 one, so that nothing waits in the buffers of a slow network, and a hidden page, which draws none, costs
 nothing."""
 
+DELAYS = 1000
+
 TRY_LATER, POLICY_VIOLATION = 1013, 1008
 
 
@@ -31,7 +32,7 @@ class Viewer:
         self.wake = asyncio.Event()
         self.sent_number = 0
         self.status = ""  # to be sent; a later one takes the place of one that waits
-        self.under_way: dict[int, float] = {}  # number of a scene, and when the loop had it
+        self.under_way: dict[int, float] = {}  # number of a scene, and when the camera saw it
 
     @property
     def ready(self) -> bool:
@@ -55,15 +56,21 @@ class Viewers:
         self._viewers: set[Viewer] = set()
         self._scene: Scene | None = None
         self._message = b""
-        self._delays_s: deque[float] = deque(maxlen=100)
+        self._delays_s: deque[float] = deque(maxlen=DELAYS)
 
     def __len__(self) -> int:
         return len(self._viewers)
 
-    @property
-    def delay_s(self) -> float | None:
-        """From the loop to a page that has drawn it and said so: median of the last hundred, seconds."""
-        return median(self._delays_s) if self._delays_s else None
+    def delay_s(self, quantile: float) -> float | None:
+        """From the camera to a page that has drawn it and said so, seconds; None while none has.
+
+        Parameters
+        ----------
+        quantile : float
+            0.5 for the median of the last thousand scenes of all viewers.
+        """
+        delays_s = sorted(self._delays_s)
+        return delays_s[round(quantile * (len(delays_s) - 1))] if delays_s else None
 
     def publish(self, scene: Scene, message: bytes) -> None:
         """Offer the next scene to everybody."""
@@ -110,7 +117,7 @@ class Viewers:
             scene = self._scene
             if scene is not None and viewer.ready and scene.number > viewer.sent_number:
                 viewer.sent_number = scene.number
-                viewer.under_way[scene.number] = scene.taken_s
+                viewer.under_way[scene.number] = scene.seen_s
                 self._look_for_the_ready()
                 await socket.send_bytes(self._message)
 
@@ -119,13 +126,13 @@ class Viewers:
         while True:
             try:
                 drawn = int(await socket.receive_text())
-                taken_s = viewer.under_way.pop(drawn)
+                seen_s = viewer.under_way.pop(drawn)
             except WebSocketDisconnect:
                 return
             except (ValueError, KeyError):
                 await socket.close(POLICY_VIOLATION, "that is no number of a scene that was sent")
                 return
-            self._delays_s.append(time.monotonic() - taken_s)
+            self._delays_s.append(time.monotonic() - seen_s)
             viewer.wake.set()
             self._look_for_the_ready()
 

@@ -93,6 +93,24 @@ def test_a_slow_viewer_is_sent_no_more_than_it_has_drawn_and_then_the_newest(ser
         assert next_scene(slow)[0]["number"] == 40
 
 
+def test_the_delay_goes_from_the_camera_to_the_page_that_has_drawn_it(serve):
+    run = serve()
+    with watch(run) as socket:
+        for number in range(1, 4):
+            image = np.zeros((180, 320, 3), np.uint8)
+            run.web.write(Frame(image, number, time.monotonic() - 0.4), tracks_of([]))
+            drawn(socket, next_scene(socket)[0])
+        status = json.loads(run.ask("GET", "/api/status")[2])
+        assert 400 <= status["page_delay_ms"] < 5000
+    assert b'edge_fairmot_page_delay_seconds{quantile="0.99"} 0.' in run.ask("GET", "/metrics")[2]
+
+
+@pytest.mark.parametrize("time_s", [-1e9, 1e12, float("nan"), float("inf")])
+def test_a_frame_with_the_time_of_another_clock_is_as_old_as_the_loop_has_it(time_s):
+    frame = Frame(np.zeros((2, 2, 3), np.uint8), 0, time_s)
+    assert Scene(1, frame, tracks_of([]), {}, {}, 100.0).seen_s == 100.0
+
+
 def test_ten_who_draw_nothing_leave_the_others_and_the_loop_alone(serve):
     run = serve()
     with ExitStack() as stack, watch(run) as quick:
