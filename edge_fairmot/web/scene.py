@@ -16,7 +16,7 @@ from edge_fairmot.errors import SinkError
 from edge_fairmot.types import Frame, Tracks, UInt8Array
 
 OLDEST_S = 60.0
-"""A frame whose time is further from the machine's monotonic clock than this has its time from another one."""
+"""A frame whose time is further from the monotonic clock than this has its time from another one."""
 
 LENGTH = struct.Struct("<I")
 """Of the head, before it in a message: four bytes, the lowest first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -37,21 +38,19 @@ LARGEST_BODY, BODY_TIME_S = 65_536, 10.0
 
 STATUS_INTERVAL_S = 1.0
 
-FILES = MappingProxyType(
-    {
-        "/": ("index.html", "text/html"),
-        "/page.css": ("page.css", "text/css"),
-        "/page.js": ("page.js", "text/javascript"),
-        "/stream.js": ("stream.js", "text/javascript"),
-        "/picture.js": ("picture.js", "text/javascript"),
-        "/trails.js": ("trails.js", "text/javascript"),
-        "/drawing.js": ("drawing.js", "text/javascript"),
-        "/editor.js": ("editor.js", "text/javascript"),
-        "/shapes.js": ("shapes.js", "text/javascript"),
-        "/panel.js": ("panel.js", "text/javascript"),
-        "/icon.svg": ("icon.svg", "image/svg+xml"),
-    }
+KINDS = MappingProxyType(
+    {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 )
+
+SCRIPTS = ("page", "stream", "picture", "trails", "drawing", "editor", "shapes", "panel")
+
+FILES = MappingProxyType(
+    {"/": "index.html", "/page.css": "page.css", "/icon.svg": "icon.svg"}
+    | {f"/{name}.js": f"{name}.js" for name in SCRIPTS}
+)
+"""All that is served of the package, by address."""
+
+logger = logging.getLogger(__name__)
 
 
 class Site:
@@ -72,13 +71,13 @@ class Site:
         self._board = StatusBoard(run, feed)
         self._viewers = Viewers(feed, lambda: json.dumps(self._status(), allow_nan=False))
         self._write_metrics = metrics_writer(run, feed, self._viewers)
-        self._changing = asyncio.Lock()
+        self._changing, self._encoding = asyncio.Lock(), asyncio.Lock()
 
     def application(self) -> Starlette:
         """Everything under its address."""
         routes: list[BaseRoute] = [
-            Route(path, functools.partial(_file, page_file(name), kind))
-            for path, (name, kind) in FILES.items()
+            Route(path, functools.partial(_file, page_file(name), KINDS[name.rpartition(".")[2]]))
+            for path, name in FILES.items()
         ]
         routes += [
             Route("/healthz", self._health),
@@ -115,8 +114,11 @@ class Site:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(STATUS_INTERVAL_S)
-            self._board.read()  # rates are of late, also for who asks the first time
-            self._viewers.announce()
+            try:
+                self._board.read()  # rates are of late, also for who asks the first time
+                self._viewers.announce()
+            except Exception:
+                logger.exception("the page's status cannot be told")
 
     def _status(self) -> dict[str, Any]:
         delay_s = self._viewers.delay_s(0.5)
@@ -142,15 +144,14 @@ class Site:
 
     async def _snapshot(self, request: Request) -> Response:
         scene, boxes = self._scene(), "boxes" in request.query_params
-        picture = await run_sync(self._encode_snapshot, scene, boxes)
-        return Response(
-            picture, media_type="image/jpeg", headers={"X-Frame-Number": str(scene.frame.index + 1)}
-        )
+        async with self._encoding:  # one at a time, however many ask
+            picture = await run_sync(self._encode_snapshot, scene, boxes)
+        return Response(picture, media_type="image/jpeg")
 
     def _encode_snapshot(self, scene: Scene, boxes: bool) -> bytes:
-        image = (
-            Annotator(trail_length=0).draw(scene.frame.image, scene.tracks) if boxes else scene.frame.image
-        )
+        image = scene.frame.image
+        if boxes:
+            image = Annotator(trail_length=0).draw(image, scene.tracks)
         return encode_picture(image, self._config.jpeg_quality, self._config.widest)
 
     def _scene(self) -> Scene:
