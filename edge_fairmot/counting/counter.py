@@ -77,7 +77,8 @@ class Counter:
     ----------
     config : CountingConfig
     frame_size : (int, int)
-        Width and height of the pictures that the tracks are of, pixels.
+        Width and height of the pictures that the tracks are of, pixels; their shape is that of the room in
+        which distances are measured.
 
     Raises
     ------
@@ -96,9 +97,9 @@ class Counter:
         if min(frame_size) < 1:
             raise InvalidInputError(f"frame_size must be positive, not {frame_size}")
         self.config = config
-        width, self._height_px = frame_size
+        self._frame_size = frame_size
         # Distances are in picture heights, so that they are the same across and down.
-        aspect = width / self._height_px
+        self._aspect = aspect = frame_size[0] / frame_size[1]
         self._visitors = VisitorBook(config.memory_s, aspect)
         self._crossings = {
             line.name: LineCrossing(
@@ -133,7 +134,7 @@ class Counter:
             for name, (count, total_s, longest_s) in self._dwells.items()
         }
 
-    def update(self, tracks: Tracks, time_s: float) -> list[Event]:
+    def update(self, tracks: Tracks, time_s: float, frame_size: tuple[int, int] | None = None) -> list[Event]:
         """Take the tracks of the next frame.
 
         Parameters
@@ -142,6 +143,8 @@ class Counter:
             Source pixels.
         time_s : float
             Of the frame, later than the one before.
+        frame_size : (int, int), optional
+            Of the frame, where a source may change it in mid-stream; as before when not given.
 
         Returns
         -------
@@ -159,6 +162,7 @@ class Counter:
                 "make another counter for another source"
             )
         self._time_s = time_s
+        self._frame_size = frame_size or self._frame_size
         events = [event for visitor in self._visitors.forget(time_s) for event in self._farewell(visitor)]
         places = self._places(tracks)
         visitors = self._visitors.greet(tracks.track_id.tolist(), places, time_s)
@@ -170,7 +174,9 @@ class Counter:
 
     def _places(self, tracks: Tracks) -> Float64Array:
         """x, y and box height, float64 (N, 3), picture heights."""
-        left, top, right, bottom = tracks.xyxy.astype(np.float64).T / self._height_px
+        width_px, height_px = self._frame_size
+        scale = np.tile([self._aspect / width_px, 1 / height_px], 2)
+        left, top, right, bottom = (tracks.xyxy.astype(np.float64) * scale).T
         y = bottom if self.config.anchor == "feet" else (top + bottom) / 2
         return np.stack([(left + right) / 2, y, bottom - top], axis=1)
 

@@ -141,12 +141,7 @@ class ReconnectingSource(AbstractContextManager["ReconnectingSource"]):
             As when it was first opened.
         """
         while not self._closed.is_set():
-            try:
-                yield from self._frames(self._connection or self._connect())
-            except (SourceError, OSError) as error:
-                self._lose(_told(error, self._config.stall_s))
-            except ChannelClosedError:
-                self._lose(f"{self._name} ended")
+            yield from self._try()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -158,6 +153,15 @@ class ReconnectingSource(AbstractContextManager["ReconnectingSource"]):
         if connection is not None:
             connection.close()
         self._turn("ended")
+
+    def _try(self) -> Iterator[Frame]:
+        connection = self._connection or self._connect()
+        try:
+            yield from self._frames(connection)
+        except (SourceError, OSError) as error:
+            self._lose(_told(error, self._config.stall_s))
+        except ChannelClosedError:
+            self._lose(f"{self._name} ended")
 
     def _connect(self) -> Connection:
         self._wait()
