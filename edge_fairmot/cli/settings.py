@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
+from rich.markup import escape
 
 from edge_fairmot.errors import InvalidInputError
 
@@ -189,10 +190,10 @@ def _parameter(entry: Entry, *, is_argument: bool) -> inspect.Parameter:
     about = entry.setting
     kind: Any = list[str] if entry.repeats else entry.kind
     usual = "" if entry.default in (None, "", ()) else f"; usually {_written(entry.default)}"
-    text = f"{about.help} ({entry.key}{usual})"
+    text = escape(f"{about.help} ({entry.key}{usual})")
     metavar = about.metavar or ("|".join(about.choices) if about.choices else None)
     if is_argument:
-        info: Any = typer.Argument(help=text, metavar=f"[{entry.name.upper()}]", show_default=False)
+        info: Any = typer.Argument(help=text, metavar=entry.name.upper(), show_default=False)
     else:
         names = [entry.flag, *filter(None, [about.short])]
         info = typer.Option(
