@@ -26,6 +26,7 @@ class Connection:
     def __init__(self, opener: Callable[[], Source]) -> None:
         self._opener = opener
         self._source: Source | None = None
+        self._info: SourceInfo | None = None
         self._opened: Channel[SourceInfo] = Channel(1)
         self._frames: Channel[Frame] = Channel(BUFFERED)
         self._closed = False
@@ -49,7 +50,9 @@ class Connection:
         BaseException
             What opening failed with.
         """
-        return self._opened.get(timeout_s)
+        if self._info is None:
+            self._info = self._opened.get(timeout_s)
+        return self._info
 
     def next_frame(self, timeout_s: float) -> Frame:
         """Wait for the next frame.

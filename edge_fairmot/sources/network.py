@@ -30,6 +30,9 @@ DEFAULT_FRAME_RATE = 25.0
 MAX_FRAME_RATE = 240.0
 """Above this a stated rate is a clock's, not a camera's."""
 
+ANALYSIS_US = "1000000"
+"""How long FFmpeg watches a stream before it gives the first picture: usually it takes 5 s."""
+
 TIMELESS_FORMATS = frozenset({"mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe", "h264", "hevc"})
 """Formats that carry no times: FFmpeg makes some up from a rate that nobody told it. Arrival counts there."""
 
@@ -139,10 +142,10 @@ class NetworkSource(AbstractContextManager["NetworkSource"]):
         self._guard.close()
 
     def _open(self, address: str) -> InputContainer:
-        options: dict[str, str] = {}
+        options = {"analyzeduration": ANALYSIS_US}
         if address.lower().startswith("rtsp"):
             # Sound is not asked for: FFmpeg waits for every stream of which it was promised one.
-            options = {"rtsp_transport": self._options.transport, "allowed_media_types": "video"}
+            options |= {"rtsp_transport": self._options.transport, "allowed_media_types": "video"}
         timeouts = (self._options.open_timeout_s, self._options.read_timeout_s)
         try:
             return self._av.open(address, "r", options=options, timeout=timeouts)
@@ -201,10 +204,11 @@ class NetworkSource(AbstractContextManager["NetworkSource"]):
         clock = RisingClock(1 / self._info.frame_rate)
         count = 0
         while (picture := self._take(pictures)) is not None:
-            presented_s = picture.time if self._keeps_time else None
-            time_s = clock.advance(time.monotonic() if presented_s is None else presented_s)
+            presented_s = picture.time if self._keeps_time else time.monotonic()
+            if presented_s is None:  # of the first after opening, as a rule
+                presented_s = max(0.0, clock.now_s + clock.period_s)
             image = np.ascontiguousarray(picture.to_ndarray(format="bgr24"), np.uint8)
-            yield Frame(image, count, time_s)
+            yield Frame(image, count, clock.advance(presented_s))
             count += 1
         if not self._guard.closed:
             raise SourceError(f"{self._name} ended after {count} frames: check the camera")
