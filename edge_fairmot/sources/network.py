@@ -146,12 +146,13 @@ class NetworkSource(AbstractContextManager["NetworkSource"]):
         if address.lower().startswith("rtsp"):
             # Sound is not asked for: FFmpeg waits for every stream of which it was promised one.
             options |= {"rtsp_transport": self._options.transport, "allowed_media_types": "video"}
+        began_s = time.monotonic()
         timeouts = (self._options.open_timeout_s, self._options.read_timeout_s)
         try:
             return self._av.open(address, "r", options=options, timeout=timeouts)
         except self._av.error.FFmpegError as error:
             # FFmpeg's message and the error itself hold the address with its password.
-            problem = self._problem(error, self._options.open_timeout_s)
+            problem = _problem(error, began_s, self._options.open_timeout_s)
         raise SourceError(f"{self._name} cannot be opened ({problem}): check the address, and that it is on")
 
     def _look(self, container: InputContainer) -> tuple[SourceInfo, Iterator[av.VideoFrame] | None]:
@@ -189,11 +190,12 @@ class NetworkSource(AbstractContextManager["NetworkSource"]):
 
     def _take(self, pictures: Iterator[av.VideoFrame]) -> av.VideoFrame | None:
         """Give the next picture; None at the end, and when closed."""
+        began_s = time.monotonic()
         try:
             with self._guard.reading() as is_open:
                 return next(pictures, None) if is_open else None
         except self._av.error.FFmpegError as error:
-            problem = self._problem(error, self._options.read_timeout_s)
+            problem = _problem(error, began_s, self._options.read_timeout_s)
         if self._guard.closed:
             return None
         raise SourceError(
@@ -213,10 +215,12 @@ class NetworkSource(AbstractContextManager["NetworkSource"]):
         if not self._guard.closed:
             raise SourceError(f"{self._name} ended after {count} frames: check the camera")
 
-    def _problem(self, error: av.error.FFmpegError, timeout_s: float) -> str:
-        if isinstance(error, self._av.error.ExitError):  # how PyAV's own timeout ends a call
-            return f"nothing came for {timeout_s:g} s"
-        return error.strerror or type(error).__name__
+
+def _problem(error: av.error.FFmpegError, began_s: float, timeout_s: float) -> str:
+    # What a timeout interrupts reports whatever it makes of the interruption.
+    if time.monotonic() - began_s >= timeout_s:
+        return f"nothing came for {timeout_s:g} s"
+    return error.strerror or type(error).__name__
 
 
 def _import_av() -> ModuleType:
