@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InvalidInputError, SourceError
+from edge_fairmot.sources.reading_guard import ReadingGuard
 from edge_fairmot.types import Frame, UInt8Array
 
 GSTREAMER_PREFIX = "gstreamer:"
@@ -55,14 +56,14 @@ class GStreamerSource(AbstractContextManager["GStreamerSource"]):
         command = [LAUNCHER, "-q", *pipeline.split(), *f"! videoconvert ! {caps} ! fdsink fd=1".split()]
         if shutil.which(LAUNCHER) is None:
             raise SourceError(f"{LAUNCHER} is not installed: sudo apt install gstreamer1.0-tools")
-        self._closed = False
         self._info = SourceInfo(spec, (width, height), rate, None, live=True)
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        # What it complains of goes where ours does: a pipe of its own would fill in months, and block it.
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self._guard = ReadingGuard(self._release)
         self._first: UInt8Array | None = self._take()
         if self._first is None:
-            raise self._failure("gives no picture")
+            self.close()
+            raise SourceError(f"the GStreamer pipeline gives no picture: see what {LAUNCHER} said above")
 
     @property
     def info(self) -> SourceInfo:
@@ -78,7 +79,7 @@ class GStreamerSource(AbstractContextManager["GStreamerSource"]):
             If the pipeline ends; at once, if the source was read or closed before.
         """
         first, self._first = self._first, None
-        if first is None or self._closed:
+        if first is None or self._guard.closed:
             raise SourceError("the pipeline was read or closed already: open it again")
         return self._read(first)
 
@@ -87,14 +88,19 @@ class GStreamerSource(AbstractContextManager["GStreamerSource"]):
 
     def close(self) -> None:
         """End the pipeline, and with it a read that goes on. May be called twice."""
-        self._closed = True
         self._process.kill()
+        self._guard.close()
+
+    def _release(self) -> None:
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         self._process.wait()
 
     def _take(self) -> UInt8Array | None:
         assert self._process.stdout is not None
         width, height = self._info.frame_size
-        data = self._process.stdout.read(self._row_bytes * height)
+        with self._guard.reading() as is_open:
+            data = self._process.stdout.read(self._row_bytes * height) if is_open else b""
         if len(data) < self._row_bytes * height:
             return None
         rows = np.frombuffer(data, np.uint8).reshape(height, self._row_bytes)
@@ -106,14 +112,11 @@ class GStreamerSource(AbstractContextManager["GStreamerSource"]):
             yield Frame(image, count, time.monotonic())
             count += 1
             image = self._take()
-        if not self._closed:
-            raise self._failure(f"ended after {count} frames")
-
-    def _failure(self, what: str) -> SourceError:
-        self._process.kill()
-        _, complaint = self._process.communicate()
-        lines = complaint.decode(errors="replace").strip().splitlines()
-        return SourceError(f"the GStreamer pipeline {what} ({lines[0] if lines else 'it says nothing'})")
+        if not self._guard.closed:
+            self.close()
+            raise SourceError(
+                f"the GStreamer pipeline ended after {count} frames: see what {LAUNCHER} said above"
+            )
 
 
 def _promised(pipeline: str) -> tuple[int, int, float]:
