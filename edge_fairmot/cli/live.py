@@ -27,7 +27,7 @@ from edge_fairmot.counting import Counter, CountingConfig
 from edge_fairmot.errors import EdgeFairmotError, SinkError
 from edge_fairmot.pipeline import Pipeline
 from edge_fairmot.schedule import DetectionSchedule
-from edge_fairmot.sources.address import without_secrets
+from edge_fairmot.sources import shown_name
 from edge_fairmot.tracking import Tracker, TrackerConfig
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def _run(settings: LiveSettings, counting: CountingConfig) -> None:
         service = stack.enter_context(ServiceManager())
         service.tell(STATUS=f"opening {settings.model.name}")
         runtime = stack.enter_context(closing(open_runtime(settings.model, settings.runtime, options)))
-        service.tell(STATUS=f"opening {without_secrets(settings.source)}")
+        service.tell(STATUS=f"opening {shown_name(settings.source)}")
         source = stack.enter_context(open_live_source(settings))
         tracker = TrackerConfig(
             score_threshold=settings.score_threshold,

@@ -14,8 +14,14 @@ from edge_fairmot.contracts import Runtime, Sink
 from edge_fairmot.counting import Counter
 from edge_fairmot.pipeline import Pipeline, RunSummary
 from edge_fairmot.sinks import CountingSink, EventsSink, JsonLinesHeader, JsonLinesSink
-from edge_fairmot.sources import PacedSource, ReconnectingSource, SourceState, is_camera, open_source
-from edge_fairmot.sources.address import without_secrets
+from edge_fairmot.sources import (
+    PacedSource,
+    ReconnectingSource,
+    SourceState,
+    is_camera,
+    open_source,
+    shown_name,
+)
 from edge_fairmot.tracking import TrackerConfig
 
 LiveSource = ReconnectingSource | PacedSource
@@ -85,7 +91,7 @@ def open_live_source(settings: LiveSettings) -> LiveSource:
     spec = settings.source
     if is_camera(spec):
         return ReconnectingSource(
-            without_secrets(spec), lambda: open_source(spec, settings.network), settings.reconnect
+            shown_name(spec), lambda: open_source(spec, settings.network), settings.reconnect
         )
     if spec.startswith("synthetic:") and "frames=" not in spec:
         spec = f"{spec}{'' if spec.endswith((':', ',')) else ','}{ENDLESS_STREET}"

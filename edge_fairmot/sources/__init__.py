@@ -4,7 +4,7 @@ from edge_fairmot.sources.device import DeviceOptions, DeviceSource
 from edge_fairmot.sources.gstreamer import GStreamerSource
 from edge_fairmot.sources.image_folder import ImageFolderSource
 from edge_fairmot.sources.network import NetworkOptions, NetworkSource
-from edge_fairmot.sources.opening import is_camera, open_source
+from edge_fairmot.sources.opening import is_camera, open_source, shown_name
 from edge_fairmot.sources.paced import PacedSource
 from edge_fairmot.sources.picamera import PicameraOptions, PicameraSource
 from edge_fairmot.sources.reconnecting import ReconnectConfig, ReconnectingSource
@@ -33,4 +33,5 @@ __all__ = [
     "VideoSource",
     "is_camera",
     "open_source",
+    "shown_name",
 ]

@@ -56,7 +56,7 @@ class GStreamerSource(AbstractContextManager["GStreamerSource"]):
         command = [LAUNCHER, "-q", *pipeline.split(), *f"! videoconvert ! {caps} ! fdsink fd=1".split()]
         if shutil.which(LAUNCHER) is None:
             raise SourceError(f"{LAUNCHER} is not installed: sudo apt install gstreamer1.0-tools")
-        self._info = SourceInfo(spec, (width, height), rate, None, live=True)
+        self._info = SourceInfo(pipeline_name(spec), (width, height), rate, None, live=True)
         # What it complains of goes where ours does: a pipe of its own would fill in months, and block it.
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self._guard = ReadingGuard(self._release)
@@ -117,6 +117,17 @@ class GStreamerSource(AbstractContextManager["GStreamerSource"]):
             raise SourceError(
                 f"the GStreamer pipeline ended after {count} frames: see what {LAUNCHER} said above"
             )
+
+
+def pipeline_name(spec: str) -> str:
+    """Give a pipeline's name as it may be shown: its first element. Others may hold passwords.
+
+    Examples
+    --------
+    >>> pipeline_name("gstreamer:rtspsrc location=rtsp://cam user-pw=secret ! decodebin")
+    'gstreamer:rtspsrc'
+    """
+    return GSTREAMER_PREFIX + " ".join(spec.removeprefix(GSTREAMER_PREFIX).split()[:1])
 
 
 def _promised(pipeline: str) -> tuple[int, int, float]:

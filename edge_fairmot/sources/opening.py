@@ -8,7 +8,7 @@ from typing import TypeAlias
 from edge_fairmot.errors import SourceError
 from edge_fairmot.sources.address import is_network_address, without_secrets
 from edge_fairmot.sources.device import DEVICE_PREFIX, DeviceSource, parse_device
-from edge_fairmot.sources.gstreamer import GSTREAMER_PREFIX, GStreamerSource
+from edge_fairmot.sources.gstreamer import GSTREAMER_PREFIX, GStreamerSource, pipeline_name
 from edge_fairmot.sources.image_folder import ImageFolderSource
 from edge_fairmot.sources.network import NetworkOptions, NetworkSource
 from edge_fairmot.sources.picamera import PICAMERA_PREFIX, PicameraSource, parse_picamera
@@ -42,6 +42,11 @@ AnySource: TypeAlias = (
 def is_camera(spec: str) -> bool:
     """Whether it means a camera, which may go and come back, and not a file."""
     return is_network_address(spec) or spec.startswith((PICAMERA_PREFIX, GSTREAMER_PREFIX, DEVICE_PREFIX))
+
+
+def shown_name(spec: str) -> str:
+    """Give a source's name as it may be shown, logged and written to files: without passwords."""
+    return pipeline_name(spec) if spec.startswith(GSTREAMER_PREFIX) else without_secrets(spec)
 
 
 def open_source(spec: str | Path, network: NetworkOptions | None = None) -> AnySource:
