@@ -76,7 +76,11 @@ ROOMS = {
     "tape": Room({"types", "errors", "geometry", "manifest"}, CORE),
     "tape_recorder": Room({"types", "errors", "geometry", "manifest", "tape", "sinks"}, CORE),
     "street": Room({"types", "errors"}, {"numpy", "cv2"}),
-    "sources": Room({"types", "errors", "geometry", "contracts", "tape", "street"}, CORE),
+    "sources": Room(
+        {"types", "errors", "geometry", "contracts", "channel", "tape", "street"},
+        CORE,
+        lazy_packages=frozenset({"av", "picamera2", "libcamera"}),
+    ),
     "counting": Room({"types", "errors"}, {"numpy"}),
     "sinks": Room(
         {"types", "errors", "geometry", "contracts", "counting"}, CORE, lazy_packages=frozenset({"av"})

@@ -46,6 +46,7 @@ def _add_commands() -> None:
     from edge_fairmot.cli.distill import distill
     from edge_fairmot.cli.eval import evaluate
     from edge_fairmot.cli.inspect import inspect
+    from edge_fairmot.cli.live import live
     from edge_fairmot.cli.record_reference import record_reference
     from edge_fairmot.cli.runtimes import runtimes
     from edge_fairmot.cli.synthesize import synthesize
@@ -56,6 +57,7 @@ def _add_commands() -> None:
         ("convert", convert),
         ("inspect", inspect),
         ("track", track),
+        ("live", live),
         ("eval", evaluate),
         ("verify", verify),
         ("record-reference", record_reference),

@@ -75,7 +75,8 @@ class EventsSink(AbstractContextManager["EventsSink"]):
             If time does not go forward.
         """
         require_finite(frame, tracks)
-        for event in self._counter.update(tracks, frame.time_s):
+        height, width = frame.image.shape[:2]
+        for event in self._counter.update(tracks, frame.time_s, (width, height)):
             self._file.write(event_line(frame.index + 1, event).encode())
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,127 @@
+"""What a live run is made of, and the sinks that its settings ask for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from edge_fairmot.cli.live_settings import LiveSettings
+from edge_fairmot.contracts import Runtime, Sink
+from edge_fairmot.counting import Counter
+from edge_fairmot.pipeline import Pipeline, RunSummary
+from edge_fairmot.sinks import CountingSink, EventsSink, JsonLinesHeader, JsonLinesSink
+from edge_fairmot.sources import (
+    PacedSource,
+    ReconnectingSource,
+    SourceState,
+    is_camera,
+    open_source,
+    shown_name,
+)
+from edge_fairmot.tracking import TrackerConfig
+
+LiveSource = ReconnectingSource | PacedSource
+
+ENDLESS_STREET = "frames=endless"
+"""What a street without a length gets here: as a source of files it would end after 20 seconds."""
+
+_NOTHING_YET = RunSummary(0, 0, 0, 0, 0, 0, 0.0, {})
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """The parts of a run, for its sinks and its report.
+
+    Attributes
+    ----------
+    settings : LiveSettings
+    source : ReconnectingSource or PacedSource
+    runtime : Runtime
+    tracker : TrackerConfig
+    counter : Counter or None
+        None where nothing is to be counted.
+    pipeline : Pipeline or None
+        None until there is one.
+    """
+
+    settings: LiveSettings
+    source: LiveSource
+    runtime: Runtime
+    tracker: TrackerConfig
+    counter: Counter | None
+    pipeline: Pipeline | None = None
+
+    def summary(self) -> RunSummary:
+        """Tell what was done up to now; from any thread."""
+        return _NOTHING_YET if self.pipeline is None else self.pipeline.summary()
+
+    def state(self) -> SourceState:
+        """Tell how the source is doing; from any thread."""
+        return self.source.state()
+
+    def header(self) -> JsonLinesHeader:
+        """First line of a file of tracks: with what ``time_s`` is counted from."""
+        info = self.source.info
+        settings: dict[str, Any] = asdict(self.tracker)
+        settings["schedule"] = {"every": self.settings.detect_every, "target_fps": self.settings.target_fps}
+        settings["clock"] = {
+            "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "time_s": time.monotonic(),
+        }
+        manifest = self.runtime.manifest
+        model = {
+            "file": self.settings.model and self.settings.model.name,
+            "checkpoint_sha256": manifest.checkpoint_sha256,
+        }
+        return JsonLinesHeader(info.name, info.frame_size, info.frame_rate, model, settings)
+
+
+def open_live_source(settings: LiveSettings) -> LiveSource:
+    """Open a camera so that it comes back, and anything else so that it plays at its own speed.
+
+    Raises
+    ------
+    EdgeFairmotError
+        If that would not be mended by trying again.
+    """
+    spec = settings.source
+    if is_camera(spec):
+        return ReconnectingSource(
+            shown_name(spec), lambda: open_source(spec, settings.network), settings.reconnect
+        )
+    if spec.startswith("synthetic:") and "frames=" not in spec:
+        spec = f"{spec}{'' if spec.endswith((':', ',')) else ','}{ENDLESS_STREET}"
+    return PacedSource(open_source(spec))
+
+
+def open_sinks(run: LiveRun) -> list[Sink]:
+    """Open every sink that the settings ask for: each kind is a line here.
+
+    Counting comes first, so that those after it read the counts of their frame.
+
+    Raises
+    ------
+    SinkError
+        If one cannot be opened; those before it are closed.
+    """
+    settings, counter = run.settings, run.counter
+    openers: list[Callable[[], Sink]] = []
+    if counter is not None and settings.events is not None:
+        events = settings.events
+        openers.append(lambda: EventsSink(events, counter))
+    elif counter is not None:
+        openers.append(lambda: CountingSink(counter))
+    if settings.tracks is not None:
+        tracks = settings.tracks
+        openers.append(lambda: JsonLinesSink(tracks, run.header()))
+    sinks: list[Sink] = []
+    with ExitStack() as stack:
+        for opener in openers:
+            sinks.append(opener())
+            stack.callback(sinks[-1].close)
+        stack.pop_all()
+    return sinks
