@@ -41,7 +41,7 @@ def live(config: Path | None = None, **given: Any) -> None:
     settings, counting = read_live_settings(config, given)
     begin_logging(settings.log_level, settings.log_format)
     try:
-        _run(settings, counting)
+        _run(settings, counting, config)
     except KeyboardInterrupt:
         _log.info("stopped before the first frame")
     except EdgeFairmotError as error:
@@ -58,7 +58,7 @@ live.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
 )
 
 
-def _run(settings: LiveSettings, counting: CountingConfig) -> None:
+def _run(settings: LiveSettings, counting: CountingConfig, config: Path | None) -> None:
     from edge_fairmot.runtimes import open_runtime
 
     assert settings.model is not None
@@ -78,8 +78,9 @@ def _run(settings: LiveSettings, counting: CountingConfig) -> None:
             track_buffer=settings.track_buffer,
             frame_rate=source.info.frame_rate,
         )
-        counter = Counter(counting, source.info.frame_size) if counting.lines or counting.zones else None
-        run = LiveRun(settings, source, runtime, tracker, counter)
+        counts = bool(counting.lines or counting.zones or settings.web)  # or will be drawn on the page
+        counter = Counter(counting, source.info.frame_size) if counts else None
+        run = LiveRun(settings, source, runtime, tracker, counter, config)
         sinks = open_sinks(run)
         run.pipeline = Pipeline(source, runtime, Tracker(tracker), sinks, schedule=schedule)
         _loop(run, run.pipeline, service)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from edge_fairmot.cli.live_settings import LiveSettings
@@ -23,11 +25,14 @@ from edge_fairmot.sources import (
     shown_name,
 )
 from edge_fairmot.tracking import TrackerConfig
+from edge_fairmot.web import WebConfig, WebSink
 
 LiveSource = ReconnectingSource | PacedSource
 
 ENDLESS_STREET = "frames=endless"
 """What a street without a length gets here: as a source of files it would end after 20 seconds."""
+
+_log = logging.getLogger(__name__)
 
 _NOTHING_YET = RunSummary(0, 0, 0, 0, 0, 0, 0.0, {})
 
@@ -44,6 +49,8 @@ class LiveRun:
     tracker : TrackerConfig
     counter : Counter or None
         None where nothing is to be counted.
+    config : Path or None
+        The file of the settings, in which lines and zones are saved that are drawn on the page.
     pipeline : Pipeline or None
         None until there is one.
     """
@@ -53,6 +60,7 @@ class LiveRun:
     runtime: Runtime
     tracker: TrackerConfig
     counter: Counter | None
+    config: Path | None = None
     pipeline: Pipeline | None = None
 
     def summary(self) -> RunSummary:
@@ -118,6 +126,8 @@ def open_sinks(run: LiveRun) -> list[Sink]:
     if settings.tracks is not None:
         tracks = settings.tracks
         openers.append(lambda: JsonLinesSink(tracks, run.header()))
+    if settings.web:
+        openers.append(lambda: _open_page(run))
     sinks: list[Sink] = []
     with ExitStack() as stack:
         for opener in openers:
@@ -125,3 +135,20 @@ def open_sinks(run: LiveRun) -> list[Sink]:
             stack.callback(sinks[-1].close)
         stack.pop_all()
     return sinks
+
+
+def _open_page(run: LiveRun) -> WebSink:
+    """Serve the page, and say where: the first time with the token."""
+    settings = run.settings
+    config = WebConfig(
+        settings.web_host,
+        settings.web_port,
+        settings.web_token_file,
+        settings.web_quality,
+        settings.web_widest,
+        run.config,
+    )
+    page = WebSink(config, run.summary, run.state, run.counter, source=run.source.info.name)
+    page.start()
+    _log.info("page at %s", page.invitation or page.address)
+    return page

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_fairmot.cli.settings import read_settings, setting
-from edge_fairmot.counting import CountingConfig, parse_counting, parse_line, parse_zone
+from edge_fairmot.counting import CountingConfig, Line, Zone, parse_counting, parse_line, parse_zone
 from edge_fairmot.counting.config import ANCHORS
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sources import NetworkOptions, ReconnectConfig
 from edge_fairmot.sources.network import TRANSPORTS
+from edge_fairmot.web import WebConfig
+
+S = TypeVar("S", Line, Zone)
 
 SHAPES = frozenset({"line", "zone"})
 """Tables of the file that are lists: ``[[line]]`` and ``[[zone]]``. Their flags are in the table."""
 
 LEVELS = ("debug", "info", "warning", "error")
 
-_WAITS, _NETWORK, _COUNTING = ReconnectConfig(), NetworkOptions(), CountingConfig()
+_WAITS, _NETWORK, _COUNTING, _PAGE = ReconnectConfig(), NetworkOptions(), CountingConfig(), WebConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,21 @@ class LiveSettings:
         None, "output", "Write what the run did to this file at its end, JSON.", metavar="FILE"
     )
 
+    web: bool = setting(False, "web", "Serve a page with picture, counts and drawing.", key="serve")
+    web_host: str = setting(
+        _PAGE.host, "web", "Where; 0.0.0.0 is every network, and wants a token.", key="host"
+    )
+    web_port: int = setting(_PAGE.port, "web", "At which port.", key="port", low=0, high=65535)
+    web_token_file: Path | None = setting(
+        None, "web", "Holds the page's token; made where it is not there.", key="token_file", metavar="FILE"
+    )
+    web_quality: int = setting(
+        _PAGE.jpeg_quality, "web", "Of the JPEGs for the page.", key="quality", low=1, high=100
+    )
+    web_widest: int = setting(
+        _PAGE.widest, "web", "Wider pictures are made so wide, pixels.", key="widest", low=64, high=8192
+    )
+
     log_level: str = setting("info", "log", "The least that is logged.", key="level", choices=LEVELS)
     log_format: str = setting(
         "text", "log", "For people, or one JSON object a line.", key="format", choices=("text", "json")
@@ -176,8 +194,8 @@ def read_live_settings(path: Path | None, given: Mapping[str, Any]) -> tuple[Liv
         raise InvalidInputError(f"{path}: {error}") from None
     counting = replace(
         counting,
-        lines=(*counting.lines, *map(parse_line, settings.line)),
-        zones=(*counting.zones, *map(parse_zone, settings.zone)),
+        lines=_joined(counting.lines, tuple(map(parse_line, settings.line))),
+        zones=_joined(counting.zones, tuple(map(parse_zone, settings.zone))),
         anchor=settings.anchor,
         hysteresis=settings.hysteresis,
         memory_s=settings.memory_s,
@@ -189,3 +207,9 @@ def read_live_settings(path: Path | None, given: Mapping[str, Any]) -> tuple[Liv
                 f"{name} is missing: give {flag}, or {name} = ... in a file with --config"
             )
     return settings, counting
+
+
+def _joined(saved: tuple[S, ...], given: tuple[S, ...]) -> tuple[S, ...]:
+    """Add the flags' shapes to the file's; a saved one of the same name was moved on the page since."""
+    names = {shape.name for shape in saved}
+    return (*saved, *(shape for shape in given if shape.name not in names))
