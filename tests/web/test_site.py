@@ -19,7 +19,7 @@ from edge_fairmot.sources.state import SourceState
 from edge_fairmot.types import Frame
 from edge_fairmot.web import WebConfig, WebSink
 
-from .conftest import tracks_of
+from .conftest import Run, tracks_of
 
 DOOR = CountingConfig((parse_line("door:0.5,0,0.5,1"),), (parse_zone("left:0,0;0.5,0;0.5,1;0,1"),))
 
@@ -165,6 +165,17 @@ def test_credentials_in_names_stay_on_the_device(serve):
     source = json.loads(run.ask("GET", "/api/status")[2])["source"]
     assert source["name"] == "rtsp://camera/stream"
     assert source["reconnects"] == 2
+
+
+def test_where_nothing_is_counted_nothing_is_drawn():
+    state = SourceState("running", time.monotonic())
+    with WebSink(WebConfig(port=0), lambda: RunSummary(0, 0, 0, 0, 0, 0, 0.0, {}), lambda: state) as web:
+        web.write(Frame(np.zeros((90, 160, 3), np.uint8), 0, 0.0), tracks_of([(1, 20, 60)]))
+        run = Run(None, state, None, web)
+        assert run.ask("GET", "/api/counting")[0] == 404
+        assert run.ask("PUT", "/api/counting", "{}", content_type="application/json")[0] == 404
+        assert json.loads(run.ask("GET", "/api/status")[2])["counting"] is None
+        assert json.loads(run.ask("GET", "/api/tracks")[2])["lines"] == {}
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(serve):
