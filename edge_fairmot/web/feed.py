@@ -51,7 +51,7 @@ class Feed:
             if self._closed:
                 return
             scene = self.latest
-            if scene is None or scene.number == number or not self._wanted:
+            if scene is None or scene.number == number:
                 continue
             number = scene.number
             try:

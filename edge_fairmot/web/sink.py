@@ -122,7 +122,13 @@ def _open_server(config: WebConfig, token: str | None, run: WatchedRun, feed: Fe
 
 
 def _name_of(host: str) -> str:
-    """Write a host as an address has it; for all of this device's, its name."""
-    if host in ("0.0.0.0", "::"):
-        return socket.gethostname()
-    return f"[{host}]" if ":" in host else host
+    """Write a host as an address has it; for every network, where this device is in its first one."""
+    if host not in ("0.0.0.0", "::"):
+        return f"[{host}]" if ":" in host else host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address of nobody's, RFC 5737: nothing is sent
+        except OSError:
+            return socket.gethostname()
+        own: str = probe.getsockname()[0]
+        return own

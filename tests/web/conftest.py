@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-pytest.importorskip("starlette", reason="needs the web extra")
-pytest.importorskip("uvicorn", reason="needs the web extra")
-
 from edge_fairmot.counting import Counter, CountingConfig
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.sources.state import SourceState

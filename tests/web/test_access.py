@@ -68,6 +68,7 @@ def test_off_this_device_there_is_always_a_token(serve, tmp_path, monkeypatch):
     run = serve(WebConfig(host="0.0.0.0"))
     token = (tmp_path / "edge-fairmot" / "web-token").read_text().strip()
     assert run.web.invitation == f"{run.web.address}?token={token}"
+    assert "0.0.0.0" not in run.web.address
     assert run.ask("GET", "/api/status")[0] == 401
     assert run.ask("GET", "/api/status", authorization=f"Bearer {token}")[0] == 200
     assert serve(WebConfig(host="0.0.0.0")).web.invitation is None  # printed once

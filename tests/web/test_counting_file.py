@@ -77,6 +77,7 @@ def test_other_tables_keep_what_looks_like_ours(tmp_path):
         ("\udcff", "is not TOML"),
         ('line = [{name = "a", start = [0, 0], end = [1, 1]}]', "unusual form"),
         ('[a]\ntext = """\n[[line]]\n"""\n', "unusual form"),
+        ('[a]\ntext = """\n[[line]]\nlost\n[b]\n"""\n', "unusual form"),
     ],
 )
 def test_a_file_that_would_be_spoiled_is_left_alone(tmp_path, text, reason):

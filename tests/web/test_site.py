@@ -19,7 +19,7 @@ from edge_fairmot.sources.state import SourceState
 from edge_fairmot.types import Frame
 from edge_fairmot.web import WebConfig, WebSink
 
-from .conftest import tracks_of
+from .conftest import Run, tracks_of
 
 DOOR = CountingConfig((parse_line("door:0.5,0,0.5,1"),), (parse_zone("left:0,0;0.5,0;0.5,1;0,1"),))
 
@@ -167,6 +167,17 @@ def test_credentials_in_names_stay_on_the_device(serve):
     assert source["reconnects"] == 2
 
 
+def test_where_nothing_is_counted_nothing_is_drawn():
+    state = SourceState("running", time.monotonic())
+    with WebSink(WebConfig(port=0), lambda: RunSummary(0, 0, 0, 0, 0, 0, 0.0, {}), lambda: state) as web:
+        web.write(Frame(np.zeros((90, 160, 3), np.uint8), 0, 0.0), tracks_of([(1, 20, 60)]))
+        run = Run(None, state, None, web)
+        assert run.ask("GET", "/api/counting")[0] == 404
+        assert run.ask("PUT", "/api/counting", "{}", content_type="application/json")[0] == 404
+        assert json.loads(run.ask("GET", "/api/status")[2])["counting"] is None
+        assert json.loads(run.ask("GET", "/api/tracks")[2])["lines"] == {}
+
+
 def test_a_port_that_is_taken_is_told_in_one_line(serve):
     run = serve()
     with pytest.raises(SinkError, match=r"port \d+: another program has it.* choose another port") as raised:
@@ -213,4 +224,5 @@ def test_it_ends_when_it_is_closed_and_the_port_is_free_again(serve):
     run.web.close()
     with pytest.raises(ConnectionRefusedError):
         run.ask("GET", "/healthz")
-    WebSink(WebConfig(port=port), lambda: run.summary, lambda: run.state).close()
+    for _ in range(2):  # also without a start
+        WebSink(WebConfig(port=port), lambda: run.summary, lambda: run.state).close()

@@ -18,6 +18,7 @@ from edge_fairmot.web.feed import Feed
 from edge_fairmot.web.scene import LENGTH, Scene
 from edge_fairmot.web.viewers import MOST_VIEWERS, WINDOW
 
+from .browser import wait_until
 from .conftest import tracks_of
 
 
@@ -40,6 +41,10 @@ def next_scene(socket, timeout=10):
 def hear_everything(socket):
     while True:
         socket.recv(timeout=10)
+
+
+def viewers_of(run):
+    return json.loads(run.ask("GET", "/api/status")[2])["viewers"]
 
 
 def next_status(socket):
@@ -121,7 +126,8 @@ def test_ten_who_draw_nothing_leave_the_others_and_the_loop_alone(serve):
             head, _ = next_scene(quick)
             drawn(quick, head)
         assert head["number"] == 100
-        assert json.loads(run.ask("GET", "/api/status")[2])["viewers"] == 11
+        assert viewers_of(run) == 11
+    wait_until(lambda: viewers_of(run) == 0)
 
 
 def test_nobody_watching_encodes_nothing():

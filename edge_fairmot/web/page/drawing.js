@@ -24,6 +24,11 @@ export class Drawing extends EventTarget {
     this.#accept(document);
   }
 
+  /** Take over whatever comes next: the device may have been started anew, and count its changes from 1. */
+  forget() {
+    this.#revision = 0;
+  }
+
   /** Change the drawing: edit({line, zone}) alters a copy, which is saved. */
   change(edit) {
     const next = structuredClone({ line: this.line, zone: this.zone });

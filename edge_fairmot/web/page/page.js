@@ -34,7 +34,10 @@ connect({
     showState(status.source.status, noticeOf(status.source));
     showDrawing(status.counting);
   },
-  onOpen: () => picture.reset(),
+  onOpen: () => {
+    picture.reset();
+    drawing.forget();
+  },
   onAway: () => showState("away", "The device cannot be reached. Trying again …"),
 });
 

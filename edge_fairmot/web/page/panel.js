@@ -2,6 +2,8 @@
 
 const HISTORY = 120; // seconds, one value each
 
+const STAGES = { decode: "wait, decode" }; // a camera's next picture is waited for
+
 const byId = (id) => document.getElementById(id);
 
 function write(element, text) {
@@ -128,7 +130,7 @@ export class DevicePanel {
     const list = byId("stages");
     const names = Object.keys(stages);
     if (list.childElementCount !== names.length) {
-      list.replaceChildren(...names.map((name) => make("li", {}, make("span", {}, name), make("progress", { "aria-label": name }), make("output"))));
+      list.replaceChildren(...names.map((name) => make("li", {}, make("span", {}, STAGES[name] ?? name), make("progress", { "aria-label": name }), make("output"))));
     }
     const longest = Math.max(...Object.values(stages), 1e-3);
     names.forEach((name, index) => {
