@@ -72,7 +72,8 @@ def _run(settings: LiveSettings, counting: CountingConfig) -> None:
         service.tell(STATUS=f"opening {settings.model.name}")
         runtime = stack.enter_context(closing(open_runtime(settings.model, settings.runtime, options)))
         service.tell(STATUS=f"opening {shown_name(settings.source)}")
-        source = stack.enter_context(open_live_source(settings))
+        source = open_live_source(settings)
+        stack.callback(source.close)
         tracker = TrackerConfig(
             score_threshold=settings.score_threshold,
             track_buffer=settings.track_buffer,

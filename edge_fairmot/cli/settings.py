@@ -258,7 +258,7 @@ def _read(entry: Entry, value: Any) -> Any:
         value = float(value)
     if type(value) is not kind or (about.choices and value not in about.choices):
         return None
-    if kind in (int, float):
+    if isinstance(value, int | float) and kind is not bool:
         too_low = value <= about.low if about.above else value < about.low
         return None if too_low or value > about.high or not math.isfinite(value) else value
     return value
