@@ -17,7 +17,7 @@ import typer
 import edge_fairmot
 from edge_fairmot.cli.counting import totals_for_summary
 from edge_fairmot.cli.interruption import stopped_by_signals, terminated_as_interrupted
-from edge_fairmot.cli.live_run import LiveRun, open_live_source, open_sinks
+from edge_fairmot.cli.live_run import LiveRun, open_sinks
 from edge_fairmot.cli.live_settings import LiveSettings, read_live_settings
 from edge_fairmot.cli.logs import FIELDS, begin_logging
 from edge_fairmot.cli.runtime_flags import runtime_options
@@ -27,7 +27,7 @@ from edge_fairmot.counting import Counter, CountingConfig
 from edge_fairmot.errors import EdgeFairmotError, SinkError
 from edge_fairmot.pipeline import Pipeline
 from edge_fairmot.schedule import DetectionSchedule
-from edge_fairmot.sources import shown_name
+from edge_fairmot.sources import open_live_source, shown_name
 from edge_fairmot.tracking import Tracker, TrackerConfig
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def _run(settings: LiveSettings, counting: CountingConfig) -> None:
         service.tell(STATUS=f"opening {settings.model.name}")
         runtime = stack.enter_context(closing(open_runtime(settings.model, settings.runtime, options)))
         service.tell(STATUS=f"opening {shown_name(settings.source)}")
-        source = open_live_source(settings)
+        source = open_live_source(settings.source, settings.reconnect, settings.network)
         stack.callback(source.close)
         tracker = TrackerConfig(
             score_threshold=settings.score_threshold,

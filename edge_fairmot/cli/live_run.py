@@ -14,20 +14,9 @@ from edge_fairmot.contracts import Runtime, Sink
 from edge_fairmot.counting import Counter
 from edge_fairmot.pipeline import Pipeline, RunSummary
 from edge_fairmot.sinks import CountingSink, EventsSink, JsonLinesHeader, JsonLinesSink
-from edge_fairmot.sources import (
-    PacedSource,
-    ReconnectingSource,
-    SourceState,
-    is_camera,
-    open_source,
-    shown_name,
-)
+from edge_fairmot.sources import SourceState
+from edge_fairmot.sources.live import LiveSource
 from edge_fairmot.tracking import TrackerConfig
-
-LiveSource = ReconnectingSource | PacedSource
-
-ENDLESS_STREET = "frames=endless"
-"""What a street without a length gets here: as a source of files it would end after 20 seconds."""
 
 _NOTHING_YET = RunSummary(0, 0, 0, 0, 0, 0, 0.0, {})
 
@@ -78,24 +67,6 @@ class LiveRun:
             "checkpoint_sha256": manifest.checkpoint_sha256,
         }
         return JsonLinesHeader(info.name, info.frame_size, info.frame_rate, model, settings)
-
-
-def open_live_source(settings: LiveSettings) -> LiveSource:
-    """Open a camera so that it comes back, and anything else so that it plays at its own speed.
-
-    Raises
-    ------
-    EdgeFairmotError
-        If that would not be mended by trying again.
-    """
-    spec = settings.source
-    if is_camera(spec):
-        return ReconnectingSource(
-            shown_name(spec), lambda: open_source(spec, settings.network), settings.reconnect
-        )
-    if spec.startswith("synthetic:") and "frames=" not in spec:
-        spec = f"{spec}{'' if spec.endswith((':', ',')) else ','}{ENDLESS_STREET}"
-    return PacedSource(open_source(spec))
 
 
 def open_sinks(run: LiveRun) -> list[Sink]:

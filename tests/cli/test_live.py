@@ -203,3 +203,63 @@ def test_systemd_is_told_and_given_signs_of_life(still_model: Path, tmp_path: Pa
             assert run.end() == 0
             while seen[-1] != "STOPPING=1":
                 seen.append(receiver.recv(4096).decode())
+
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+RTSP_SERVER = Path(__file__).parents[1] / "sources" / "rtsp_server.py"
+
+
+@pytest.fixture
+def rtsp_camera() -> Iterator[Callable[[int], subprocess.Popen[str]]]:
+    """Start an RTSP camera on a port, or again; user ``admin``, password ``hunter2``."""
+    probe = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+    if (
+        not Path(SYSTEM_PYTHON).exists()
+        or subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False).returncode
+    ):
+        pytest.skip(
+            "needs GStreamer's RTSP server: apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 ..."
+        )
+    started: list[subprocess.Popen[str]] = []
+
+    def start(port: int) -> subprocess.Popen[str]:
+        command = [SYSTEM_PYTHON, str(RTSP_SERVER), str(port), "64x48", "10", "admin", "hunter2"]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        assert started[-1].stdout is not None
+        assert started[-1].stdout.readline().strip() == str(port)
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+        server.communicate()
+
+
+def test_an_rtsp_server_that_is_killed_and_started_again_costs_no_recorded_track_and_no_password(
+    still_model: Path, rtsp_camera: Callable[[int], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = rtsp_camera(port)
+    address = f"rtsp://admin:hunter2@127.0.0.1:{port}/live?token=hunter2"
+    waits = ("--first-wait-s", "0.1", "--longest-wait-s", "0.3", "--stall-s", "3")
+    logged = ("--log-every-s", "0.5", "--log-format", "json", "--log-level", "debug")
+    with live(address, "-m", still_model, *waits, *logged, *files(tmp_path)) as run:
+        before = json.loads(run.wait_for('"source": "running"'))["frames"]
+        server.kill()
+        run.wait_for("next try in")
+        rtsp_camera(port)
+        run.wait_for('"reconnects": 1, "source": "running"')
+        assert run.end() == 0
+    header, frames = read_json_lines(tmp_path / "tracks.jsonl")
+    rows = list(frames)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["complete"] is True
+    assert (summary["reconnects"], summary["frames"]) == (1, len(rows))
+    assert len(rows) > before > 0
+    assert [number for number, _, _ in rows] == sorted({number for number, _, _ in rows})
+    assert [time_s for _, time_s, _ in rows] == sorted({time_s for _, time_s, _ in rows})
+    assert header.source == summary["source"]["name"] == f"rtsp://***@127.0.0.1:{port}/live?***"
+    written = "".join(path.read_text() for path in tmp_path.iterdir() if path.is_file())
+    assert "hunter2" not in written + run.log
