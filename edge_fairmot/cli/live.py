@@ -17,7 +17,7 @@ import typer
 import edge_fairmot
 from edge_fairmot.cli.counting import totals_for_summary
 from edge_fairmot.cli.interruption import stopped_by_signals, terminated_as_interrupted
-from edge_fairmot.cli.live_run import LiveRun, open_sinks
+from edge_fairmot.cli.live_run import LiveRun, check_outputs, open_sinks
 from edge_fairmot.cli.live_settings import LiveSettings, read_live_settings
 from edge_fairmot.cli.logs import FIELDS, begin_logging
 from edge_fairmot.cli.runtime_flags import runtime_options
@@ -43,7 +43,7 @@ def live(config: Path | None = None, **given: Any) -> None:
     try:
         _run(settings, counting)
     except KeyboardInterrupt:
-        _log.info("stopped before the first frame")
+        _log.info("stopped")
     except EdgeFairmotError as error:
         _log.error("%s", error)
         raise typer.Exit(1) from None
@@ -81,6 +81,7 @@ def _run(settings: LiveSettings, counting: CountingConfig) -> None:
         )
         counter = Counter(counting, source.info.frame_size) if counting.lines or counting.zones else None
         run = LiveRun(settings, source, runtime, tracker, counter)
+        check_outputs(settings)
         sinks = open_sinks(run)
         run.pipeline = Pipeline(source, runtime, Tracker(tracker), sinks, schedule=schedule)
         _loop(run, run.pipeline, service)
@@ -95,6 +96,9 @@ def _loop(run: LiveRun, pipeline: Pipeline, service: ServiceManager) -> None:
             service.watch(report.is_alive)
             pipeline.run(lambda frame, tracks: report.after_frame())
         ended = ""
+    except KeyboardInterrupt:  # told twice to stop
+        ended = "interrupted"
+        raise
     except EdgeFairmotError as error:
         ended = str(error)
         raise

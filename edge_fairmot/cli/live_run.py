@@ -7,11 +7,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from edge_fairmot.cli.live_settings import LiveSettings
 from edge_fairmot.contracts import Runtime, Sink
 from edge_fairmot.counting import Counter
+from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.pipeline import Pipeline, RunSummary
 from edge_fairmot.sinks import CountingSink, EventsSink, JsonLinesHeader, JsonLinesSink
 from edge_fairmot.sources import SourceState
@@ -67,6 +69,25 @@ class LiveRun:
             "checkpoint_sha256": manifest.checkpoint_sha256,
         }
         return JsonLinesHeader(info.name, info.frame_size, info.frame_rate, model, settings)
+
+
+def check_outputs(settings: LiveSettings) -> None:
+    """Refuse to write two outputs to one file, or over what the run reads.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    inputs = [path for path in (settings.model, Path(settings.source)) if path is not None and path.is_file()]
+    taken = {path.resolve(): "read" for path in inputs}
+    for name in ("tracks", "events", "summary"):
+        path = getattr(settings, name)
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            what = taken[path.resolve()]
+            raise InvalidInputError(f"--{name} {path} is {what} by this run: choose another name")
+        taken[path.resolve()] = "written"
 
 
 def open_sinks(run: LiveRun) -> list[Sink]:

@@ -181,6 +181,11 @@ def test_what_cannot_be_mended_is_one_line(still_model: Path, tmp_path: Path) ->
         (("street.mp4", "-m", still_model), "street.mp4 does not exist"),
         (("synthetic:", "-m", tmp_path / "absent.onnx"), "absent.onnx"),
         (("synthetic:", "-m", still_model, "--tracks", "/proc/no/tracks"), "cannot be written"),
+        (("synthetic:", "-m", still_model, "--tracks", still_model), "is read by this run: choose another"),
+        (
+            ("synthetic:", "-m", still_model, "--tracks", tmp_path / "t", "--events", tmp_path / "t"),
+            "is written by this run: choose another",
+        ),
     ):
         with live(*arguments) as run:
             assert run.end(None) == 1

@@ -169,5 +169,11 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         read_live_settings(tmp_path / "absent.toml", LEAST)
 
 
+def test_a_misspelt_source_does_not_show_its_password(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"sorce = .* is not known") as caught:
+        read(tmp_path, 'sorce = "rtsp://admin:hunter2@camera/live"', **LEAST)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_no_two_settings_share_a_key_or_a_flag() -> None:
     assert len({entry.key for entry in TABLE}) == len({entry.flag for entry in TABLE}) == len(TABLE)

@@ -291,6 +291,22 @@ def test_a_damaged_stream_is_read_past_its_damage() -> None:
     assert times[-1] - times[0] > 3.5  # up to the end of the 4 s
 
 
+def test_a_stream_that_changes_its_size_goes_on() -> None:
+    both = transport_stream(30) + transport_stream(30, (64, 48))
+    frames: list[Frame] = []
+    with (
+        http_camera("video/mp2t", lambda send: send(both)) as address,
+        NetworkSource(address) as source,
+        pytest.raises(SourceError, match="gives no more pictures"),
+    ):
+        keep(source, frames)
+    shapes = [frame.image.shape for frame in frames]
+    assert shapes.count((96, 128, 3)) > 25
+    assert shapes[-1] == (48, 64, 3)
+    times = [frame.time_s for frame in frames]
+    assert times == sorted(set(times))
+
+
 def test_bytes_that_are_no_video_are_refused() -> None:
     with (
         http_camera("video/mp2t", lambda send: send(b"\0nonsense" * 4000)) as address,
