@@ -246,6 +246,26 @@ def test_motion_jpeg_over_http_has_the_time_of_its_arrival() -> None:
     assert (steps > 0.25).all(), steps  # not the 1/25 s that FFmpeg makes up
 
 
+def test_pictures_that_cannot_be_decoded_are_passed_over() -> None:
+    def feed(send: Send) -> None:
+        for index in range(30):
+            jpeg = cv2.imencode(".jpg", picture(index))[1].tobytes()
+            if index % 5 == 4:
+                jpeg = jpeg[:2] + b"no tables, no scan" * 20 + jpeg[-2:]
+            send(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+            send(jpeg + b"\r\n")
+
+    frames: list[Frame] = []
+    with (
+        http_camera("multipart/x-mixed-replace; boundary=frame", feed) as address,
+        NetworkSource(address) as source,
+        pytest.raises(SourceError, match=r"gives no more pictures|ended after"),
+    ):
+        keep(source, frames)
+    assert len(frames) == 24
+    assert [frame.index for frame in frames] == list(range(24))
+
+
 def test_a_stream_that_is_cut_off_gives_what_came_and_says_so() -> None:
     whole = transport_stream(60)
     frames: list[Frame] = []
