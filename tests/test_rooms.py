@@ -91,7 +91,7 @@ ROOMS = {
     ),
     "channel": Room(set(), CORE),
     "schedule": Room({"errors"}, CORE),
-    "stages": Room({"types", "geometry", "contracts", "channel", "schedule"}, CORE),
+    "stages": Room({"types", "errors", "geometry", "contracts", "channel", "schedule"}, CORE),
     "pipeline": Room({*FRAMEWORK_FREE, "stages"}, CORE),
     "cli": Room(
         {

@@ -17,7 +17,7 @@ import typer
 import edge_fairmot
 from edge_fairmot.cli.counting import totals_for_summary
 from edge_fairmot.cli.interruption import stopped_by_signals, terminated_as_interrupted
-from edge_fairmot.cli.live_run import LiveRun, open_live_source, open_sinks
+from edge_fairmot.cli.live_run import LiveRun, check_outputs, open_sinks
 from edge_fairmot.cli.live_settings import LiveSettings, read_live_settings
 from edge_fairmot.cli.logs import FIELDS, begin_logging
 from edge_fairmot.cli.runtime_flags import runtime_options
@@ -27,7 +27,7 @@ from edge_fairmot.counting import Counter, CountingConfig
 from edge_fairmot.errors import EdgeFairmotError, SinkError
 from edge_fairmot.pipeline import Pipeline
 from edge_fairmot.schedule import DetectionSchedule
-from edge_fairmot.sources import shown_name
+from edge_fairmot.sources import open_live_source, shown_name
 from edge_fairmot.tracking import Tracker, TrackerConfig
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def live(config: Path | None = None, **given: Any) -> None:
     try:
         _run(settings, counting, config)
     except KeyboardInterrupt:
-        _log.info("stopped before the first frame")
+        _log.info("stopped")
     except EdgeFairmotError as error:
         _log.error("%s", error)
         raise typer.Exit(1) from None
@@ -72,7 +72,8 @@ def _run(settings: LiveSettings, counting: CountingConfig, config: Path | None) 
         service.tell(STATUS=f"opening {settings.model.name}")
         runtime = stack.enter_context(closing(open_runtime(settings.model, settings.runtime, options)))
         service.tell(STATUS=f"opening {shown_name(settings.source)}")
-        source = stack.enter_context(open_live_source(settings))
+        source = open_live_source(settings.source, settings.reconnect, settings.network)
+        stack.callback(source.close)
         tracker = TrackerConfig(
             score_threshold=settings.score_threshold,
             track_buffer=settings.track_buffer,
@@ -81,6 +82,7 @@ def _run(settings: LiveSettings, counting: CountingConfig, config: Path | None) 
         counts = bool(counting.lines or counting.zones or settings.web)  # or will be drawn on the page
         counter = Counter(counting, source.info.frame_size) if counts else None
         run = LiveRun(settings, source, runtime, tracker, counter, config)
+        check_outputs(settings)
         sinks = open_sinks(run)
         run.pipeline = Pipeline(source, runtime, Tracker(tracker), sinks, schedule=schedule)
         _loop(run, run.pipeline, service)
@@ -95,6 +97,9 @@ def _loop(run: LiveRun, pipeline: Pipeline, service: ServiceManager) -> None:
             service.watch(report.is_alive)
             pipeline.run(lambda frame, tracks: report.after_frame())
         ended = ""
+    except KeyboardInterrupt:  # told twice to stop
+        ended = "interrupted"
+        raise
     except EdgeFairmotError as error:
         ended = str(error)
         raise

@@ -14,23 +14,13 @@ from typing import Any
 from edge_fairmot.cli.live_settings import LiveSettings
 from edge_fairmot.contracts import Runtime, Sink
 from edge_fairmot.counting import Counter
+from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.pipeline import Pipeline, RunSummary
 from edge_fairmot.sinks import CountingSink, EventsSink, JsonLinesHeader, JsonLinesSink
-from edge_fairmot.sources import (
-    PacedSource,
-    ReconnectingSource,
-    SourceState,
-    is_camera,
-    open_source,
-    shown_name,
-)
+from edge_fairmot.sources import SourceState
+from edge_fairmot.sources.live import LiveSource
 from edge_fairmot.tracking import TrackerConfig
 from edge_fairmot.web import WebConfig, WebSink
-
-LiveSource = ReconnectingSource | PacedSource
-
-ENDLESS_STREET = "frames=endless"
-"""What a street without a length gets here: as a source of files it would end after 20 seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,22 +78,23 @@ class LiveRun:
         return JsonLinesHeader(info.name, info.frame_size, info.frame_rate, model, settings)
 
 
-def open_live_source(settings: LiveSettings) -> LiveSource:
-    """Open a camera so that it comes back, and anything else so that it plays at its own speed.
+def check_outputs(settings: LiveSettings) -> None:
+    """Refuse to write two outputs to one file, or over what the run reads.
 
     Raises
     ------
-    EdgeFairmotError
-        If that would not be mended by trying again.
+    InvalidInputError
     """
-    spec = settings.source
-    if is_camera(spec):
-        return ReconnectingSource(
-            shown_name(spec), lambda: open_source(spec, settings.network), settings.reconnect
-        )
-    if spec.startswith("synthetic:") and "frames=" not in spec:
-        spec = f"{spec}{'' if spec.endswith((':', ',')) else ','}{ENDLESS_STREET}"
-    return PacedSource(open_source(spec))
+    inputs = [path for path in (settings.model, Path(settings.source)) if path is not None and path.is_file()]
+    taken = {path.resolve(): "read" for path in inputs}
+    for name in ("tracks", "events", "summary"):
+        path = getattr(settings, name)
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            what = taken[path.resolve()]
+            raise InvalidInputError(f"--{name} {path} is {what} by this run: choose another name")
+        taken[path.resolve()] = "written"
 
 
 def open_sinks(run: LiveRun) -> list[Sink]:

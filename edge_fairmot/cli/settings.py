@@ -19,6 +19,7 @@ import typer
 from rich.markup import escape
 
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.sources.address import without_secrets
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -258,14 +259,14 @@ def _read(entry: Entry, value: Any) -> Any:
         value = float(value)
     if type(value) is not kind or (about.choices and value not in about.choices):
         return None
-    if kind in (int, float):
+    if isinstance(value, int | float) and kind is not bool:
         too_low = value <= about.low if about.above else value < about.low
         return None if too_low or value > about.high or not math.isfinite(value) else value
     return value
 
 
 def _written(value: Any) -> str:
-    """Write a value as TOML does, near enough to be found in the file."""
+    """Write a value as TOML does, near enough to be found in the file, and without a camera's password."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f'"{value}"' if isinstance(value, str | Path) else str(value)
+    return f'"{without_secrets(str(value))}"' if isinstance(value, str | Path) else str(value)

@@ -3,6 +3,7 @@
 from edge_fairmot.sources.device import DeviceOptions, DeviceSource
 from edge_fairmot.sources.gstreamer import GStreamerSource
 from edge_fairmot.sources.image_folder import ImageFolderSource
+from edge_fairmot.sources.live import open_live_source
 from edge_fairmot.sources.network import NetworkOptions, NetworkSource
 from edge_fairmot.sources.opening import is_camera, open_source, shown_name
 from edge_fairmot.sources.paced import PacedSource
@@ -32,6 +33,7 @@ __all__ = [
     "TapeSource",
     "VideoSource",
     "is_camera",
+    "open_live_source",
     "open_source",
     "shown_name",
 ]

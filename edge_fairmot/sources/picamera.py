@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager
@@ -102,7 +102,7 @@ def parse_picamera(spec: str) -> PicameraOptions:
     >>> parse_picamera("picamera2:size=1152x640,lores=576x320,flip=hv").lores
     (576, 320)
     """
-    readers = {
+    readers: dict[str, Callable[[str], Any]] = {
         "camera": int,
         "size": read_size,
         "fps": read_rate,

@@ -191,4 +191,5 @@ def rescale(motion: Float64Array, factor: tuple[float, float]) -> Float64Array:
     width, height = factor
     scale = np.array([width, height, width / height, height])
     # Positions and velocities go with the scale, variances with its square.
-    return motion * np.stack([scale, scale, scale**2, scale**2, scale**2])[:, None]
+    rescaled: Float64Array = motion * np.stack([scale, scale, scale**2, scale**2, scale**2])[:, None]
+    return rescaled

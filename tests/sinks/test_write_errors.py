@@ -53,6 +53,7 @@ def test_exported_names_are_what_the_room_promises() -> None:
     expected = [
         "Annotator",
         "CountingOverlay",
+        "CountingSink",
         "EventsSink",
         "JsonLinesHeader",
         "JsonLinesSink",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_fairmot.errors import InvalidInputError, SourceError
 from edge_fairmot.sources import GStreamerSource, open_source
-from edge_fairmot.sources.gstreamer import EXAMPLE, LAUNCHER
+from edge_fairmot.sources.gstreamer import EXAMPLE, LAUNCHER, _promised, pipeline_name
 
 needs_gstreamer = pytest.mark.skipif(
     not shutil.which(LAUNCHER), reason="needs gst-launch-1.0: apt-get install gstreamer1.0-tools"
@@ -32,6 +34,25 @@ def test_pictures_come_as_the_pipeline_says(width: int) -> None:
     assert indices == [0, 1, 2]
     with open_source(GREEN.format(more="num-buffers=3", width=width)) as source:
         blue, green, red = next(iter(source)).image.reshape(-1, 3).mean(axis=0)
+    assert (green > 200, blue < 60, red < 60) == (True, True, True)
+
+
+@needs_gstreamer
+def test_the_camera_of_a_jetson_with_a_test_picture_in_its_place() -> None:
+    text = (Path(__file__).parents[2] / "examples" / "jetson" / "README.md").read_text()
+    (pipeline,) = re.findall(r"^CAMERA='(.*)'$", text, re.MULTILINE)
+    assert _promised(pipeline) == _promised(EXAMPLE) == (1280, 720, 30.0)
+    for theirs, ours in (
+        ("nvarguscamerasrc sensor-id=0", "videotestsrc pattern=green num-buffers=2"),
+        ("(memory:NVMM)", ""),
+        ("nvvidconv", "videoconvert"),
+    ):
+        assert theirs in pipeline
+        pipeline = pipeline.replace(theirs, ours)
+    with open_source(f"gstreamer:{pipeline}") as source:
+        image = next(iter(source)).image
+    assert image.shape == (720, 1280, 3)
+    blue, green, red = image.reshape(-1, 3).mean(axis=0)
     assert (green > 200, blue < 60, red < 60) == (True, True, True)
 
 
@@ -78,11 +99,14 @@ def test_a_pipeline_must_say_what_it_gives(pipeline: str, missing: str) -> None:
 
 
 def test_the_last_size_counts() -> None:
-    from edge_fairmot.sources.gstreamer import _promised
-
     assert _promised(EXAMPLE) == (1280, 720, 30.0)
     assert _promised(EXAMPLE + ",width=(int)640,height=360,framerate=(fraction)30000/1001") == (
         640,
         360,
         30000 / 1001,
     )
+
+
+def test_a_pipeline_is_shown_without_what_may_be_secret() -> None:
+    spec = "gstreamer:rtspsrc location=rtsp://u:hunter2@cam user-pw=hunter2 ! decodebin"
+    assert pipeline_name(spec) == "gstreamer:rtspsrc"

@@ -246,6 +246,26 @@ def test_motion_jpeg_over_http_has_the_time_of_its_arrival() -> None:
     assert (steps > 0.25).all(), steps  # not the 1/25 s that FFmpeg makes up
 
 
+def test_pictures_that_cannot_be_decoded_are_passed_over() -> None:
+    def feed(send: Send) -> None:
+        for index in range(30):
+            jpeg = cv2.imencode(".jpg", picture(index))[1].tobytes()
+            if index % 5 == 4:
+                jpeg = jpeg[:2] + b"no tables, no scan" * 20 + jpeg[-2:]
+            send(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+            send(jpeg + b"\r\n")
+
+    frames: list[Frame] = []
+    with (
+        http_camera("multipart/x-mixed-replace; boundary=frame", feed) as address,
+        NetworkSource(address) as source,
+        pytest.raises(SourceError, match=r"gives no more pictures|ended after"),
+    ):
+        keep(source, frames)
+    assert len(frames) == 24
+    assert [frame.index for frame in frames] == list(range(24))
+
+
 def test_a_stream_that_is_cut_off_gives_what_came_and_says_so() -> None:
     whole = transport_stream(60)
     frames: list[Frame] = []
@@ -289,6 +309,22 @@ def test_a_damaged_stream_is_read_past_its_damage() -> None:
     times = [frame.time_s for frame in frames]
     assert times == sorted(set(times))
     assert times[-1] - times[0] > 3.5  # up to the end of the 4 s
+
+
+def test_a_stream_that_changes_its_size_goes_on() -> None:
+    both = transport_stream(30) + transport_stream(30, (64, 48))
+    frames: list[Frame] = []
+    with (
+        http_camera("video/mp2t", lambda send: send(both)) as address,
+        NetworkSource(address) as source,
+        pytest.raises(SourceError, match="gives no more pictures"),
+    ):
+        keep(source, frames)
+    shapes = [frame.image.shape for frame in frames]
+    assert shapes.count((96, 128, 3)) > 25
+    assert shapes[-1] == (48, 64, 3)
+    times = [frame.time_s for frame in frames]
+    assert times == sorted(set(times))
 
 
 def test_bytes_that_are_no_video_are_refused() -> None:

@@ -16,7 +16,8 @@ def test_exported_names_are_what_the_room_promises() -> None:
         *("DeviceOptions", "DeviceSource", "GStreamerSource", "ImageFolderSource"),
         *("NetworkOptions", "NetworkSource", "PacedSource", "PicameraOptions", "PicameraSource"),
         *("ReconnectConfig", "ReconnectingSource", "SequenceSource", "SourceState"),
-        *("SyntheticSource", "TapeSource", "VideoSource", "is_camera", "open_source", "shown_name"),
+        *("SyntheticSource", "TapeSource", "VideoSource", "is_camera", "open_live_source"),
+        *("open_source", "shown_name"),
     ]
     assert sorted(edge_fairmot.sources.__all__) == expected
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_fairmot.sources import PacedSource, open_source
+from edge_fairmot.sources import PacedSource, open_live_source, open_source
 
 
 def test_a_file_is_played_at_its_own_speed(make_video: Callable[..., Path]) -> None:
@@ -44,3 +44,11 @@ def test_closing_ends_a_wait() -> None:
     reader.join(20)
     assert not reader.is_alive()
     assert source.state().status == "ended"
+
+
+def test_a_street_without_a_length_is_endless_here() -> None:
+    for spec in ("synthetic:", "synthetic:seed=3", "synthetic:seed=3,"):
+        with open_live_source(spec) as source:
+            assert source.info.frame_count is None
+    with open_live_source("synthetic:frames=7") as source:
+        assert source.info.frame_count == 7

@@ -28,6 +28,7 @@ class Camera:
     then: str = "ends"
     size: tuple[int, int] = (64, 48)
     first_s: float = 0.0
+    jump_s: float = 0.0
     still: bool = False
     gone: threading.Event = field(default_factory=threading.Event)
     released: bool = False
@@ -41,7 +42,7 @@ class Camera:
             time.sleep(0.01)
             width, height = self.size
             image = np.full((height, width, 3), 0 if self.still else index % 256, np.uint8)
-            yield Frame(image, index, self.first_s + 0.01 * index)
+            yield Frame(image, index, self.first_s + 0.01 * index + (self.jump_s if index > 4 else 0))
         if self.then == "fails":
             raise SourceError("the camera was unplugged")
         if self.then == "breaks":
@@ -126,14 +127,24 @@ def test_a_gap_is_as_long_as_it_was() -> None:
     assert times[3] - times[2] > 0.4
 
 
-def test_a_frozen_picture_is_a_loss_and_a_still_scene_one_less_and_less_often() -> None:
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+def test_a_camera_s_clock_that_jumps_by_an_hour_changes_nothing(jump_s: float) -> None:
+    camera = Camera(1000, first_s=7200.0, jump_s=jump_s)
+    with ReconnectingSource("camera", lambda: camera, FAST) as source:
+        frames = take(source, 10)
+        assert source.state().reconnects == 0
+    assert_continuous(frames)
+    assert frames[-1].time_s - frames[0].time_s < 5
+
+
+def test_a_frozen_picture_is_a_loss() -> None:
     config = ReconnectConfig(first_wait_s=0.01, longest_wait_s=0.02, stall_s=5, frozen_s=0.2)
-    first, second = Camera(1000, still=True), Camera(1000)
+    first, second = Camera(100_000, still=True), Camera(1000)
     with ReconnectingSource("camera", opener(first, second), config) as source:
-        for frame in source:
-            if frame.image.any():
-                break
+        frames = take(source, 300)
         assert source.state().reconnects == 1
+    assert not frames[0].image.any()
+    assert frames[-1].image.any()
 
 
 @pytest.mark.parametrize(
