@@ -15,7 +15,7 @@ from edge_fairmot.sources import NetworkOptions, ReconnectConfig
 from edge_fairmot.sources.network import TRANSPORTS
 from edge_fairmot.web import WebConfig
 
-S = TypeVar("S", Line, Zone)
+S = TypeVar("S", bound=Line | Zone)
 
 SHAPES = frozenset({"line", "zone"})
 """Tables of the file that are lists: ``[[line]]`` and ``[[zone]]``. Their flags are in the table."""
