@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edge_fairmot.cli.console import stdout
 from edge_fairmot.cli.live_settings import LiveSettings
 from edge_fairmot.contracts import Runtime, Sink
 from edge_fairmot.counting import Counter
@@ -141,5 +142,7 @@ def _open_page(run: LiveRun) -> WebSink:
     )
     page = WebSink(config, run.summary, run.state, run.counter, source=run.source.info.name)
     page.start()
-    _log.info("page at %s", page.invitation or page.address)
+    _log.info("page at %s", page.address)
+    if page.invitation is not None:  # once, and in no log
+        stdout.print(f"To open the page elsewhere: {page.invitation}", soft_wrap=True, highlight=False)
     return page
