@@ -70,6 +70,11 @@ ROOMS = {
     "sinks": Room(
         {"types", "errors", "geometry", "contracts", "counting"}, CORE, lazy_packages=frozenset({"av"})
     ),
+    "mqtt": Room(
+        {"types", "errors", "contracts", "counting", "pipeline", "sinks", "sources"},
+        CORE,
+        lazy_packages=frozenset({"paho"}),
+    ),
     "channel": Room(set(), CORE),
     "schedule": Room({"errors"}, CORE),
     "stages": Room({"types", "geometry", "contracts", "channel", "schedule"}, CORE),
