@@ -71,10 +71,12 @@ ROOMS = {
         {"types", "errors", "geometry", "contracts", "counting"}, CORE, lazy_packages=frozenset({"av"})
     ),
     "mqtt": Room(
-        {"types", "errors", "contracts", "counting", "pipeline", "sinks", "sources"},
+        {"types", "errors", "contracts", "counting", "pipeline", "sinks", "sources", "run_lock"},
         CORE,
         lazy_packages=frozenset({"paho"}),
     ),
+    "recording": Room({"types", "errors", "contracts", "counting", "sinks", "run_lock"}, CORE),
+    "run_lock": Room({"errors"}, set()),
     "channel": Room(set(), CORE),
     "schedule": Room({"errors"}, CORE),
     "stages": Room({"types", "geometry", "contracts", "channel", "schedule"}, CORE),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import secrets
 import sqlite3
@@ -13,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from edge_fairmot.errors import SinkError
+from edge_fairmot.run_lock import RunLock
 
 log = logging.getLogger(__name__)
 
@@ -52,25 +52,18 @@ class Spool:
         self._unwritten: deque[str] = deque()
         self._lost = 0
         self._memory = threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = path.with_name(path.name + ".lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise SinkError(
-                f"{path} belongs to another run: give each a device name of its own for MQTT"
-            ) from None
-        except OSError as error:
-            raise SinkError(
-                f"{path} cannot be made ({error.strerror}): choose another place for MQTT's events"
-            ) from error
+        self._lock = RunLock(
+            path.with_name(path.name + ".lock"),
+            f"{path}, where events for MQTT are kept,",
+            "give each a device name of its own",
+        )
         try:
             self._adding, self._sending = self._open()
         except sqlite3.Error as error:
             self._lock.close()
             raise SinkError(
-                f"{path} cannot be used ({error}): free space there or choose another place for MQTT's events"
+                f"{path}, where events for MQTT are kept, cannot be used ({error}): "
+                "free space there or choose another place"
             ) from error
         with closing(self._sending.execute("SELECT name FROM spool")) as rows:
             self.name: str = rows.fetchone()[0]

@@ -244,7 +244,7 @@ def test_closing_while_the_broker_is_away_takes_no_two_seconds_and_keeps_the_eve
 def test_two_runs_do_not_share_events(broker: Mosquitto, config: Callable[..., MqttConfig]) -> None:
     with (
         MqttSink(config(broker.port), summary, running),
-        pytest.raises(SinkError, match="belongs to another run: give each a device name of its own"),
+        pytest.raises(SinkError, match="belongs to another run: give each a device name"),
     ):
         MqttSink(config(broker.port), summary, running)
     MqttSink(config(broker.port), summary, running).close()
