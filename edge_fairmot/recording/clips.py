@@ -96,14 +96,13 @@ class ClipRecorder:
         kept = self._ring.offer(frame, tracks)
         if kept is None:
             return
-        goes_on = self._last_s < frame.time_s <= self._until_s and self._size == self._ring.size
-        if self._size is not None and goes_on and frame.time_s <= self._begun_s + self._config.longest_s:
-            self._send(kept)
-        elif self._size is not None:
+        in_time = self._last_s < frame.time_s <= self._until_s
+        too_long = frame.time_s > self._begun_s + self._config.longest_s
+        if self._size is not None and (not in_time or too_long or self._size != self._ring.size):
             self._end()
-            if goes_on:
-                self._begin((kept,))
-        elif frame.time_s <= self._until_s:  # of an event before the first picture
+        if self._size is not None:
+            self._send(kept)
+        elif in_time:
             self._begin((kept,))
 
     def trigger(self, time_s: float) -> None:

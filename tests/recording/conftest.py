@@ -20,7 +20,7 @@ HEADER = JsonLinesHeader("camera", SIZE, 10.0, settings={"score_threshold": 0.4}
 
 
 def picture(index: int, size: tuple[int, int] = SIZE, rate: float = 10.0) -> Frame:
-    """A picture that says which it is: the ones of its index are its left half's brightness, tens its right's."""
+    """A picture that says which it is: ones of its index are its left half's brightness, tens its right's."""
     image = np.empty((size[1], size[0], 3), np.uint8)
     image[:, : size[0] // 2], image[:, size[0] // 2 :] = 25 * (index % 10), 25 * (index // 10 % 10)
     return Frame(image, index, 100 + index / rate)

@@ -305,7 +305,7 @@ def test_a_killed_run_leaves_everything_readable(tmp_path: Path) -> None:
     files = recorded_files(folder, "tracks")
     read = [read_json_lines(path)[1] for path in files if re.search(r"Z(-\d+)?\.jsonl", path.name)]
     numbers = [number for frames in read for number, _, _ in frames]
-    assert len(read) > 3
+    assert len(read) >= 3
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) in (written, written + 1)
     (clip,) = (path for path in files if path.suffix == ".mp4")
