@@ -98,7 +98,7 @@ def test_a_source_that_is_gone_does_not_leave_a_clip_unfinished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge_fairmot.recording.clips.IDLE_S", 0.05)
-    config = ClipConfig(before_s=1, after_s=0.1, longest_s=5)
+    config = ClipConfig(before_s=1, after_s=0.15, longest_s=5)
     with closing(ClipRecorder(config, 10, lambda: tmp_path / "clip.mp4", pytest.fail)) as clips:
         for index in range(12):
             clips.offer(picture(index), NOBODY)
