@@ -76,6 +76,7 @@ ROOMS = {
         lazy_packages=frozenset({"paho"}),
     ),
     "recording": Room({"types", "errors", "contracts", "counting", "sinks", "run_lock"}, CORE),
+    "doctor": Room({"errors", "runtimes"}, set()),
     "run_lock": Room({"errors"}, set()),
     "channel": Room(set(), CORE),
     "schedule": Room({"errors"}, CORE),
@@ -85,7 +86,7 @@ ROOMS = {
         {
             *FRAMEWORK_FREE,
             *("onnx_file", "certificate", "sources", "sinks", "pipeline", "runtimes"),
-            *("tape", "tape_recorder", "street", "counting"),
+            *("tape", "tape_recorder", "street", "counting", "doctor"),
         },
         {"numpy", "cv2", "typer", "rich", "tomli"},
         lazy_rooms=frozenset({"convert", "benchmarks"}),
