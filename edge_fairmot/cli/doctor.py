@@ -41,7 +41,7 @@ def doctor(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Examine this device: cameras, runtimes, heat, power, disk. Ends with 1 where something is to be mended."""
+    """Examine this device: cameras, runtimes, heat, power, disk; status 1 where something is to be mended."""
     from edge_fairmot.runtimes import list_runtimes
 
     board = read_board()

@@ -63,7 +63,7 @@ def examine_system(board: Board, root: Path = Path("/")) -> Iterator[Finding]:
         yield Finding(
             "system",
             "mend",
-            f"{board.model}, {board.release}: {bits}-bit, for which ONNX Runtime and OpenVINO have no packages",
+            f"{board.model}, {board.release}: {bits}-bit, for which runtimes have no packages",
             "install the 64-bit operating system; on a Raspberry Pi choose it in Raspberry Pi Imager",
         )
     else:
