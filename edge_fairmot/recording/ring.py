@@ -17,8 +17,8 @@ class PictureRing:
     """Keeps what may become the beginning of a clip.
 
     Of more pictures than ``rate`` a second it keeps some. They are kept as they are, at no cost, where
-    ``before_s`` of them fit into half of the memory, and made smaller where not; the other half is for those
-    that are being encoded.
+    ``before_s`` of them fit into half of the memory, and half as wide, or a third ..., where not. The other
+    half of the memory is for those that are being encoded.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class PictureRing:
         self._pictures: deque[tuple[Frame, Tracks]] = deque()
         self._source_size = (0, 0)
         self._due_s = -math.inf
-        self.capacity = 1
+        self._step = self.capacity = 1
         self.size = (0, 0)
 
     def offer(self, frame: Frame, tracks: Tracks) -> tuple[Frame, Tracks] | None:
@@ -69,19 +69,15 @@ class PictureRing:
         width, height = source_size
         wanted = max(1, math.ceil(self._config.before_s * self._config.rate))
         fitting = self._config.memory_bytes / 2 / (3 * width * height)
-        scale = min(1.0, math.sqrt(fitting / wanted))
-        if scale == 1:
-            self.size = source_size
-        else:
-            self.size = (max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2))
+        # A whole number: means over 2x2 or 3x3 pixels take a tenth of the time of those over parts of pixels.
+        self._step = min(width, height, max(1, math.ceil(math.sqrt(wanted / fitting))))
+        self.size = (width // self._step, height // self._step)
         self.capacity = max(1, int(self._config.memory_bytes / 2 / (3 * self.size[0] * self.size[1])))
 
     def _shrink(self, frame: Frame, tracks: Tracks) -> tuple[Frame, Tracks]:
-        if self.size == self._source_size:
+        step, (width, height) = self._step, self.size
+        if step == 1:
             return frame, tracks
-        image = cv2.resize(frame.image, self.size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        ratio = np.array(self.size, np.float32) / np.array(self._source_size, np.float32)
-        return (
-            Frame(image, frame.index, frame.time_s),
-            replace(tracks, xyxy=tracks.xyxy * np.tile(ratio, 2)),
-        )
+        whole = frame.image[: height * step, : width * step]
+        image = np.asarray(cv2.resize(whole, self.size, interpolation=cv2.INTER_AREA), np.uint8)
+        return Frame(image, frame.index, frame.time_s), replace(tracks, xyxy=tracks.xyxy / np.float32(step))
