@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -40,6 +41,7 @@ class Mosquitto:
         lines = [f"listener {self.port} {host}", "user root"]
         # Who listens is remembered, and what comes before they are back is kept for them.
         lines += ["persistence true", f"persistence_location {folder}/"]
+        lines += ["autosave_on_changes true", "autosave_interval 1"]
         lines += settings or ["allow_anonymous true"]
         self._configuration.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,6 +58,17 @@ class Mosquitto:
             self._process.terminate()
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """Let it take what is sent, and do nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
 
     def _answers(self) -> bool:
         with socket.socket() as place:

@@ -11,7 +11,7 @@ from edge_fairmot.mqtt.topics import Topics, View, payload, state_document
 
 from .conftest import running, summary, wait_for
 
-NAMES = ["door", 'the "back" door', "Tür 2", "🚪", "a\\b", "it's {{ 1 }}"]
+NAMES = ["door", 'the "back" door', "Tür 2", "🚪", "a\\b", "a_b", "it's {{ 1 }}"]
 
 
 def messages(lines=(), zones=()):

@@ -96,14 +96,36 @@ def test_events_of_while_the_broker_was_away_come_when_it_is_back(
     assert sink.trouble == ""
 
 
-def test_a_broker_that_is_not_there_at_the_start_is_waited_for(
+def test_what_the_broker_took_and_did_not_acknowledge_is_sent_again(
     opened: Callable[..., MqttSink], broker: Mosquitto, listener: Listener
+) -> None:
+    sink = opened()
+    sink.take_event(FRAME, crossing(1))
+    wait_for(lambda: ids(listener) == [1])
+    broker.freeze()
+    for track_id in range(2, 7):
+        sink.take_event(FRAME, crossing(track_id))
+    wait_for(lambda: sink._publisher._last_number == 6)
+    time.sleep(0.1)  # they are in the frozen broker's hands
+    broker.kill()
+    broker.start()
+    wait_for(lambda: len(set(ids(listener))) == 6)
+    assert set(ids(listener)) == set(range(1, 7))
+
+
+def test_a_broker_that_is_not_there_at_the_start_is_waited_for(
+    opened: Callable[..., MqttSink],
+    broker: Mosquitto,
+    listener: Listener,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker.stop()
     sink = opened()
     sink.take_event(FRAME, crossing(1))
     wait_for(lambda: "cannot be reached" in sink.trouble)
     assert "Connection refused" in sink.trouble
+    time.sleep(0.5)  # some attempts more
+    assert caplog.text.count("cannot be reached") == 1
     broker.start()
     wait_for(lambda: ids(listener) == [1])
     assert ids(listener) == [1]
@@ -168,6 +190,11 @@ def test_state_is_retained_and_only_the_latest_of_it(
         counter.update(walker(x), index / 25)
         sink.write(FRAME, walker(x))
     wait_for(lambda: listener.documents(STATE)[-1]["people"] == 1)
+    told = len(listener.payloads(STATE))
+    time.sleep(1.2)  # nothing changes
+    sink._publisher.notice()
+    time.sleep(0.1)
+    assert len(listener.payloads(STATE)) == told
     late = Listener(broker.port, name="late")
     wait_for(lambda: late.payloads(HEALTH) and late.payloads(STATUS))
     late.close()

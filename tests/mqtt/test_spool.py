@@ -91,12 +91,13 @@ def test_a_full_disk_keeps_events_in_memory_until_there_is_room(small_disk: Path
     with closing(Spool(small_disk / "events.db", 10_000)) as spool:
         spool.add("on disk")
         fill(small_disk / "full")
-        for number in range(IN_MEMORY + 7):
+        for number in range(IN_MEMORY + 300):
             spool.add(f"{number:04} {'x' * 100}")
         written = len(spool.after(0, 10_000))
         assert 1 <= written < 300
         waiting, dropped = spool.count()
-        assert waiting + dropped == 1 + IN_MEMORY + 7
+        assert waiting + dropped == 1 + IN_MEMORY + 300
+        assert waiting - written == IN_MEMORY
         oldest = spool.take_unwritten(2)
         assert [text[:4] for text in oldest] == [f"{written - 1 + dropped:04}", f"{written + dropped:04}"]
         (small_disk / "full").unlink()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from edge_fairmot.counting import Event
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.recording import ClipConfig, RecordingConfig, RecordingSink, parse_recording, parse_size
+from edge_fairmot.recording.disk_keeper import DiskKeeper
 from edge_fairmot.recording.names import FileNames, recorded_files
 from edge_fairmot.recording.rotating_file import RotatingFile
 from edge_fairmot.sinks import read_json_lines
@@ -31,8 +32,8 @@ BEGUN = datetime(2026, 11, 23, 14, 29, 20, tzinfo=timezone.utc)
 
 @settings(max_examples=60, deadline=None)
 @given(
-    lines=st.lists(st.binary(min_size=1, max_size=60).map(lambda data: data.replace(b"\n", b".") + b"\n")),
-    steps_s=st.lists(st.floats(0, 9), min_size=100, max_size=100),
+    lines=st.lists(st.binary(min_size=20, max_size=60).map(lambda data: data.replace(b"\n", b".") + b"\n")),
+    steps_s=st.lists(st.floats(0, 5), min_size=100, max_size=100),
 )
 def test_files_follow_each_other_and_each_is_whole(
     lines: list[bytes], steps_s: list[float], tmp_path_factory: pytest.TempPathFactory
@@ -150,6 +151,29 @@ def test_the_oldest_go_beyond_the_budget_and_never_what_is_written(
     kept = [number for frames in last for number, _, _ in frames]
     assert kept == list(range(kept[0], 201))
     assert len(kept) > 15
+
+
+def test_a_file_that_is_written_stays_though_it_is_the_oldest(tmp_path: Path) -> None:
+    names = [f"tracks-2020010{day}T000000Z.mp4" for day in (1, 2, 3)]
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(3000))
+    config = RecordingConfig(tmp_path, file_bytes=1000, budget_bytes=4000, keep_free_bytes=0)
+    DiskKeeper(config, lambda: {tmp_path / names[0]}).close()
+    assert [path.name for path in recorded_files(tmp_path, "tracks")] == names[:1]
+
+
+def test_a_line_that_does_not_fit_is_not_half_there(small_disk: Path) -> None:
+    file = RotatingFile(lambda: small_disk / "lines", bytes, 10**9, 10**9)
+    with pytest.raises(SinkError, match="No space left"):
+        write_for_ever(file, b"x" * 2999 + b"\n")
+    assert file.path is None
+    size = (small_disk / "lines").stat().st_size
+    assert (size % 3000, size > 900_000) == (0, True)
+
+
+def write_for_ever(file: RotatingFile, line: bytes) -> None:
+    while True:
+        file.write(line)
 
 
 def test_the_thread_looks_after_the_budget_by_itself(
