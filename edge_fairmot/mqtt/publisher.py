@@ -33,7 +33,7 @@ STATE_S, HEALTH_S, SYNC_S = 1.0, 10.0, 5.0
 IN_FLIGHT = 20
 """Events sent and not yet acknowledged, at most."""
 
-FAREWELL_S = 1.0
+FAREWELL_S = 0.6
 """How long the end of a run waits for the broker to take the last events; the rest keep."""
 
 

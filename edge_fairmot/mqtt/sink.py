@@ -16,7 +16,7 @@ from edge_fairmot.sinks.events import event_document
 from edge_fairmot.sources.state import SourceState
 from edge_fairmot.types import Frame, Tracks
 
-DISCONNECT_WITHIN_S = 0.5
+DISCONNECT_WITHIN_S = 0.4
 
 
 class MqttSink(AbstractContextManager["MqttSink"]):
@@ -80,7 +80,7 @@ class MqttSink(AbstractContextManager["MqttSink"]):
         self.close()
 
     def close(self) -> None:
-        """Send what can be sent in a second and take leave of the broker. May be called twice."""
+        """Send what can be sent soon, keep the rest and take leave, within a second. May be called twice."""
         self._publisher.stop(FAREWELL_S + DISCONNECT_WITHIN_S)
         self._spool.close()
 

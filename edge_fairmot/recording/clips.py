@@ -28,7 +28,7 @@ NICENESS = 10
 IDLE_S = 5.0
 """A clip for which no picture comes for so much longer than it may take is finished: the source is gone."""
 
-FINISH_WITHIN_S = 1.0
+FINISH_WITHIN_S = 0.6
 """How long pictures are still encoded when the run has ended."""
 
 

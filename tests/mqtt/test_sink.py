@@ -253,7 +253,7 @@ def test_a_killed_process_is_offline_by_its_last_will(
     assert listener.payloads(STATUS) == ["online", "offline"]
 
 
-def test_closing_while_the_broker_is_away_takes_no_two_seconds_and_keeps_the_events(
+def test_closing_while_the_broker_is_away_is_soon_done_and_keeps_the_events(
     broker: Mosquitto, config: Callable[..., MqttConfig], listener: Listener
 ) -> None:
     broker.stop()
