@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError
@@ -25,6 +26,9 @@ KEEP_ALIVE_S = 15
 
 RECONNECT_S = (1.0, 30.0)
 """Waits between attempts double from the first to the second."""
+
+DROPPED_WITHIN_S, DROPPED_OFTEN = 5.0, 3
+"""A broker that drops us so soon, so often in a row, has a reason: two runs of one name, for instance."""
 
 CONNECT_WITHIN_S, GOODBYE_WITHIN_S = 3.0, 0.3
 
@@ -61,7 +65,9 @@ class Connection:
             raise MissingDependencyError("paho-mqtt", "mqtt", "to publish by MQTT") from error
         self._broker, self._status_topic, self._on_news = config.broker, topics.status, on_news
         self.acknowledged: SimpleQueue[int] = SimpleQueue()
-        self._connected, self._times_made, self._message = False, 0, "not connected yet"
+        self._device = config.device
+        self._connected, self._times_made, self._since_s = False, 0, 0.0
+        self._message, self._logged, self._times_dropped = "not connected yet", "", 0
         self._client: Client = Client(CallbackAPIVersion.VERSION2, f"edge-fairmot-{config.device}")
         if config.credentials.user:
             self._client.username_pw_set(config.credentials.user, config.credentials.password or None)
@@ -114,9 +120,11 @@ class Connection:
         if reason.is_failure:
             self._say(f"the broker {self._broker} refuses us: {reason}")
             return
-        log.info("connected to the MQTT broker %s", self._broker)
-        self._connected, self._message = True, ""
+        self._connected, self._message, self._since_s = True, "", monotonic()
         self._times_made += 1
+        if self._times_dropped < DROPPED_OFTEN:
+            log.info("connected to the MQTT broker %s", self._broker)
+            self._logged = ""
         self._on_news()
 
     def _unreachable(self, client: Any, data: Any) -> None:
@@ -125,14 +133,23 @@ class Connection:
 
     def _lost(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if self._connected and reason.is_failure:
-            self._say(f"the connection to the broker {self._broker} is lost: {reason}")
+            soon = monotonic() - self._since_s < DROPPED_WITHIN_S
+            self._times_dropped = self._times_dropped + 1 if soon else 0
+            if self._times_dropped >= DROPPED_OFTEN:
+                self._say(
+                    f"the broker {self._broker} lets us in and drops us again: is another run "
+                    f"called {self._device!r}, too? Give each a device name of its own"
+                )
+            else:
+                self._say(f"the connection to the broker {self._broker} is lost: {reason}")
         self._connected = False
 
     def _say(self, message: str) -> None:
         """Log what is new, so that a broker that is away for a week is a line."""
-        if message != self._message:
-            log.warning("%s; events are kept until it is back", message)
         self._message = message
+        if message != self._logged:
+            log.warning("%s; events are kept until it is back", message)
+        self._logged = message
 
     def _acknowledge(self, client: Any, data: Any, number: int, reason: Any, properties: Any) -> None:
         self.acknowledged.put(number)

@@ -277,6 +277,20 @@ def test_two_runs_do_not_share_events(broker: Mosquitto, config: Callable[..., M
     MqttSink(config(broker.port), summary, running).close()
 
 
+def test_two_of_one_name_are_told_so_once(
+    broker: Mosquitto, config: Callable[..., MqttConfig], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        MqttSink(config(broker.port), summary, running) as first,
+        MqttSink(config(broker.port, spool=tmp_path / "other.db"), summary, running) as second,
+    ):
+        often = 12
+        wait_for(lambda: min(sink._publisher.connection.times_made for sink in (first, second)) > often)
+        assert min(sink._publisher.connection.times_made for sink in (first, second)) > often
+    assert caplog.text.count("called 'shop', too? Give each a device name of its own") == 2  # once each
+    assert caplog.text.count("is lost") <= 4
+
+
 def test_a_password_is_asked_for_and_never_told(
     config: Callable[..., MqttConfig], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
