@@ -66,7 +66,8 @@ class Connection:
         self._broker, self._status_topic, self._on_news = config.broker, topics.status, on_news
         self.acknowledged: SimpleQueue[int] = SimpleQueue()
         self._device = config.device
-        self._connected, self._times_made, self._since_s = False, 0, 0.0
+        self._connected = self._refused = False
+        self._times_made, self._since_s = 0, 0.0
         self._message, self._logged, self._times_dropped = "not connected yet", "", 0
         self._client: Client = Client(CallbackAPIVersion.VERSION2, f"edge-fairmot-{config.device}")
         if config.credentials.user:
@@ -118,6 +119,7 @@ class Connection:
 
     def _connected_or_refused(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
+            self._refused = True
             self._say(f"the broker {self._broker} refuses us: {reason}")
             return
         self._connected, self._message, self._since_s = True, "", monotonic()
@@ -142,7 +144,12 @@ class Connection:
                 )
             else:
                 self._say(f"the connection to the broker {self._broker} is lost: {reason}")
-        self._connected = False
+        elif reason.is_failure and not self._refused:
+            self._say(
+                f"the broker {self._broker} hangs up before it answers: is it one, and does it want TLS "
+                "(mqtts://) or a certificate of ours?"
+            )
+        self._connected = self._refused = False
 
     def _say(self, message: str) -> None:
         """Log what is new, so that a broker that is away for a week is a line."""

@@ -128,12 +128,9 @@ class Publisher:
         if self.connection.connected:
             if self._introduced != self.connection.times_made:
                 self._introduce()
+            self._send_events()
             self._announce()
             self._tell(now_s)
-            try:
-                self._send_numbered()
-            finally:
-                self._send_unwritten()
         if now_s >= self._sync_due_s:
             self._sync_due_s = now_s + SYNC_S
             self._spool.sync()
@@ -201,12 +198,13 @@ class Publisher:
             except sqlite3.Error as error:
                 self._complain(error)
 
-    def _send_numbered(self) -> None:
-        for number, text in self._spool.after(self._last_number, IN_FLIGHT - len(self._in_flight)):
-            self._send(f"{self._spool.name}-{number}", text, number)
-            self._last_number = number
-
-    def _send_unwritten(self) -> None:
+    def _send_events(self) -> None:
+        try:
+            for number, text in self._spool.after(self._last_number, IN_FLIGHT - len(self._in_flight)):
+                self._send(f"{self._spool.name}-{number}", text, number)
+                self._last_number = number
+        except sqlite3.Error as error:  # those in memory can still be sent
+            self._complain(error)
         for text in self._spool.take_unwritten(IN_FLIGHT - len(self._in_flight)):
             self._send(uuid4().hex, text, None)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
 
-from edge_fairmot.errors import EdgeFairmotError, MissingDependencyError, SinkError
+from edge_fairmot.errors import MissingDependencyError, SinkError
 from edge_fairmot.recording.config import ClipConfig
 from edge_fairmot.recording.ring import PictureRing
 from edge_fairmot.sinks.video import VideoSink
@@ -149,7 +149,7 @@ class ClipRecorder:
                 self._taken += 1
             try:
                 video = self._take(item, video)
-            except EdgeFairmotError as error:
+            except Exception as error:  # this thread is all there is for clips
                 video, self._path = None, None
                 if isinstance(error, SinkError) and isinstance(error.__cause__, OSError):
                     self._on_trouble(error)

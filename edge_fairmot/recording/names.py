@@ -6,6 +6,7 @@ Tracks are ``.jsonl`` and ``.txt``, events ``.events.jsonl``, clips ``.mp4``. A 
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -43,7 +44,8 @@ class FileNames:
             last_stamp, last_number = self._last.get(suffix, ("", 0))
             if stamp <= last_stamp:
                 stamp, number = last_stamp, last_number + 1
-            while (path := self._path(stamp, number, suffix)).exists():
+            # Not Path.exists, which raises on a disk that fails.
+            while os.path.exists(path := self._path(stamp, number, suffix)):
                 number += 1
             self._last[suffix] = stamp, number
         return path

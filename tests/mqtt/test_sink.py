@@ -356,6 +356,31 @@ def test_tls_needs_a_certificate_that_is_believed(
     broker.stop()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_broker_may_ask_for_a_certificate(config: Callable[..., MqttConfig], certificates: Path) -> None:
+    if MOSQUITTO is None:
+        pytest.skip("needs mosquitto (apt-get install mosquitto)")
+    own, key = certificates / "broker.pem", certificates / "key.pem"
+    broker = Mosquitto(
+        certificates,
+        "allow_anonymous true",
+        f"certfile {own}",
+        f"keyfile {key}",
+        f"cafile {own}",
+        "require_certificate true",
+    )
+    localhost = Broker("localhost", broker.port, tls=True)
+    with MqttSink(config(0, broker=localhost, certificates=Certificates(own)), summary, running) as sink:
+        wait_for(lambda: "hangs up" in sink.trouble)
+        assert "hangs up before it answers" in sink.trouble
+    with MqttSink(
+        config(0, broker=localhost, certificates=Certificates(own, own, key)), summary, running
+    ) as sink:
+        wait_for(lambda: not sink.trouble)
+        assert sink.trouble == ""
+    broker.stop()
+
+
 def test_a_certificate_that_is_none_is_told_at_once(
     config: Callable[..., MqttConfig], tmp_path: Path
 ) -> None:
