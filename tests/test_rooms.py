@@ -89,6 +89,14 @@ ROOMS = {
         {"types", "errors", "contracts", "counting", "sources", "sinks", "pipeline"},
         {"numpy", "cv2", "tomli", "anyio", "starlette", "uvicorn", "prometheus_client"},
     ),
+    "mqtt": Room(
+        {"types", "errors", "contracts", "counting", "pipeline", "sinks", "sources", "run_lock"},
+        CORE,
+        lazy_packages=frozenset({"paho"}),
+    ),
+    "recording": Room({"types", "errors", "contracts", "counting", "sinks", "run_lock"}, CORE),
+    "doctor": Room({"errors", "runtimes"}, set()),
+    "run_lock": Room({"errors"}, set()),
     "channel": Room(set(), CORE),
     "schedule": Room({"errors"}, CORE),
     "stages": Room({"types", "errors", "geometry", "contracts", "channel", "schedule"}, CORE),
@@ -97,7 +105,7 @@ ROOMS = {
         {
             *FRAMEWORK_FREE,
             *("onnx_file", "certificate", "sources", "sinks", "pipeline", "runtimes"),
-            *("tape", "tape_recorder", "street", "counting", "web"),
+            *("tape", "tape_recorder", "street", "counting", "web", "doctor", "mqtt", "recording"),
         },
         {"numpy", "cv2", "typer", "rich", "tomli"},
         lazy_rooms=frozenset({"convert", "benchmarks"}),
