@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from edge_fairmot.cli.console import stdout
+from edge_fairmot.cli.live_answers import mqtt_config, recording_config
 from edge_fairmot.cli.live_settings import LiveSettings
 from edge_fairmot.contracts import Runtime, Sink
 from edge_fairmot.counting import Counter
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.mqtt import MqttConfig, MqttSink
 from edge_fairmot.pipeline import Pipeline, RunSummary
-from edge_fairmot.sinks import CountingSink, EventsSink, JsonLinesHeader, JsonLinesSink
+from edge_fairmot.recording import RecordingConfig, RecordingSink
+from edge_fairmot.sinks import CountingOverlay, EventsSink, JsonLinesHeader, JsonLinesSink
+from edge_fairmot.sinks.events import EventListener
 from edge_fairmot.sources import SourceState
 from edge_fairmot.sources.live import LiveSource
 from edge_fairmot.tracking import TrackerConfig
@@ -110,11 +114,23 @@ def open_sinks(run: LiveRun) -> list[Sink]:
     """
     settings, counter = run.settings, run.counter
     openers: list[Callable[[], Sink]] = []
-    if counter is not None and settings.events is not None:
-        events = settings.events
-        openers.append(lambda: EventsSink(events, counter))
-    elif counter is not None:
-        openers.append(lambda: CountingSink(counter))
+    listeners: list[EventListener] = []
+    mqtt, recording = mqtt_config(settings), recording_config(settings)
+
+    def open_mqtt(config: MqttConfig) -> Sink:
+        sink = MqttSink(config, run.summary, run.state, counter)
+        listeners.append(sink.take_event)
+        return sink
+
+    def open_recording(config: RecordingConfig) -> Sink:
+        sink = RecordingSink(config, run.header(), None if counter is None else CountingOverlay(counter))
+        listeners.append(sink.take_event)
+        return sink
+
+    if mqtt is not None:
+        openers.append(lambda: open_mqtt(mqtt))
+    if recording is not None:
+        openers.append(lambda: open_recording(recording))
     if settings.tracks is not None:
         tracks = settings.tracks
         openers.append(lambda: JsonLinesSink(tracks, run.header()))
@@ -125,6 +141,8 @@ def open_sinks(run: LiveRun) -> list[Sink]:
         for opener in openers:
             sinks.append(opener())
             stack.callback(sinks[-1].close)
+        if counter is not None:
+            sinks.insert(0, EventsSink(settings.events, counter, listeners))
         stack.pop_all()
     return sinks
 

@@ -158,6 +158,72 @@ class LiveSettings:
         _PAGE.widest, "web", "Wider pictures are made so wide, pixels.", key="widest", low=64, high=8192
     )
 
+    mqtt: str = setting(
+        "",
+        "mqtt",
+        "Publish counts and events there; user and password come from the environment "
+        "(EDGE_FAIRMOT_MQTT_USER, EDGE_FAIRMOT_MQTT_PASSWORD) or a file.",
+        key="broker",
+        metavar="mqtt[s]://HOST[:PORT]",
+    )
+    mqtt_credentials: Path | None = setting(
+        None,
+        "mqtt",
+        "The user on its first line, the password on its second.",
+        key="credentials",
+        metavar="FILE",
+    )
+    mqtt_device: str = setting(
+        "", "mqtt", "Name in topics and in Home Assistant; this machine's unless given.", key="device"
+    )
+    mqtt_root: str = setting("edge-fairmot", "mqtt", "How topics begin.", key="root")
+    mqtt_discovery_prefix: str = setting(
+        "homeassistant",
+        "mqtt",
+        "Where Home Assistant looks; empty announces nothing.",
+        key="discovery_prefix",
+    )
+    mqtt_authority: Path | None = setting(
+        None, "mqtt", "Whose certificates are believed, PEM.", key="authority", metavar="FILE"
+    )
+    mqtt_certificate: Path | None = setting(
+        None, "mqtt", "What is shown to a broker that asks for one, PEM.", key="certificate", metavar="FILE"
+    )
+    mqtt_certificate_key: Path | None = setting(
+        None, "mqtt", "Its key, PEM.", key="certificate_key", metavar="FILE"
+    )
+    mqtt_spool: Path | None = setting(
+        None, "mqtt", "Keeps events until the broker has them; under ~/.local/state unless given.",
+        key="spool", metavar="FILE",
+    )  # fmt: skip
+    mqtt_spool_limit: int = setting(
+        100_000, "mqtt", "Events that are kept at most.", key="spool_limit", low=1
+    )
+
+    record: Path | None = setting(
+        None, "record", "Record to NAME.jsonl, NAME.txt (MOTChallenge), or a folder: both and clips.",
+        key="path", metavar="PATH",
+    )  # fmt: skip
+    record_clips: bool = setting(False, "record", "Video of every event, too.", key="clips")
+    record_before_s: float = setting(
+        5.0, "record", "What a clip shows of the time before.", key="before_s", low=0, high=60
+    )
+    record_after_s: float = setting(5.0, "record", "And after the last event.", key="after_s", low=0, high=50)
+    record_rate: float = setting(
+        10.0, "record", "Pictures a second of a clip.", key="rate", low=0.1, high=120
+    )
+    record_memory: str = setting("128MB", "record", "Memory for clips.", key="memory", metavar="SIZE")
+    record_file_size: str = setting(
+        "64MB", "record", "Another file is begun at this size.", key="file_size", metavar="SIZE"
+    )
+    record_file_s: float = setting(3600.0, "record", "And at this age.", key="file_s", low=1, high=31 * 86400)
+    record_budget: str = setting(
+        "2GB", "record", "For all files of the recording; the oldest go.", key="budget", metavar="SIZE"
+    )
+    record_keep_free: str = setting(
+        "200MB", "record", "Recording stops when less is free on the disk.", key="keep_free", metavar="SIZE"
+    )
+
     log_level: str = setting("info", "log", "The least that is logged.", key="level", choices=LEVELS)
     log_format: str = setting(
         "text", "log", "For people, or one JSON object a line.", key="format", choices=("text", "json")

@@ -1,7 +1,6 @@
 """Where tracks go: text for evaluation, JSON Lines for programs, video for eyes."""
 
 from edge_fairmot.sinks.annotation import Annotator
-from edge_fairmot.sinks.counting import CountingSink
 from edge_fairmot.sinks.counting_overlay import CountingOverlay
 from edge_fairmot.sinks.events import EventsSink
 from edge_fairmot.sinks.ground_truth import SequenceWriter, TruthSink
@@ -13,7 +12,6 @@ from edge_fairmot.sinks.video import VideoSink
 __all__ = [
     "Annotator",
     "CountingOverlay",
-    "CountingSink",
     "EventsSink",
     "JsonLinesHeader",
     "JsonLinesSink",

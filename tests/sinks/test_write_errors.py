@@ -53,7 +53,6 @@ def test_exported_names_are_what_the_room_promises() -> None:
     expected = [
         "Annotator",
         "CountingOverlay",
-        "CountingSink",
         "EventsSink",
         "JsonLinesHeader",
         "JsonLinesSink",
