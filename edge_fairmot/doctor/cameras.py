@@ -147,7 +147,7 @@ def _kernel_cameras(root: Path, ioctl: Ioctl) -> Iterator[Finding]:
 
 
 def _raspberry_pi_cameras(board: Board, root: Path) -> Iterator[Finding]:
-    if importlib.util.find_spec("picamera2") is None:
+    if not sees_picamera2():
         if (root / DIST_PACKAGES / "picamera2").is_dir():
             yield Finding(
                 "cameras",
@@ -172,6 +172,11 @@ def _raspberry_pi_cameras(board: Board, root: Path) -> Iterator[Finding]:
         )
         return
     yield _listed_by_picamera2()
+
+
+def sees_picamera2() -> bool:
+    """Whether picamera2 can be imported, and libcamera, which only the system's packages bring."""
+    return all(importlib.util.find_spec(name) is not None for name in ("picamera2", "libcamera"))
 
 
 def _listed_by_picamera2() -> Finding:

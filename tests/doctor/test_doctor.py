@@ -1,6 +1,7 @@
 """Devices that are ill in one way each, and what the doctor says."""
 
 import errno
+import importlib
 import json
 import os
 import struct
@@ -234,18 +235,30 @@ def test_a_camera_that_is_not_ours_to_open(tmp_path):
     assert cameras(tmp_path, dead)[0].verdict == "note"
 
 
+@pytest.fixture(autouse=True)
+def _without_picamera2(monkeypatch):
+    """Whatever is installed where the tests run."""
+    monkeypatch.setattr(edge_fairmot.doctor.cameras, "sees_picamera2", lambda: False)
+
+
+SEES_PICAMERA2 = edge_fairmot.doctor.cameras.sees_picamera2
+
+
 @pytest.fixture
-def picamera2(tmp_path, monkeypatch):
-    """A package of that name, for this process and those that it starts."""
+def picamera2(tmp_path, monkeypatch, _without_picamera2):
+    """Packages of these names, for this process and those that it starts."""
 
     def make(program):
-        tree(tmp_path, {"packages/picamera2/__init__.py": program})
+        tree(
+            tmp_path,
+            {"packages/picamera2/__init__.py": program, "packages/libcamera/__init__.py": ""},
+        )
+        monkeypatch.setattr(edge_fairmot.doctor.cameras, "sees_picamera2", SEES_PICAMERA2)
         monkeypatch.syspath_prepend(str(tmp_path / "packages"))
         monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
         return tmp_path
 
-    yield make
-    sys.modules.pop("picamera2", None)
+    return make
 
 
 LISTING = """
@@ -278,6 +291,15 @@ def test_numpy_2_is_too_new_for_bookworms_picamera2(picamera2, monkeypatch):
     assert (found.verdict, found.remedy) == ("mend", "pip install 'numpy<2'")
     monkeypatch.setattr(edge_fairmot.doctor.cameras, "_major_version", lambda _: 1)
     assert next(iter(examine_cameras(BOOKWORM_PI, root))).verdict == "ok"
+
+
+def test_picamera2_alone_is_not_seen(tmp_path, monkeypatch):
+    tree(tmp_path, {"packages/picamera2/__init__.py": ""})
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "packages")])
+    assert not SEES_PICAMERA2()
+    tree(tmp_path, {"packages/libcamera/__init__.py": ""})
+    importlib.invalidate_caches()
+    assert SEES_PICAMERA2()
 
 
 def test_an_environment_that_does_not_see_the_systems_packages(tmp_path):
