@@ -110,7 +110,11 @@ class Ledger:
 
 def one_after_the_other(frames, runtime, tracker, every=1):
     """What the loop must give: no threads, nothing shared."""
+    size = None
     for frame in frames:
+        last, size = size, frame.image.shape[1::-1]
+        if last not in (None, size):
+            tracker.rescale((size[0] / last[0], size[1] / last[1]))
         if frame.index % every:
             yield frame.index, tracker.predict(frame.time_s)
             continue

@@ -142,7 +142,10 @@ def _text(where: str, value: Any) -> str:
 def _number(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInputError(f"{key} must be a number, not {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidInputError(f"{key} is a number of too many digits: give one that is meant") from None
 
 
 def _point(name: str, value: Any) -> Point:

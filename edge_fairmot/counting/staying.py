@@ -17,12 +17,14 @@ class ZoneStay:
     ----------
     polygon : sequence of (float, float)
         In any unit that is the same across and down.
+    before : ZoneStay, optional
+        The same zone in another place: whoever is in it is in this one, until clear of it.
     """
 
-    def __init__(self, polygon: Sequence[Place]) -> None:
+    def __init__(self, polygon: Sequence[Place], before: ZoneStay | None = None) -> None:
         self._corners = np.array(polygon, np.float64)
         self._sides = np.roll(self._corners, -1, axis=0) - self._corners
-        self._entered_s: dict[int, float] = {}
+        self._entered_s: dict[int, float] = {} if before is None else dict(before._entered_s)
 
     @property
     def occupancy(self) -> int:

@@ -1,0 +1,132 @@
+/** The page: scenes to the picture, counts to the panel, drawing to the device. */
+
+import { Drawing } from "./drawing.js";
+import { Editor } from "./editor.js";
+import { CountList, DevicePanel, duration } from "./panel.js";
+import { Picture } from "./picture.js";
+import { connect } from "./stream.js";
+
+const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
+const WORDS = { starting: "starting", running: "live", lost: "camera lost", ended: "ended", away: "no connection" };
+
+const byId = (id) => document.getElementById(id);
+
+const picture = new Picture(byId("picture"));
+const drawing = new Drawing();
+const editor = new Editor(byId("shapes"), drawing);
+const counts = new CountList(drawing, editor);
+const device = new DevicePanel();
+let people = null;
+let toastTimer = 0;
+
+connect({
+  onScene: async (head, jpeg) => {
+    fit(head.size);
+    await picture.show(head, jpeg);
+    people = head.tracks.length;
+    device.showPeople(people);
+    showTotals({ lines: head.lines, zones: head.zones });
+  },
+  onStatus: (status) => {
+    byId("source").textContent = status.source.name;
+    document.title = status.source.name ? `${status.source.name} · edge-fairmot` : "edge-fairmot";
+    device.show(status, people);
+    showState(status.source.status, noticeOf(status.source));
+    showDrawing(status.counting);
+  },
+  onOpen: () => {
+    picture.reset();
+    drawing.forget();
+  },
+  onAway: () => showState("away", "The device cannot be reached. Trying again …"),
+});
+
+function fit([width, height]) {
+  byId("stage").style.setProperty("--ratio", width / height);
+}
+
+function showTotals(totals) {
+  counts.show(totals);
+  if (JSON.stringify(totals) === JSON.stringify(editor.totals)) return;
+  editor.totals = totals;
+  editor.render();
+}
+
+function noticeOf({ status, for_s: seconds, message }) {
+  const since = duration(Math.max(seconds, 0));
+  if (status === "starting") return `Waiting for the camera, ${since}. ${message}`;
+  if (status === "lost") return `The camera has been away for ${since}. ${message}`;
+  return status === "ended" ? `The source has ended. ${message}` : "";
+}
+
+function showState(state, notice) {
+  const pill = byId("status");
+  pill.textContent = WORDS[state] ?? state;
+  pill.dataset.status = state;
+  byId("notice").textContent = notice;
+  byId("notice").hidden = notice === "";
+  byId("picture").classList.toggle("stale", notice !== "");
+}
+
+function showDrawing(document_) {
+  const can = document_ !== null;
+  document.querySelector(".drawing").hidden = !can;
+  document.querySelector(".counting").hidden = !can;
+  if (can) drawing.take(document_);
+}
+
+function showSaved() {
+  const empty = drawing.line.length + drawing.zone.length === 0;
+  const place = drawing.savedTo ? `Changes are saved in ${drawing.savedTo}.` : "Changes last until the run ends: start it with a file to keep them.";
+  byId("saved").textContent = empty && !drawing.savedTo ? "" : place;
+}
+
+function toast(text) {
+  byId("toast").textContent = text;
+  byId("toast").hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => (byId("toast").hidden = true), 6000);
+}
+
+for (const news of ["change", "saved"]) {
+  drawing.addEventListener(news, () => {
+    byId("undo").disabled = !drawing.undoable;
+    showSaved();
+  });
+}
+drawing.addEventListener("complaint", ({ detail }) => toast(detail));
+
+editor.addEventListener("change", () => {
+  for (const tool of ["line", "zone"]) byId(`draw-${tool}`).setAttribute("aria-pressed", String(editor.tool === tool));
+  byId("hint").textContent = editor.hint;
+  byId("hint").hidden = editor.hint === "";
+});
+
+for (const tool of ["line", "zone"]) byId(`draw-${tool}`).addEventListener("click", () => editor.take(tool));
+byId("undo").addEventListener("click", () => drawing.undo());
+
+for (const what of ["boxes", "ids", "trails"]) {
+  byId(`show-${what}`).addEventListener("change", ({ target }) => {
+    picture.shown[what] = target.checked;
+    picture.draw();
+  });
+}
+
+function setTheme(theme) {
+  const [sign, word] = THEMES[theme];
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  const button = byId("theme");
+  button.textContent = sign;
+  button.title = `Colours: ${word}`;
+  button.setAttribute("aria-label", button.title);
+  button.dataset.theme = theme;
+  localStorage.setItem("theme", theme);
+}
+
+byId("theme").addEventListener("click", () => {
+  const names = Object.keys(THEMES);
+  setTheme(names[(names.indexOf(byId("theme").dataset.theme) + 1) % names.length]);
+});
+const stored = localStorage.getItem("theme");
+setTheme(stored in THEMES ? stored : "auto");

@@ -1,0 +1,159 @@
+/** The figures beside the picture. */
+
+const HISTORY = 120; // seconds, one value each
+
+const STAGES = { decode: "wait, decode" }; // a camera's next picture is waited for
+
+const byId = (id) => document.getElementById(id);
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/** The list of lines and zones, with what they have counted. */
+export class CountList {
+  #list = byId("counts");
+  #drawing;
+  #editor;
+  #figures = []; // [kind, name, elements by what they show]
+  #totals = { lines: {}, zones: {} };
+
+  constructor(drawing, editor) {
+    this.#drawing = drawing;
+    this.#editor = editor;
+    for (const source of [drawing, editor]) source.addEventListener("change", () => this.#rebuild());
+    this.#rebuild();
+  }
+
+  show(totals) {
+    this.#totals = totals;
+    for (const [kind, name, elements] of this.#figures) {
+      const values = kind === "line" ? lineFigures(totals.lines[name]) : zoneFigures(totals.zones[name]);
+      for (const [key, text] of Object.entries(values)) write(elements[key], text);
+    }
+  }
+
+  #rebuild() {
+    this.#figures = [];
+    const rows = ["line", "zone"].flatMap((kind) => this.#drawing[kind].map((shape, index) => this.#row(kind, shape, index)));
+    this.#list.replaceChildren(...rows);
+    byId("nothing").hidden = rows.length > 0;
+    this.show(this.#totals);
+  }
+
+  #row(kind, shape, index) {
+    const chosen = this.#editor.selected?.kind === kind && this.#editor.selected.index === index;
+    const name = make("input", { value: shape.name, maxlength: 60, "aria-label": `Name of the ${kind}`, spellcheck: "false" });
+    name.addEventListener("change", () => this.#rename(kind, index, name));
+    name.addEventListener("keydown", (event) => event.key === "Enter" && name.blur());
+    const head = make("div", { class: "name" }, name);
+    if (kind === "line") head.append(this.#button("⇄", `Turn ${shape.name} around`, () => this.#flip(index)));
+    head.append(this.#button("✕", `Delete ${shape.name}`, () => this.#editor.remove({ kind, index })));
+    const labels = kind === "line" ? { inwards: "in", outwards: "out" } : { occupancy: "inside", entries: "entries", dwell: "mean" };
+    const elements = {};
+    const figures = make("div", { class: "figures" });
+    for (const [key, label] of Object.entries(labels)) {
+      elements[key] = make("b");
+      figures.append(make("span", {}, elements[key], label));
+    }
+    this.#figures.push([kind, shape.name, elements]);
+    const row = make("li", { class: `${kind}${chosen ? " selected" : ""}` }, head, figures);
+    row.addEventListener("click", (event) => {
+      if (!chosen && !event.target.closest("button, input")) this.#editor.select({ kind, index });
+    });
+    return row;
+  }
+
+  #button(sign, label, act) {
+    const button = make("button", { type: "button", "aria-label": label, title: label }, sign);
+    button.addEventListener("click", act);
+    return button;
+  }
+
+  #rename(kind, index, input) {
+    const name = input.value.trim();
+    if (!name) input.value = this.#drawing[kind][index].name;
+    else this.#drawing.change((draft) => (draft[kind][index].name = name));
+  }
+
+  #flip(index) {
+    this.#drawing.change(({ line }) => ([line[index].start, line[index].end] = [line[index].end, line[index].start]));
+  }
+}
+
+function lineFigures({ in: inwards, out: outwards } = { in: 0, out: 0 }) {
+  return { inwards: String(inwards), outwards: String(outwards) };
+}
+
+function zoneFigures(zone) {
+  const { occupancy, entries, stays, mean_dwell_s: dwell } = zone ?? { occupancy: 0, entries: 0, stays: 0 };
+  return { occupancy: String(occupancy), entries: String(entries), dwell: stays ? duration(dwell) : "–" };
+}
+
+/** Seconds as people say them. */
+export function duration(seconds) {
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 86_400 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.floor(seconds / 86_400)} d`;
+}
+
+/** Frame rate, delay, heat and the times of the stages. */
+export class DevicePanel {
+  #people = [];
+
+  /** Of every scene. */
+  showPeople(count) {
+    write(byId("people"), String(count));
+  }
+
+  /** Once a second. */
+  show(status, people) {
+    write(byId("frame-rate"), status.frame_rate.toFixed(1));
+    write(byId("page-delay"), status.page_delay_ms === null ? "–" : `${Math.round(status.page_delay_ms)} ms`);
+    write(byId("dropped"), String(status.dropped));
+    write(byId("temperature"), status.temperature_c === null ? "–" : `${status.temperature_c.toFixed(0)} °C`);
+    write(byId("reconnects"), String(status.source.reconnects));
+    write(byId("viewers"), String(status.viewers));
+    write(byId("identities"), String(status.identities));
+    this.#showStages(status.stage_ms);
+    if (people !== null) this.#showHistory(people);
+  }
+
+  #showStages(stages) {
+    const list = byId("stages");
+    const names = Object.keys(stages);
+    if (list.childElementCount !== names.length) {
+      list.replaceChildren(...names.map((name) => make("li", {}, make("span", {}, STAGES[name] ?? name), make("progress", { "aria-label": name }), make("output"))));
+    }
+    const longest = Math.max(...Object.values(stages), 1e-3);
+    names.forEach((name, index) => {
+      const [, bar, figure] = list.children[index].children;
+      bar.value = stages[name] / longest;
+      write(figure, stages[name].toFixed(1));
+    });
+  }
+
+  #showHistory(people) {
+    this.#people.push(people);
+    if (this.#people.length > HISTORY) this.#people.shift();
+    const highest = Math.max(...this.#people, 1);
+    const right = this.#people.length - 1;
+    const points = this.#people.map((value, index) => `${HISTORY - right + index - 1},${(39 - (37 * value) / highest).toFixed(1)}`);
+    const path = points.join(" ");
+    const area = `${HISTORY - right - 1},40 ${path} ${HISTORY - 1},40`;
+    byId("people-history").replaceChildren(svg("polygon", area), svg("polyline", path));
+  }
+}
+
+function svg(tag, points) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  element.setAttribute("points", points);
+  return element;
+}

@@ -1,0 +1,270 @@
+"""The page as a browser shows it: headless Chromium before the synthetic street and its true tracks."""
+
+import base64
+import itertools
+import json
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_fairmot.cli.counting import read_counting
+from edge_fairmot.counting import CountingConfig, parse_line
+from edge_fairmot.sinks.annotation import id_color
+from edge_fairmot.sources.state import SourceState
+from edge_fairmot.street import Street, StreetOptions
+from edge_fairmot.types import Frame, Tracks
+from edge_fairmot.web import WebConfig
+
+from .browser import opened_browser, wait_until
+
+SIZE, FPS = (576, 324), 10.0
+LENGTH = 120
+
+NEAR_PX = 2
+"""How far from where it should be a box is looked for, pixels of the page."""
+
+COUNTED = "Array.from(document.querySelectorAll('#counts b'), (figure) => Number(figure.textContent))"
+
+TWO_LOOKS = """(() => {
+  const canvas = document.querySelector('#picture');
+  const look = (boxes) => {
+    for (const what of ['boxes', 'ids', 'trails']) {
+      const box = document.querySelector(`#show-${what}`);
+      box.checked = what === 'boxes' && boxes;
+      box.dispatchEvent(new Event('change'));
+    }
+    return canvas.toDataURL();
+  };
+  return [Number(canvas.dataset.frame), look(true), look(false)];
+})()"""
+
+
+@pytest.fixture(scope="module")
+def browse(tmp_path_factory):
+    with opened_browser(tmp_path_factory.mktemp("browser")) as open_tab:
+        yield open_tab
+
+
+@pytest.fixture(scope="module")
+def street():
+    return Street(StreetOptions(seed=1, size=SIZE, fps=FPS))
+
+
+@pytest.fixture
+def play(street):
+    """Show the street and its true tracks on a page, ten times faster than life."""
+    ended, threads = threading.Event(), []
+    scenes = [(street.picture(index), true_tracks(street, index)) for index in range(LENGTH)]
+
+    def play_on(run):
+        for number in itertools.count():
+            image, tracks = scenes[number % LENGTH]
+            frame = Frame(image, number % LENGTH, number / FPS)
+            run.counter.update(tracks, frame.time_s)
+            run.web.write(frame, tracks)
+            if ended.wait(0.04):
+                return
+
+    def start(run):
+        threads.append(threading.Thread(target=play_on, args=(run,)))
+        threads[-1].start()
+        return run
+
+    yield start
+    ended.set()
+    for thread in threads:
+        thread.join(10)
+
+
+def true_tracks(street, index):
+    truth = street.truth(index)
+    rows = truth.visibility > 0.3
+    count = int(rows.sum())
+    return Tracks(
+        truth.ids[rows],
+        truth.xyxy[rows],
+        np.ones(count, np.float32),
+        np.zeros(count, np.int64),
+        np.zeros(count, bool),
+    )
+
+
+def open_live(browse, run, *args, **kwargs):
+    tab = browse(run.web.address, *args, **kwargs)
+    tab.wait("document.querySelector('#picture').dataset.frame > 0")
+    return tab
+
+
+def take(tab, tool):
+    """Touch a tool's button, and wait for the click that comes of it."""
+    tab.tap(f"#draw-{tool}")
+    tab.wait(f"document.querySelector('#draw-{tool}').ariaPressed === 'true'")
+
+
+def decoded(url):
+    return cv2.imdecode(np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
+
+
+def edge_share(changed, box, by=0):
+    """Share of a box's outline that is drawn where it should be, or so far from there."""
+    height, width = changed.shape
+    left, top, right, bottom = (round(value) + by for value in box)
+    places = [(x, y) for x in range(left, right) for y in (top, bottom)]
+    places += [(x, y) for y in range(top, bottom) for x in (left, right)]
+    found = [
+        changed[max(y - NEAR_PX, 0) : y + NEAR_PX + 1, max(x - NEAR_PX, 0) : x + NEAR_PX + 1].any()
+        for x, y in places
+        if 0 <= x < width and 0 <= y < height
+    ]
+    return float(np.mean(found))
+
+
+def test_boxes_are_on_the_people_of_the_picture_they_are_drawn_on(serve, play, street, browse):
+    run = play(serve(size=SIZE))
+    with open_live(browse, run) as tab:
+        seen = set()
+        while len(seen) < 4:
+            number, boxed, plain = tab.run(TWO_LOOKS)
+            boxed, plain = decoded(boxed).astype(int), decoded(plain).astype(int)
+            height, width = plain.shape[:2]
+            scale = width / SIZE[0]
+            errors = {}
+            for near in (-3, 0, 3):
+                shown = cv2.resize(street.picture((number - 1 + near) % LENGTH), (width, height))
+                errors[near] = np.abs(shown.astype(int) - plain).mean()
+            assert errors[0] < 0.6 * min(errors[-3], errors[3])  # it is this frame's picture
+            changed = np.abs(boxed - plain).max(axis=2) > 24
+            boxes = true_tracks(street, number - 1).xyxy * scale
+            assert len(boxes) > 10
+            assert np.mean([edge_share(changed, box) for box in boxes]) > 0.97
+            assert np.mean([edge_share(changed, box, by=8) for box in boxes]) < 0.6
+            seen.add(number)
+            time.sleep(0.2)
+        assert tab.console == []
+
+
+def test_ids_have_the_colours_of_the_video(serve, browse):
+    run = serve()
+    run.show(1)
+    with open_live(browse, run) as tab:
+        ids = [1, 2, 3, 17, 400, 123_456]
+        colors = tab.run(f"import('/trails.js').then((trails) => {ids}.map(trails.idColor))")
+    expected = [list(reversed(id_color(number))) for number in ids]
+    assert np.abs(np.array(colors) - expected).max() <= 1
+
+
+def test_a_line_drawn_with_the_mouse_counts_and_is_saved(serve, play, browse, tmp_path):
+    run = play(serve(WebConfig(counting_file=tmp_path / "shop.toml"), size=SIZE))
+    with open_live(browse, run) as tab:
+        tab.press("#draw-line")
+        tab.drag((0.5, 0.4), (0.5, 0.98))
+        tab.wait(f"{COUNTED}.reduce((a, b) => a + b, 0) >= 3")
+        (line,) = read_counting(tmp_path / "shop.toml", [], []).lines
+        assert np.allclose((line.start, line.end), ((0.5, 0.4), (0.5, 0.98)), atol=0.005)
+        counted = run.counter.lines["line 1"]
+        assert counted.inwards + counted.outwards >= 3
+
+        tab.drag((0.5, 0.7), (0.4, 0.7))  # the whole line, which is selected
+        tab.drag((0.4, 0.98), (0.6, 0.98))  # one end
+        wait_until(lambda: run.counter.config.lines and run.counter.config.lines[0].end[0] > 0.55)
+        (line,) = read_counting(tmp_path / "shop.toml", [], []).lines
+        assert np.allclose((line.start, line.end), ((0.4, 0.4), (0.6, 0.98)), atol=0.01)
+
+        tab.press("#counts button[aria-label^=Turn]")
+        wait_until(lambda: run.counter.config.lines[0].start[0] > 0.55)
+        tab.press("#undo")
+        wait_until(lambda: run.counter.config.lines[0].start[0] < 0.45)
+        tab.open(run.web.address)
+        tab.wait("document.querySelectorAll('#shapes .line').length > 0")
+        tab.press("#counts button[aria-label^=Delete]")
+        wait_until(lambda: run.counter.config.lines == ())
+        assert read_counting(tmp_path / "shop.toml", [], []).lines == ()
+        assert tab.console == []
+
+
+def test_a_zone_drawn_with_a_finger_on_a_dark_phone(serve, play, browse):
+    run = play(serve(size=SIZE))
+    with open_live(browse, run, (390, 844), phone=True, dark=True) as tab:
+        assert tab.run("document.documentElement.scrollWidth <= innerWidth")
+        red, green, blue = json.loads(
+            tab.run("getComputedStyle(document.body).backgroundColor.replace('rgb(', '[').replace(')', ']')")
+        )
+        assert max(red, green, blue) < 40
+        take(tab, "zone")
+        corners = (0.1, 0.4), (0.9, 0.4), (0.9, 0.95), (0.1, 0.95)
+        for corner in (*corners, corners[0]):
+            tab.touch(corner)
+        wait_until(lambda: run.counter.config.zones)
+        assert np.allclose(run.counter.config.zones[0].polygon, corners, atol=0.01)
+        tab.wait(f"{COUNTED}[0] >= 1")
+        tab.touch(corners[2], (0.7, 0.8), (0.6, 0.7))
+        wait_until(lambda: run.counter.config.zones[0].polygon[2][0] < 0.65)
+        assert np.allclose(run.counter.config.zones[0].polygon[2], (0.6, 0.7), atol=0.02)
+        take(tab, "line")
+        tab.touch((0.2, 0.2))
+        tab.touch((0.8, 0.3))  # two taps are a line as well
+        wait_until(lambda: run.counter.config.lines)
+        assert tab.console == []
+
+
+def test_what_is_amiss_is_told_and_what_comes_back_is_shown(serve, browse):
+    run = serve(source="rtsp://camera/stream")
+    run.show(1)
+    notice = "document.querySelector('#notice')"
+    with open_live(browse, run) as tab:
+        tab.wait(f"{notice}.hidden && document.querySelector('#status').textContent === 'live'")
+        run.state = SourceState("lost", time.monotonic() - 75, 1, "no answer from rtsp://camera/stream")
+        tab.wait(f"!{notice}.hidden && {notice}.textContent.includes('1 min. no answer from rtsp://camera')")
+        run.state = SourceState("running", time.monotonic(), 2)
+        tab.wait(f"{notice}.hidden")
+        run.show(2, [(7, 100, 80), (8, 200, 80)])
+        tab.wait("document.querySelector('#people').textContent === '2'")
+        run.web.close()
+        tab.wait("document.querySelector('#status').textContent === 'no connection'")
+
+
+def test_names_are_text_and_nothing_else(serve, browse):
+    name = '<img src=x onerror="document.title=1">"\'&'
+    run = serve(counting=CountingConfig((parse_line(f"{name}:0.2,0.2,0.8,0.8"),)), source=name)
+    run.show(1)
+    with open_live(browse, run) as tab:
+        tab.wait("document.querySelectorAll('#shapes text').length === 1")
+        assert tab.run("document.querySelector('#counts input').value") == name
+        assert tab.run("document.querySelector('#shapes text').textContent").startswith(name)
+        assert tab.run("document.querySelectorAll('img').length") == 1
+        assert tab.run("document.title") == f"{name} · edge-fairmot"
+        assert tab.console == []
+
+
+def test_two_who_draw_at_once_do_not_overwrite_each_other(serve, browse):
+    run = serve()
+    run.show(1)
+    with open_live(browse, run) as tab:
+        drawing = {
+            "revision": 1,
+            "line": [{"name": "theirs", "start": [0.2, 0.1], "end": [0.2, 0.9]}],
+            "zone": [],
+        }
+        answer = run.ask("PUT", "/api/counting", json.dumps(drawing), content_type="application/json")
+        assert answer[0] == 200
+        tab.wait("document.querySelector('#counts input')?.value === 'theirs'")
+        tab.press("#draw-line")
+        tab.drag((0.6, 0.1), (0.6, 0.9))
+        tab.wait("document.querySelectorAll('#counts input').length === 2")
+        wait_until(lambda: json.loads(run.ask("GET", "/api/counting")[2])["revision"] == 3)
+        names = [line["name"] for line in json.loads(run.ask("GET", "/api/counting")[2])["line"]]
+        assert names == ["theirs", "line 1"]
+
+
+def test_a_visitor_without_the_token_is_asked_for_it(serve, browse, tmp_path):
+    run = serve(WebConfig(token_file=tmp_path / "token"))
+    run.show(1)
+    with browse(run.web.address) as tab:
+        assert tab.run("document.querySelector('h1').textContent") == "This page needs its token"
+        tab.run(f"document.querySelector('#token').value = {(tmp_path / 'token').read_text().strip()!r}")
+        tab.press("button")
+        tab.wait("document.querySelector('#picture')?.dataset.frame > 0")
+        assert tab.run("location.search") == ""
