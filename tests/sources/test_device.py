@@ -40,7 +40,7 @@ class Driver:
         return True
 
     def get(self, name: int) -> float:
-        stamp_ms = time.monotonic() * 1000 - 40 if self.stamped else 0.0
+        stamp_ms = time.monotonic() * 1000 - 5000 if self.stamped else 0.0
         return {cv2.CAP_PROP_FPS: 15.0, cv2.CAP_PROP_POS_MSEC: stamp_ms}[name]
 
     def grab(self) -> bool:
@@ -88,8 +88,7 @@ def test_frames_are_stamped_by_the_kernel_where_it_does(driver: Driver, stamped:
     with DeviceSource(DEVICE) as source:
         frame = next(iter(source))
         age_s = time.monotonic() - frame.time_s
-    assert (age_s >= 0.04) is stamped
-    assert age_s < 5
+    assert (age_s >= 5) is stamped
 
 
 def test_an_unplugged_camera_is_an_error_after_its_last_frame(driver: Driver) -> None:
