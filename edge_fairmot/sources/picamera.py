@@ -139,6 +139,10 @@ class PicameraSource(AbstractContextManager["PicameraSource"]):
                 raise SourceError(
                     f"{self._name} gives no picture for {LONGEST_WAIT_S:g} s: check its ribbon cable"
                 ) from None
+            except (RuntimeError, OSError) as error:
+                raise SourceError(
+                    f"{self._name} gives no more pictures ({error}): check its cable"
+                ) from error
             try:
                 metadata = request.get_metadata()
                 image = request.make_array("main")

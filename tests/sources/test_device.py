@@ -26,6 +26,7 @@ class Driver:
         self.left = 5
         self.stamped = True
         self.opens = True
+        self.breaks_at = range(0)
         self.released = 0
 
     def __call__(self, path: str, backend: int) -> Driver:
@@ -49,7 +50,7 @@ class Driver:
         return self.opens and self.left >= 0
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
-        return True, np.full((48, 64, 3), self.left, np.uint8)
+        return self.left not in self.breaks_at, np.full((48, 64, 3), self.left, np.uint8)
 
     def release(self) -> None:
         self.released += 1
@@ -100,6 +101,21 @@ def test_an_unplugged_camera_is_an_error_after_its_last_frame(driver: Driver) ->
         seen.extend(frame.index for frame in source)
     assert seen == list(range(5))
     assert driver.released == 1
+
+
+def test_a_broken_picture_is_passed_over(driver: Driver) -> None:
+    driver.left, driver.breaks_at = 50, range(20, 30)
+    with DeviceSource(DEVICE) as source:
+        frames = iter(source)
+        greys = [int(next(frames).image[0, 0, 0]) for _ in range(40)]
+    assert greys == [*range(49, 29, -1), *range(19, -1, -1)]
+
+
+def test_a_camera_that_gives_nothing_but_broken_pictures_is_lost(driver: Driver) -> None:
+    driver.left, driver.breaks_at = 1000, range(900)
+    with DeviceSource(DEVICE) as source, pytest.raises(SourceError, match="gives no more pictures after 100"):
+        list(source)
+    assert driver.left > 800
 
 
 def test_an_unplugged_camera_comes_back(driver: Driver) -> None:
