@@ -50,7 +50,7 @@ class Driver:
         return self.opens and self.left >= 0
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
-        return self.left not in self.breaks_at, np.full((48, 64, 3), self.left, np.uint8)
+        return self.left not in self.breaks_at, np.full((48, 64, 3), self.left % 256, np.uint8)
 
     def release(self) -> None:
         self.released += 1
