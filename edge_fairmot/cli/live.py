@@ -88,7 +88,7 @@ def _loop(run: LiveRun, pipeline: Pipeline, service: ServiceManager) -> None:
     try:
         with stopped_by_signals(pipeline.stop):
             service.tell(READY=1, STATUS="running")
-            service.watch(report.is_alive)
+            service.watch(report.is_alive, report.status)
             pipeline.run(lambda frame, tracks: report.after_frame())
     except KeyboardInterrupt:  # told twice to stop
         ended = "interrupted"

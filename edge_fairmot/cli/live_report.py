@@ -46,6 +46,12 @@ class LiveReport:
             return True
         return time.monotonic() - max(self._seen_s, state.since_s) < self._service.limit_s
 
+    def status(self) -> str:
+        """Tell in a line how it is going; from any thread."""
+        summary, state = self._run.summary(), self._run.state()
+        rate = f"{summary.frame_rate:.1f} frames/s, {summary.identities} identities"
+        return f"{state.status}: {state.message or rate}"
+
     def log(self) -> None:
         """Log what was done up to now."""
         summary, state = self._run.summary(), self._run.state()
@@ -67,7 +73,7 @@ class LiveReport:
             words += "".join(
                 f"; {name}: {zone.occupancy} now" for name, zone in self._run.counter.zones.items()
             )
-        self._service.tell(STATUS=words)
+        self._service.tell(STATUS=self.status())
         _log.info("%s", words, extra={FIELDS: fields})
 
     def close(self, ended: str) -> None:
