@@ -45,9 +45,9 @@ class Live:
         """Send a signal, wait for the end and give the exit status."""
         if number is not None:
             self.process.send_signal(number)
-        _, rest = self.process.communicate(timeout=PATIENCE_S)
-        self.lines += rest.splitlines()
-        return self.process.returncode
+        assert self.process.stderr is not None
+        self.lines += self.process.stderr  # communicate() would pass over what was read ahead
+        return self.process.wait(PATIENCE_S)
 
     @property
     def log(self) -> str:
