@@ -63,7 +63,10 @@ class GStreamerSource(AbstractContextManager["GStreamerSource"]):
             raise SourceError(f"{LAUNCHER} is not installed: sudo apt install gstreamer1.0-tools")
         self._info = SourceInfo(pipeline_name(spec), (width, height), rate, None, live=True)
         # What it complains of goes where ours does: a pipe of its own would fill in months, and block it.
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        # A session of its own: Ctrl-C in a terminal is for us, and would look like the camera's end there.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+        )
         self._guard = ReadingGuard(self._release)
         hurry = Timer(LONGEST_OPENING_S, self._process.kill)
         hurry.start()
