@@ -149,7 +149,9 @@ class NetworkSource(AbstractContextManager["NetworkSource"]):
         began_s = time.monotonic()
         timeouts = (self._options.open_timeout_s, self._options.read_timeout_s)
         try:
-            container: InputContainer = self._av.open(address, "r", options=options, timeout=timeouts)
+            container: InputContainer = self._av.open(
+                address, "r", options=options, timeout=timeouts, metadata_errors="replace"
+            )
             return container
         except self._av.error.FFmpegError as error:
             # FFmpeg's message and the error itself hold the address with its password.
