@@ -14,17 +14,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
-import psutil
 
-from edge_fairmot import Pipeline, Tracker, TrackerConfig
 from edge_fairmot.benchmarks.speed.camera import LoopedSource
 from edge_fairmot.contracts import Sink
-from edge_fairmot.errors import EdgeFairmotError
+from edge_fairmot.errors import EdgeFairmotError, MissingDependencyError
+from edge_fairmot.pipeline import Pipeline
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink
 from edge_fairmot.sources import open_source
+from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Float64Array
 
 INTERVAL_S = 5.0
@@ -96,7 +97,12 @@ def soak(source: str, model: Path, runtime: str, options: RuntimeOptions, second
     EdgeFairmotError
         If anything cannot be opened, or fails on the way.
     """
-    process, samples = psutil.Process(), [Sample(0.0, 0, 0.0, 0, 0)]
+    try:
+        import psutil  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("psutil", "bench", "to read memory") from error
+    process: Any = psutil.Process()
+    samples = [Sample(0.0, 0, 0.0, 0, 0)]
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(LoopedSource(lambda: open_source(source), seconds)) as looped,
