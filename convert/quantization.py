@@ -228,7 +228,7 @@ class _QdqWriter:
             yield self._store_bias(bias[0], weight_scale * scale)
             node.input[2] = f"{bias[0]}/float"
         if producer is not None and producer.op_type == IM2COL:
-            # ONNX Runtime's fast kernel would need it. It costs boxes 0.03 of IoU, and this file is for OpenVINO.
+            # ONNX Runtime's fast kernel would need it; it costs boxes 0.03 of IoU, and this is for OpenVINO.
             yield node
             return
         output = node.output[0]
