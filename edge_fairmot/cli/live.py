@@ -57,7 +57,6 @@ def _run(settings: LiveSettings, counting: CountingConfig, config: Path | None) 
     from edge_fairmot.runtimes import open_runtime
 
     assert settings.model is not None
-    check_outputs(settings)
     schedule = DetectionSchedule(settings.detect_every, settings.target_fps)
     options = runtime_options(
         settings.device_id, settings.threads, settings.precision, settings.hint, settings.cache_folder
@@ -78,6 +77,7 @@ def _run(settings: LiveSettings, counting: CountingConfig, config: Path | None) 
         counts = bool(counting.lines or counting.zones or settings.web)  # or will be drawn on the page
         counter = Counter(counting, source.info.frame_size) if counts else None
         run = LiveRun(settings, source, runtime, tracker, counter, config)
+        check_outputs(settings)
         sinks = open_sinks(run)
         run.pipeline = Pipeline(source, runtime, Tracker(tracker), sinks, schedule=schedule)
         _loop(run, run.pipeline, service)
