@@ -189,11 +189,13 @@ def _to_int8(
         "score_drift": decisions.score_drift,
     }
     kept = [layer.name for layer in layers if not layer.quantizable or layer.name in found.float_layers]
+    # Unrolled, deformable convolutions end in a plain one.
+    sampled = manifest.deform_conv.keys() - {layer.name for layer in layers}
     described = replace(
         manifest,
         default_precision="int8",
         int8_share=int8_share(layers, found.float_layers),
-        precision=dict.fromkeys([*kept, *manifest.deform_conv], "fp32"),
+        precision=dict.fromkeys([*kept, *sorted(sampled)], "fp32"),
         calibration=f"{len(frames.images[::2])} frames of {frames.source}, {int8.method}",
         calibration_sha256=hashlib.sha256(frames.images[::2].tobytes()).hexdigest(),
         parity={name: float(value) for name, value in figures.items() if value is not None},

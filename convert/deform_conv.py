@@ -14,7 +14,11 @@ They differ in the ONNX operators they become:
 ``native``     one ``DeformConv``                                     opset 19
 ``gridsample`` nine ``GridSample`` (one a tap) and a 1x1 convolution  opset 16
 ``gather``     four ``Gather`` of rows and one matrix product         any
+``im2col``     one ``DeformIm2col``, and a 1x1 convolution            19
 =============  =====================================================  ==============
+
+``DeformIm2col`` is a function in the file, of standard operators, which a runtime may replace by a faster
+kernel; the convolution behind it quantizes like any other. See :mod:`edge_fairmot.convert.im2col`.
 """
 
 from __future__ import annotations
@@ -49,6 +53,11 @@ def deform_conv2d_gridsample(x: Tensor, offset: Tensor, mask: Tensor, weight: Te
     -------
     float (N, O, H, W)
     """
+    return _convolve_columns(_sample_taps(x, offset, mask), weight, bias)
+
+
+def _sample_taps(x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
+    """Sample (N, C, H, W) at nine moving taps: (N, 9 C, H, W), tap by tap."""
     height, width = x.shape[2:]
     # grid_sample without align_corners puts cell i of L at (2 i + 1) / L - 1.
     rows = torch.arange(height, device=x.device).view(1, 1, height, 1)
@@ -64,8 +73,12 @@ def deform_conv2d_gridsample(x: Tensor, offset: Tensor, mask: Tensor, weight: Te
         * mask[:, k : k + 1]
         for k in range(TAPS)
     ]
+    return torch.cat(samples, dim=1)
+
+
+def _convolve_columns(columns: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     kernel = weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1, 1, 1)
-    return F.conv2d(torch.cat(samples, dim=1), kernel, bias)
+    return F.conv2d(columns, kernel, bias)
 
 
 def deform_conv2d_gather(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -146,10 +159,30 @@ def _(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> 
     return x.new_empty(x.shape[0], weight.shape[0], x.shape[2], x.shape[3])
 
 
+@torch.library.custom_op("edge_fairmot::deform_im2col", mutates_args=())
+def deform_im2col(x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
+    """One opaque operator, which the exporter turns into ``DeformIm2col``: (N, 9 C, H, W), tap by tap."""
+    return _sample_taps(x, offset, mask)
+
+
+@deform_im2col.register_fake
+def _(x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], TAPS * x.shape[1], x.shape[2], x.shape[3])
+
+
+def deform_conv2d_im2col(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Sample each tap in one opaque operator, then convolve 1x1.
+
+    Parameters and result as in :func:`deform_conv2d_gridsample`, which it is outside of an export.
+    """
+    return _convolve_columns(deform_im2col(x, offset, mask), weight, bias)
+
+
 LOWERINGS: Mapping[str, DeformConvFunction] = MappingProxyType(
     {
         "native": deform_conv2d_native,
         "gridsample": deform_conv2d_gridsample,
         "gather": deform_conv2d_gather,
+        "im2col": deform_conv2d_im2col,
     }
 )

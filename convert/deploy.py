@@ -31,7 +31,7 @@ class GraphOptions:
     input_size : (int, int)
         Width and height, pixels; multiples of 32.
     deform_conv : str
-        ``native``, ``gridsample`` or ``gather``, for every deformable layer.
+        ``native``, ``gridsample``, ``gather`` or ``im2col``, for every deformable layer.
     max_detections : int
         K, at most the number of cells.
     batch_size : int

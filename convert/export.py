@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import onnx
 import onnxsim
 import torch
 from onnxscript import opset19
+from onnxscript.values import Op, Opset
 from torch import Tensor, nn
 
 from edge_fairmot.convert.deploy import DeployGraph
+from edge_fairmot.convert.im2col import DOMAIN, NAME, VERSION, add_im2col_function, im2col_schema
 from edge_fairmot.convert.network import deformable_layers
 from edge_fairmot.errors import ConversionError
 from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
@@ -49,12 +52,12 @@ def to_onnx(graph: DeployGraph) -> onnx.ModelProto:
     options = graph.options
     width, height = options.input_size
     example = torch.zeros(options.batch_size, height, width, 3, dtype=torch.uint8)
-    native = options.deform_conv == "native" and bool(deformable_layers(graph.network))
-    return export_module(graph, {"images": example}, options.output_names, native=native)
+    lowering = options.deform_conv if deformable_layers(graph.network) else ""
+    return export_module(graph, {"images": example}, options.output_names, lowering)
 
 
 def export_module(
-    module: nn.Module, example: Mapping[str, Tensor], output_names: Sequence[str], *, native: bool
+    module: nn.Module, example: Mapping[str, Tensor], output_names: Sequence[str], lowering: str
 ) -> onnx.ModelProto:
     """Export any module whose deformable convolutions are ours.
 
@@ -65,8 +68,8 @@ def export_module(
     example : dict of str to Tensor
         Inputs by name, in order; their shapes become static.
     output_names : sequence of str
-    native : bool
-        Whether the graph may hold ``DeformConv``, which takes a higher opset.
+    lowering : str
+        Of its deformable convolutions; empty where it has none.
 
     Raises
     ------
@@ -80,8 +83,8 @@ def export_module(
                 tuple(example.values()),
                 input_names=list(example),
                 output_names=list(output_names),
-                opset_version=NATIVE_OPSET if native else UNROLLED_OPSET,
-                custom_translation_table={_deform_conv2d: _deform_conv} if native else None,
+                opset_version=NATIVE_OPSET if lowering in TRANSLATIONS else UNROLLED_OPSET,
+                custom_translation_table=TRANSLATIONS.get(lowering),
                 dynamo=True,
                 verbose=False,
             )
@@ -91,14 +94,26 @@ def export_module(
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     model.ir_version = min(model.ir_version, MAX_IR_VERSION)
+    if lowering == "im2col":
+        add_im2col_function(model)
     return model
-
-
-_deform_conv2d = torch.ops.edge_fairmot.deform_conv2d.default
 
 
 def _deform_conv(x: Any, offset: Any, mask: Any, weight: Any, bias: Any) -> Any:
     return opset19.DeformConv(x, weight, offset, bias, mask, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+
+
+def _deform_im2col(x: Any, offset: Any, mask: Any) -> Any:
+    return Op(Opset(DOMAIN, VERSION), NAME, im2col_schema())(x, offset, mask, channels=x.shape[1])
+
+
+TRANSLATIONS: Mapping[str, dict[Callable[..., Any], Any]] = MappingProxyType(
+    {
+        "native": {torch.ops.edge_fairmot.deform_conv2d.default: _deform_conv},
+        "im2col": {torch.ops.edge_fairmot.deform_im2col.default: _deform_im2col},
+    }
+)
+"""What the exporter makes of our own operators, by lowering; the others are of torch's."""
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def _float32_nodes(graph: onnx.GraphProto, deform_conv: Precision) -> set[int]:
         graph, (node.input[_PLACES[node.op_type]] for node in graph.node if node.op_type in _PLACES)
     )
     # ONNX lets GridSample's picture be float16 beside a float32 grid; ONNX Runtime has no such kernel.
-    whole = _SOURCES | {"GridSample"} | ({"DeformConv"} if deform_conv == "fp32" else set())
+    whole = _SOURCES | {"GridSample", "DeformIm2col"} | ({"DeformConv"} if deform_conv == "fp32" else set())
     whole_nodes = {at for at, node in enumerate(graph.node) if node.op_type in whole}
     return decoding | heads | places | whole_nodes | _picture_nodes(graph)
 

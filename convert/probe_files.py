@@ -78,8 +78,7 @@ def make_probe(lowering: str) -> onnx.ModelProto:
     """
     width, height = PICTURE_SIZE
     example = {"images": torch.zeros(1, height, width, 3, dtype=torch.uint8)}
-    native = lowering == "native"
-    model = simplify(export_module(ProbeGraph(lowering).eval(), example, OUTPUT_NAMES, native=native))
+    model = simplify(export_module(ProbeGraph(lowering).eval(), example, OUTPUT_NAMES, lowering))
     manifest = ModelManifest(
         input_size=PICTURE_SIZE,
         max_detections=OUTPUTS,

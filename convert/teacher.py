@@ -93,7 +93,7 @@ class _OnnxTeacher:
         set_lowering(lecture, "native")
         example = torch.zeros(*picture_shape, 3, dtype=torch.uint8)
         names = [f"output_{i}" for i in range(2 * LEVELS + 1)]
-        model = export_module(lecture, {"images": example}, names, native=True)
+        model = export_module(lecture, {"images": example}, names, "native")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3

@@ -77,17 +77,22 @@ class Channel(Generic[T]):
         self._items.put(item)
         return dropped
 
-    def get(self) -> T:
-        """Wait for the next item.
+    def get(self, timeout_s: float | None = None) -> T:
+        """Wait for the next item, as long as it takes or so many seconds.
 
         Raises
         ------
+        TimeoutError
+            If none came in time.
         ChannelClosedError
             After the last item, or if the channel was closed.
         BaseException
             What the putting thread finished with, after the last item.
         """
-        item = self._items.get()
+        try:
+            item = self._items.get(timeout=timeout_s)
+        except Empty:
+            raise TimeoutError from None
         if isinstance(item, _End):
             self._items.put(_End(None))
             try:

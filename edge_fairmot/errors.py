@@ -76,9 +76,10 @@ class MissingDependencyError(EdgeFairmotError, ImportError):
         The extra of edge-fairmot that brings it.
     purpose : str
         What it is needed for, as in ``"to write video"``.
+    remedy : str, optional
+        What installs it, where that is not pip.
     """
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{package} is needed {purpose} and is not installed: pip install 'edge-fairmot[{extra}]'"
-        )
+    def __init__(self, package: str, extra: str, purpose: str, remedy: str = "") -> None:
+        remedy = remedy or f"pip install 'edge-fairmot[{extra}]'"
+        super().__init__(f"{package} is needed {purpose} and is not installed: {remedy}")

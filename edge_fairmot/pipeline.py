@@ -127,6 +127,8 @@ class Pipeline:
         self._highest_id = 0
         self._started_s: float | None = None
         self._last_s = 0.0
+        self._frame_size: tuple[int, int] | None = None
+        self._stopped = False
 
     def run(self, on_frame: Callable[[Frame, Tracks], None] | None = None) -> RunSummary:
         """Go through the whole source, and close the sinks whatever happens.
@@ -153,8 +155,18 @@ class Pipeline:
                     on_frame(frame, tracks)
         return self.summary()
 
+    def stop(self) -> None:
+        """End the run after the frame that the sinks have, as if the source had ended.
+
+        From any thread, and from a signal handler: no sink is interrupted. Frames that went no further than
+        inference are not waited for.
+        """
+        self._stopped = True
+        if self._stages is not None:
+            self._stages.end()
+
     def summary(self) -> RunSummary:
-        """Tell what was done up to now."""
+        """Tell what was done up to now; from any thread."""
         frames = self._detected + self._predicted
         return RunSummary(
             frames=frames,
@@ -172,6 +184,8 @@ class Pipeline:
         self._started_s = self._last_s = clock()
         self._stages = stages = Stages(self._source, self._runtime, self._schedule, self._times)
         try:
+            if self._stopped:  # before there were stages to end
+                return
             stages.start()
             for inferred in stages:
                 yield inferred.frame, self._track(inferred)
@@ -182,6 +196,7 @@ class Pipeline:
     def _track(self, inferred: Inferred) -> Tracks:
         clock, frame, detections = self._times.clock, inferred.frame, None
         started_s = clock()
+        self._follow_size(frame)
         if inferred.raw is None:
             tracks = self._tracker.predict(frame.time_s)
         else:
@@ -198,6 +213,14 @@ class Pipeline:
         self._last_s = clock()
         self._count(detections, tracks)
         return tracks
+
+    def _follow_size(self, frame: Frame) -> None:
+        """Take the tracks along where a source shows its picture in another size from now on."""
+        height, width = frame.image.shape[:2]
+        if self._frame_size not in (None, (width, height)):
+            assert self._frame_size is not None
+            self._tracker.rescale((width / self._frame_size[0], height / self._frame_size[1]))
+        self._frame_size = width, height
 
     def _count(self, detections: Detections | None, tracks: Tracks) -> None:
         if detections is None:

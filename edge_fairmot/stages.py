@@ -11,6 +11,7 @@ import numpy as np
 
 from edge_fairmot.channel import Channel, ChannelClosedError
 from edge_fairmot.contracts import Runtime, Source
+from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.geometry import Letterbox
 from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
 from edge_fairmot.types import Frame, RawDetections, UInt8Array
@@ -106,7 +107,7 @@ class Stages:
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source that a newer one took the place of."""
+        """Frames of a live source that a newer one took the place of, here or in the source."""
         return self._replaced + self._outdated
 
     def start(self) -> None:
@@ -121,6 +122,10 @@ class Stages:
         """Inferred frames in order, and then what any stage failed with."""
         return iter(self._inferred)
 
+    def end(self) -> None:
+        """Give out no more frames; from any thread."""
+        self._inferred.close()
+
     def stop(self) -> None:
         """End the threads and wait for them: for the read and the inference that are going on, no longer."""
         for channel in (self._captured, self._batches, self._prepared, self._inferred):
@@ -134,6 +139,7 @@ class Stages:
 
     def _capture(self) -> None:
         times, frames = self._times, iter(self._source)
+        due: int | None = None
         while True:
             started_s = times.clock()
             frame = next(frames, None)
@@ -141,6 +147,9 @@ class Stages:
             if frame is None:
                 return
             if self._live:
+                # A source that buffers passes over frames too when this thread is late.
+                self._replaced += max(0, frame.index - due) if due is not None else 0
+                due = frame.index + 1
                 self._replaced += self._captured.put_latest(frame)
             else:
                 self._captured.put(frame)
@@ -160,7 +169,7 @@ class Stages:
                 letterbox = Letterbox((size[0], size[1]), self._runtime.manifest.input_size)
             if batch is not None:
                 started_s = self._times.clock()
-                letterbox.apply(frame.image, out=batch[0])
+                _fill(batch[0], frame, letterbox)
                 self._times.add("letterbox", started_s)
             self._prepared.put(_Prepared(frame, letterbox, batch))
 
@@ -181,6 +190,21 @@ class Stages:
                 self._pacer.took(self._times.add("inference", started_s))
                 self._batches.put(prepared.batch)
             self._inferred.put(Inferred(prepared.frame, prepared.letterbox, raw))
+
+
+def _fill(batch: UInt8Array, frame: Frame, letterbox: Letterbox) -> None:
+    if frame.reduced is None:
+        letterbox.apply(frame.image, out=batch)
+        return
+    width, height = frame.reduced.shape[1::-1]
+    reduced = Letterbox((width, height), letterbox.input_size)
+    if reduced.inner_size != letterbox.inner_size:
+        large = "x".join(map(str, letterbox.source_size))
+        raise InvalidInputError(
+            f"the camera's small picture, {width}x{height}, is of another shape than its large one, {large}: "
+            "ask for one shape, as in size=1152x640,lores=576x320"
+        )
+    reduced.apply(frame.reduced, out=batch)
 
 
 def _worker(name: str, work: Callable[[], None], output: Channel[Any]) -> Thread:

@@ -29,11 +29,14 @@ class Frame:
         Position in the source, from 0.
     time_s : float
         The source's own clock: presentation time of a file, capture time of a camera.
+    reduced : uint8 (h, w, 3) or None
+        The same picture, made smaller by the camera, where it does so: the network's input is made of it.
     """
 
     image: UInt8Array
     index: int
     time_s: float
+    reduced: UInt8Array | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """OpenVINO: Intel CPUs, GPUs and NPUs, and other x86 and ARM processors.
 
 The native package, not ONNX Runtime's provider: it reads the same file, int8 included, and fuses more of it.
-Its ONNX frontend has no rule for ``DeformConv``; one is given here, exact.
+Its ONNX frontend has no rule for our deformable convolutions: ``openvino_operators`` gives exact ones.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from edge_fairmot.types import RawDetections, UInt8Array
 
 try:
     import openvino
-    from openvino import opset8
-    from openvino.frontend.onnx import ConversionExtension
 except ModuleNotFoundError as error:
     raise MissingDependencyError("openvino", "openvino", "by runtime openvino") from error
+
+from edge_fairmot.runtimes.openvino_operators import operator_extensions
 
 PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
@@ -67,7 +67,8 @@ class OpenVinoRuntime:
         core = openvino.Core()
         _check_device(core, device)
         _check_precision(core, device, options.precision)
-        core.add_extension(ConversionExtension("DeformConv", _deformable_convolution))
+        for extension in operator_extensions(device, options.threads):
+            core.add_extension(extension)
         properties = _properties(options, device)
         try:
             # From the path: a model found in the cache is then not even read.
@@ -146,26 +147,6 @@ def _properties(options: RuntimeOptions, device: str) -> dict[str, object]:
             ) from error
         properties["CACHE_DIR"] = str(options.cache_folder)
     return properties
-
-
-def _deformable_convolution(node: Any) -> list[Any]:
-    """Translate ONNX DeformConv, as ``convert`` writes it: 3x3, stride 1, padding 1, one group."""
-    picture, weight, offset, bias, mask = (node.get_input(i) for i in range(5))
-    ones = [1, 1]
-    convolved = opset8.deformable_convolution(
-        picture,
-        offset,
-        weight,
-        strides=ones,
-        pads_begin=ones,
-        pads_end=ones,
-        dilations=ones,
-        mask=mask,
-        # Corners outside the picture count as zero one by one, as the original has it.
-        bilinear_interpolation_pad=True,
-    )
-    channels = opset8.unsqueeze(bias, np.array([0, 2, 3], np.int64))
-    return [opset8.add(convolved, channels).output(0)]
 
 
 def _explain(path: str, device: str, message: str) -> str:

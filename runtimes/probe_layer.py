@@ -17,7 +17,7 @@ import numpy as np
 
 from edge_fairmot.types import Float32Array, Float64Array, UInt8Array
 
-LOWERINGS = ("native", "gridsample", "gather")
+LOWERINGS = ("native", "gridsample", "gather", "im2col")
 
 TAPS, CHANNELS, OUTPUTS = 9, 32, 16
 ROWS, COLUMNS = 40, 72

@@ -12,7 +12,11 @@ from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.onnx_file import read_onnx_file
 
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"native": ("DeformConv", "DeformableConvolution"), "gridsample": ("GridSample",)}
+    {
+        "native": ("DeformConv", "DeformableConvolution"),
+        "gridsample": ("GridSample",),
+        "im2col": ("DeformIm2col", "DeformConv"),
+    }
 )
 """How runtimes call the operator that they lack."""
 

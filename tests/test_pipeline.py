@@ -129,6 +129,70 @@ def test_what_the_network_gave_is_seen_before_its_tracks_are_written():
     ]
 
 
+class Zooming(TwoWalkers):
+    """From its fifth frame on it shows the same in half the size."""
+
+    def __iter__(self):
+        for frame in super().__iter__():
+            image = frame.image if frame.index < 5 else frame.image[::2, ::2].copy()
+            yield Frame(image, frame.index, frame.time_s)
+
+
+def test_a_source_that_changes_its_size_keeps_its_identities():
+    sink = ListSink()
+    Pipeline(Zooming(10), WalkerRuntime(), Tracker(TrackerConfig(frame_rate=10)), [sink]).run()
+    assert [ids for _, ids, _ in sink.rows] == [[1, 2]] * 10
+    np.testing.assert_allclose(sink.rows[4][2], [[24, 20, 44, 80], [154, 20, 174, 80]], atol=0.5)
+    np.testing.assert_allclose(sink.rows[9][2], [[14.5, 10, 24.5, 40], [79.5, 10, 89.5, 40]], atol=0.5)
+
+
+class Reducing(TwoWalkers):
+    """The camera makes a small picture too: white, where the large one is black."""
+
+    def __init__(self, frames, size):
+        super().__init__(frames)
+        self.size = size
+
+    def __iter__(self):
+        for frame in super().__iter__():
+            small = np.full((self.size[1], self.size[0], 3), 255, np.uint8)
+            yield Frame(frame.image, frame.index, frame.time_s, small)
+
+
+def test_the_network_sees_the_camera_s_small_picture_and_tracks_are_of_the_large_one():
+    runtime, sink = WalkerRuntime(), ListSink()
+    Pipeline(Reducing(2, (128, 64)), runtime, Tracker(TrackerConfig(frame_rate=10)), [sink]).run()
+    assert (runtime.seen[0][0, 0] == 128).all()  # the border, as of the large picture
+    assert (runtime.seen[0][0, 16:80] == 255).all()
+    np.testing.assert_allclose(sink.rows[0][2], [[20, 20, 40, 80], [150, 20, 170, 80]], atol=0.5)
+
+
+def test_a_small_picture_of_another_shape_is_refused():
+    pipeline = Pipeline(Reducing(2, (128, 96)), WalkerRuntime(), Tracker())
+    with pytest.raises(InvalidInputError, match="128x96, is of another shape than its large one, 200x100"):
+        pipeline.run()
+
+
+def test_a_run_is_stopped_between_two_frames_and_its_sinks_are_closed():
+    class Stopping(ListSink):
+        def write(self, frame, tracks) -> None:
+            super().write(frame, tracks)
+            if frame.index == 2:
+                pipeline.stop()
+
+    first, second = Stopping(), ListSink()
+    pipeline = Pipeline(TwoWalkers(1000), WalkerRuntime(), Tracker(), [first, second])
+    assert pipeline.run().frames == 3
+    assert [row[0] for row in first.rows] == [row[0] for row in second.rows] == [0, 1, 2]
+    assert (first.closed, second.closed) == (1, 1)
+
+
+def test_a_run_that_is_stopped_before_it_begins_does_nothing():
+    pipeline = Pipeline(TwoWalkers(1000), WalkerRuntime(), Tracker())
+    pipeline.stop()
+    assert pipeline.run().frames == 0
+
+
 def test_what_was_tracked_before_an_error_is_in_the_sinks():
     sink = ListSink()
     pipeline = Pipeline(TwoWalkers(9, fails_after=4), WalkerRuntime(), Tracker(), [sink])

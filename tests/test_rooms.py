@@ -76,7 +76,11 @@ ROOMS = {
     "tape": Room({"types", "errors", "geometry", "manifest"}, CORE),
     "tape_recorder": Room({"types", "errors", "geometry", "manifest", "tape", "sinks"}, CORE),
     "street": Room({"types", "errors"}, {"numpy", "cv2"}),
-    "sources": Room({"types", "errors", "geometry", "contracts", "tape", "street"}, CORE),
+    "sources": Room(
+        {"types", "errors", "geometry", "contracts", "channel", "tape", "street"},
+        CORE,
+        lazy_packages=frozenset({"av", "picamera2", "libcamera"}),
+    ),
     "counting": Room({"types", "errors"}, {"numpy"}),
     "sinks": Room(
         {"types", "errors", "geometry", "contracts", "counting"}, CORE, lazy_packages=frozenset({"av"})
@@ -85,15 +89,23 @@ ROOMS = {
         {"types", "errors", "contracts", "counting", "sources", "sinks", "pipeline"},
         {"numpy", "cv2", "tomli", "anyio", "starlette", "uvicorn", "prometheus_client"},
     ),
+    "mqtt": Room(
+        {"types", "errors", "contracts", "counting", "pipeline", "sinks", "sources", "run_lock"},
+        CORE,
+        lazy_packages=frozenset({"paho"}),
+    ),
+    "recording": Room({"types", "errors", "contracts", "counting", "sinks", "run_lock"}, CORE),
+    "doctor": Room({"errors", "runtimes"}, set()),
+    "run_lock": Room({"errors"}, set()),
     "channel": Room(set(), CORE),
     "schedule": Room({"errors"}, CORE),
-    "stages": Room({"types", "geometry", "contracts", "channel", "schedule"}, CORE),
+    "stages": Room({"types", "errors", "geometry", "contracts", "channel", "schedule"}, CORE),
     "pipeline": Room({*FRAMEWORK_FREE, "stages"}, CORE),
     "cli": Room(
         {
             *FRAMEWORK_FREE,
             *("onnx_file", "certificate", "sources", "sinks", "pipeline", "runtimes"),
-            *("tape", "tape_recorder", "street", "counting", "web"),
+            *("tape", "tape_recorder", "street", "counting", "web", "doctor", "mqtt", "recording"),
         },
         {"numpy", "cv2", "typer", "rich", "tomli"},
         lazy_rooms=frozenset({"convert", "benchmarks"}),

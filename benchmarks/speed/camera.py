@@ -1,8 +1,8 @@
-"""Files as cameras: frames come when they are due, whether or not anybody has time for them."""
+"""Files as cameras: frames that come when they are due, taken or not, and frames without end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import perf_counter, sleep
 
@@ -88,4 +88,50 @@ class PacedSource:
 
     def close(self) -> None:
         """Close the source."""
+        self._source.close()
+
+
+class LoopedSource:
+    """Plays a source over and over, with frame numbers and times that go on.
+
+    Parameters
+    ----------
+    open_again : callable
+        Opens the source.
+    seconds : float
+        Wall clock; after them it ends.
+    """
+
+    def __init__(self, open_again: Callable[[], Source], seconds: float) -> None:
+        self._open_again, self._seconds = open_again, seconds
+        self._source = open_again()
+        self._closed = False
+        self._info = replace(self._source.info, frame_count=None)
+
+    @property
+    def info(self) -> SourceInfo:
+        """The source's, with nothing said of its length."""
+        return self._info
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in order, once."""
+        index, time_s, end_s = 0, 0.0, perf_counter() + self._seconds
+        while True:
+            first = index
+            start_s = time_s
+            for frame in self._source:
+                if perf_counter() > end_s:
+                    return
+                time_s = start_s + frame.time_s
+                yield replace(frame, index=index, time_s=time_s)
+                index += 1
+            self._source.close()
+            if self._closed or index == first:  # there is nothing in it
+                return
+            time_s += 1 / self._info.frame_rate
+            self._source = self._open_again()
+
+    def close(self) -> None:
+        """Close the source, and end."""
+        self._closed = True
         self._source.close()

@@ -50,8 +50,8 @@ def convert(
     deform_conv: Annotated[
         str,
         typer.Option(
-            help="Or choose the lowering: native (opset 19), gridsample or gather (opset 18, for runtimes "
-            "without DeformConv); auto is native."
+            help="Or choose the lowering: native or im2col (opset 19), gridsample or gather (opset 18, for "
+            "runtimes without DeformConv); auto is native."
         ),
     ] = "auto",
     class_name: Annotated[

@@ -44,8 +44,10 @@ def _add_commands() -> None:
     from edge_fairmot.cli.bench_tracker import tracker
     from edge_fairmot.cli.convert import convert
     from edge_fairmot.cli.distill import distill
+    from edge_fairmot.cli.doctor import doctor
     from edge_fairmot.cli.eval import evaluate
     from edge_fairmot.cli.inspect import inspect
+    from edge_fairmot.cli.live import live
     from edge_fairmot.cli.record_reference import record_reference
     from edge_fairmot.cli.runtimes import runtimes
     from edge_fairmot.cli.synthesize import synthesize
@@ -56,6 +58,7 @@ def _add_commands() -> None:
         ("convert", convert),
         ("inspect", inspect),
         ("track", track),
+        ("live", live),
         ("eval", evaluate),
         ("verify", verify),
         ("record-reference", record_reference),
@@ -63,6 +66,7 @@ def _add_commands() -> None:
         ("atlas", atlas),
         ("distill", distill),
         ("runtimes", runtimes),
+        ("doctor", doctor),
     ):
         app.command(name)(command)
     bench.command("compare")(compare)

@@ -98,7 +98,8 @@ class Counter:
     ----------
     config : CountingConfig
     frame_size : (int, int)
-        Width and height of the pictures that the tracks are of, pixels.
+        Width and height of the pictures that the tracks are of, pixels; their shape is that of the room in
+        which distances are measured.
 
     Raises
     ------
@@ -116,9 +117,9 @@ class Counter:
     def __init__(self, config: CountingConfig, frame_size: tuple[int, int]) -> None:
         if min(frame_size) < 1:
             raise InvalidInputError(f"frame_size must be positive, not {frame_size}")
-        width, self._height_px = frame_size
+        self._frame_size = frame_size
         # Distances are in picture heights, so that they are the same across and down.
-        self._aspect = width / self._height_px
+        self._aspect = frame_size[0] / frame_size[1]
         self._visitors = VisitorBook(config.memory_s, self._aspect)
         self._lines: dict[str, _LineWatch] = {}
         self._zones: dict[str, _ZoneWatch] = {}
@@ -165,7 +166,7 @@ class Counter:
             for name, watch in self._zones.items()
         }
 
-    def update(self, tracks: Tracks, time_s: float) -> list[Event]:
+    def update(self, tracks: Tracks, time_s: float, frame_size: tuple[int, int] | None = None) -> list[Event]:
         """Take the tracks of the next frame.
 
         Parameters
@@ -174,6 +175,8 @@ class Counter:
             Source pixels.
         time_s : float
             Of the frame, later than the one before.
+        frame_size : (int, int), optional
+            Of the frame, where a source may change it in mid-stream; as before when not given.
 
         Returns
         -------
@@ -191,6 +194,7 @@ class Counter:
                 "make another counter for another source"
             )
         self._time_s = time_s
+        self._frame_size = frame_size or self._frame_size
         if self._drawn is not self.config:
             self._take_over()
         events = [event for visitor in self._visitors.forget(time_s) for event in self._farewell(visitor)]
@@ -228,7 +232,9 @@ class Counter:
 
     def _places(self, tracks: Tracks) -> Float64Array:
         """x, y and box height, float64 (N, 3), picture heights."""
-        left, top, right, bottom = tracks.xyxy.astype(np.float64).T / self._height_px
+        width_px, height_px = self._frame_size
+        scale = np.tile([self._aspect / width_px, 1 / height_px], 2)
+        left, top, right, bottom = (tracks.xyxy.astype(np.float64) * scale).T
         y = bottom if self.config.anchor == "feet" else (top + bottom) / 2
         return np.stack([(left + right) / 2, y, bottom - top], axis=1)
 

@@ -39,11 +39,15 @@ class CountingOverlay:
         height, width = canvas.shape[:2]
         pen = Pen.for_picture(width, height)
         zones, lines = self._counter.zones, self._counter.lines
+        # Who draws in another thread may find a shape before its totals, or the other way round.
         for zone in self._counter.config.zones:
-            _draw_zone(canvas, zone, f"{zone.name}: {zones[zone.name].occupancy}", pen)
+            stays = zones.get(zone.name)
+            if stays is not None:
+                _draw_zone(canvas, zone, f"{zone.name}: {stays.occupancy}", pen)
         for line in self._counter.config.lines:
-            totals = lines[line.name]
-            _draw_line(canvas, line, f"{line.name}: in {totals.inwards}, out {totals.outwards}", pen)
+            totals = lines.get(line.name)
+            if totals is not None:
+                _draw_line(canvas, line, f"{line.name}: in {totals.inwards}, out {totals.outwards}", pen)
 
 
 def _draw_zone(canvas: UInt8Array, zone: Zone, text: str, pen: Pen) -> None:

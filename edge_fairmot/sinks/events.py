@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from edge_fairmot.counting import Counter, Event
 from edge_fairmot.sinks.finite import require_finite
@@ -16,8 +17,12 @@ DECIMALS = 3
 """Of a dwell time: milliseconds."""
 
 
-def event_line(frame_number: int, event: Event) -> str:
-    """One event as one line.
+EventListener: TypeAlias = Callable[[Frame, Event], None]
+"""Is told of an event, with the frame in which it was noticed."""
+
+
+def event_document(frame_number: int, event: Event) -> dict[str, Any]:
+    """One event as strict JSON takes it.
 
     Parameters
     ----------
@@ -27,7 +32,7 @@ def event_line(frame_number: int, event: Event) -> str:
 
     Returns
     -------
-    str
+    dict
         ``{"frame": 7, "time_s": 0.24, "event": "in", "line": "door", "track_id": 3}``; a zone's has ``zone``
         instead, and ``dwell_s`` with ``leave``.
     """
@@ -41,18 +46,20 @@ def event_line(frame_number: int, event: Event) -> str:
     }
     if event.dwell_s is not None:
         document["dwell_s"] = round(event.dwell_s, DECIMALS)
-    return json.dumps(document, allow_nan=False) + "\n"
+    return document
 
 
 class EventsSink(AbstractContextManager["EventsSink"]):
-    """Counts as tracks come, and writes what happens.
+    """Counts as tracks come, writes what happens and tells who listens.
 
     Parameters
     ----------
-    path : str or Path
-        Replaced where it exists; its folder is made where it does not.
+    path : str, Path or None
+        Replaced where it exists; its folder is made where it does not. None writes no file.
     counter : Counter
         Updated with every frame that is written.
+    listeners : sequence of callable
+        Each is told of every event, after it was written.
 
     Raises
     ------
@@ -60,9 +67,12 @@ class EventsSink(AbstractContextManager["EventsSink"]):
         If it cannot be made.
     """
 
-    def __init__(self, path: str | Path, counter: Counter) -> None:
-        self._file = UnbufferedFile(path)
+    def __init__(
+        self, path: str | Path | None, counter: Counter, listeners: Sequence[EventListener] = ()
+    ) -> None:
+        self._file = None if path is None else UnbufferedFile(path)
         self._counter = counter
+        self._listeners = tuple(listeners)
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
         """Count one frame; the operating system has its events when this returns.
@@ -75,12 +85,18 @@ class EventsSink(AbstractContextManager["EventsSink"]):
             If time does not go forward.
         """
         require_finite(frame, tracks)
-        for event in self._counter.update(tracks, frame.time_s):
-            self._file.write(event_line(frame.index + 1, event).encode())
+        height, width = frame.image.shape[:2]
+        for event in self._counter.update(tracks, frame.time_s, (width, height)):
+            if self._file is not None:
+                line = json.dumps(event_document(frame.index + 1, event), allow_nan=False) + "\n"
+                self._file.write(line.encode())
+            for listener in self._listeners:
+                listener(frame, event)
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close the file. May be called twice."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

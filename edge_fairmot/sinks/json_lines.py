@@ -68,10 +68,11 @@ def header_line(header: JsonLinesHeader) -> str:
         ) from error
 
 
-def frame_line(frame: Frame, tracks: Tracks) -> str:
+def frame_line(frame: Frame, tracks: Tracks, usual_size: tuple[int, int] | None = None) -> str:
     """Tracks of one frame as one line; frames count from 1.
 
-    A frame is ``predicted`` where its rows are, so a predicted frame without tracks is not.
+    A frame is ``predicted`` where its rows are, so a predicted frame without tracks is not. Of a source that
+    changes its size, a frame that is not of the usual one has a ``size`` of its own.
     """
     columns = (
         tracks.track_id.tolist(),
@@ -79,15 +80,18 @@ def frame_line(frame: Frame, tracks: Tracks) -> str:
         _shortest(tracks.score),
         tracks.class_id.tolist(),
     )
-    document = {
+    document: dict[str, Any] = {
         "frame": frame.index + 1,
         "time_s": float(frame.time_s),
         "predicted": bool(tracks.predicted.any()),
-        "tracks": [
-            {"id": track_id, "xyxy": xyxy, "score": score, "class_id": class_id}
-            for track_id, xyxy, score, class_id in zip(*columns, strict=True)
-        ],
     }
+    height, width = frame.image.shape[:2]
+    if usual_size not in (None, (width, height)):
+        document["size"] = [width, height]
+    document["tracks"] = [
+        {"id": track_id, "xyxy": xyxy, "score": score, "class_id": class_id}
+        for track_id, xyxy, score, class_id in zip(*columns, strict=True)
+    ]
     return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
 
 
@@ -113,6 +117,7 @@ class JsonLinesSink(AbstractContextManager["JsonLinesSink"]):
 
     def __init__(self, path: str | Path, header: JsonLinesHeader) -> None:
         first_line = header_line(header)
+        self._frame_size = header.frame_size
         self._file = UnbufferedFile(path)
         try:
             self._file.write(first_line.encode())
@@ -129,7 +134,7 @@ class JsonLinesSink(AbstractContextManager["JsonLinesSink"]):
             If it is not finite or cannot be written.
         """
         require_finite(frame, tracks)
-        self._file.write(frame_line(frame, tracks).encode())
+        self._file.write(frame_line(frame, tracks, self._frame_size).encode())
 
     def __exit__(self, *_: object) -> None:
         self.close()

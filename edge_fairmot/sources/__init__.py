@@ -1,7 +1,15 @@
-"""Where frames come from: :func:`open_source` finds the source that a path means."""
+"""Where frames come from: :func:`open_source` finds the source that a path or an address means."""
 
+from edge_fairmot.sources.device import DeviceOptions, DeviceSource
+from edge_fairmot.sources.gstreamer import GStreamerSource
 from edge_fairmot.sources.image_folder import ImageFolderSource
-from edge_fairmot.sources.opening import open_source
+from edge_fairmot.sources.live import open_live_source
+from edge_fairmot.sources.network import NetworkOptions, NetworkSource
+from edge_fairmot.sources.opening import is_camera, open_source, shown_name
+from edge_fairmot.sources.paced import PacedSource
+from edge_fairmot.sources.picamera import PicameraSource
+from edge_fairmot.sources.picamera_options import PicameraOptions
+from edge_fairmot.sources.reconnecting import ReconnectConfig, ReconnectingSource
 from edge_fairmot.sources.sequence import SequenceSource
 from edge_fairmot.sources.state import SourceState
 from edge_fairmot.sources.synthetic import SyntheticSource
@@ -9,11 +17,24 @@ from edge_fairmot.sources.tape import TapeSource
 from edge_fairmot.sources.video import VideoSource
 
 __all__ = [
+    "DeviceOptions",
+    "DeviceSource",
+    "GStreamerSource",
     "ImageFolderSource",
+    "NetworkOptions",
+    "NetworkSource",
+    "PacedSource",
+    "PicameraOptions",
+    "PicameraSource",
+    "ReconnectConfig",
+    "ReconnectingSource",
     "SequenceSource",
     "SourceState",
     "SyntheticSource",
     "TapeSource",
     "VideoSource",
+    "is_camera",
+    "open_live_source",
     "open_source",
+    "shown_name",
 ]

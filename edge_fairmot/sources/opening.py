@@ -1,11 +1,18 @@
-"""Which source a path means."""
+"""Which source a path or an address means."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 from edge_fairmot.errors import SourceError
+from edge_fairmot.sources.address import is_network_address, without_secrets
+from edge_fairmot.sources.device import DEVICE_PREFIX, DeviceSource, parse_device
+from edge_fairmot.sources.gstreamer import GSTREAMER_PREFIX, GStreamerSource, pipeline_name
 from edge_fairmot.sources.image_folder import ImageFolderSource
+from edge_fairmot.sources.network import NetworkOptions, NetworkSource
+from edge_fairmot.sources.picamera import PicameraSource
+from edge_fairmot.sources.picamera_options import PICAMERA_PREFIX, parse_picamera
 from edge_fairmot.sources.picture import is_picture
 from edge_fairmot.sources.sequence import SEQINFO_NAME, SequenceSource
 from edge_fairmot.sources.synthetic import SyntheticSource
@@ -15,27 +22,53 @@ from edge_fairmot.street import SPEC_PREFIX, parse_street
 from edge_fairmot.tape import TAPE_SUFFIX
 
 ACCEPTED = (
-    "a video file, a folder of pictures, a MOTChallenge sequence (a folder with seqinfo.ini), a tape (.npz) "
-    "or synthetic: (a street that needs no file)"
+    "a video file, a folder of pictures, a MOTChallenge sequence (a folder with seqinfo.ini), a tape (.npz), "
+    "synthetic: (a street that needs no file), or a camera: picamera2:, /dev/video0, rtsp://..., http://... "
+    "or gstreamer:..."
+)
+
+AnySource: TypeAlias = (
+    VideoSource
+    | ImageFolderSource
+    | SequenceSource
+    | TapeSource
+    | SyntheticSource
+    | PicameraSource
+    | DeviceSource
+    | NetworkSource
+    | GStreamerSource
 )
 
 
-def open_source(
-    spec: str | Path,
-) -> VideoSource | ImageFolderSource | SequenceSource | TapeSource | SyntheticSource:
-    """Open what a path points to, or the street that ``synthetic:`` describes.
+def is_camera(spec: str) -> bool:
+    """Whether it means a camera, which may go and come back, and not a file."""
+    return is_network_address(spec) or spec.startswith((PICAMERA_PREFIX, GSTREAMER_PREFIX, DEVICE_PREFIX))
+
+
+def shown_name(spec: str) -> str:
+    """Give a source's name as it may be shown, logged and written to files: without passwords."""
+    return pipeline_name(spec) if spec.startswith(GSTREAMER_PREFIX) else without_secrets(spec)
+
+
+def open_source(spec: str | Path, network: NetworkOptions | None = None) -> AnySource:
+    """Open what a path points to, a camera, or the street that ``synthetic:`` describes.
 
     Parameters
     ----------
     spec : str or Path
-        A video file, a folder of pictures, a folder with ``seqinfo.ini``, a tape (``.npz``), or
+        A video file, a folder of pictures, a folder with ``seqinfo.ini``, a tape (``.npz``);
         ``synthetic:`` with the options of :class:`edge_fairmot.street.StreetOptions`, as in
-        ``synthetic:seed=3,frames=600,size=1280x720``.
+        ``synthetic:seed=3,frames=600,size=1280x720``; ``picamera2:`` with those of
+        :class:`edge_fairmot.sources.PicameraOptions`; ``/dev/video0?size=1280x720&fps=30``;
+        ``rtsp://camera/stream?transport=udp``, ``http://camera/video``; ``gstreamer:`` and a pipeline.
+    network : NetworkOptions, optional
+        For an address.
 
     Returns
     -------
-    VideoSource, ImageFolderSource, SequenceSource, TapeSource or SyntheticSource
-        A context manager, to be closed after use.
+    Source
+        A context manager, to be closed after use. A camera's ends where the camera is lost: see
+        :class:`edge_fairmot.sources.ReconnectingSource`.
 
     Raises
     ------
@@ -44,15 +77,33 @@ def open_source(
     TapeError
         If it is a tape that cannot be read.
     InvalidInputError
-        If an option of the street is unknown or out of range.
+        If an option is unknown or out of range.
+    MissingDependencyError
+        If the package that reads it is not installed.
     """
-    if not str(spec):
+    text = str(spec)
+    if is_camera(text):
+        return _open_camera(text, network)
+    if text.startswith(SPEC_PREFIX):
+        return SyntheticSource(parse_street(text))
+    return _open_path(Path(spec), text)
+
+
+def _open_camera(spec: str, network: NetworkOptions | None) -> AnySource:
+    if spec.startswith(PICAMERA_PREFIX):
+        return PicameraSource(parse_picamera(spec))
+    if spec.startswith(GSTREAMER_PREFIX):
+        return GStreamerSource(spec)
+    if spec.startswith(DEVICE_PREFIX):
+        return DeviceSource(*parse_device(spec))
+    return NetworkSource(spec, network)
+
+
+def _open_path(path: Path, spec: str) -> AnySource:
+    if not spec:
         raise SourceError(f"the source is empty: give {ACCEPTED}")
-    if str(spec).startswith(SPEC_PREFIX):
-        return SyntheticSource(parse_street(str(spec)))
-    path = Path(spec)
-    if "://" in str(spec):
-        raise SourceError(f"{spec} is an address, which is not supported: give {ACCEPTED}")
+    if "://" in spec:
+        raise SourceError(f"{without_secrets(spec)} is an address, which is not supported: give {ACCEPTED}")
     if not path.exists():
         raise SourceError(f"{spec} does not exist: give {ACCEPTED}")
     if path.is_dir():

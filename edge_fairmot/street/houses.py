@@ -161,7 +161,8 @@ def _shuffled_for_ever(random: Random) -> Iterator[str]:
 def _draw_front(house: House, scale: float) -> UInt8Array:
     """Draw a house as seen from before it, ``scale`` pixels to a metre."""
     width, height = max(1, round(house.width * scale)), max(1, round(house.height * scale))
-    picture = np.empty((height, width, 3), np.uint8)
+    # Of the wall's colour, not empty: the wall's own edge is blended with what is there.
+    picture = np.full((height, width, 3), house.shapes[0].color, np.uint8)
     for shape in house.shapes:
         points = fixed_point(shape.outline * (scale, -scale) + (0, height))
         cv2.fillPoly(picture, [points], shape.color, cv2.LINE_AA, SUBPIXEL_BITS)

@@ -173,3 +173,23 @@ def _variance(height: Float64Array, weight: float, aspect_std: float) -> Float64
     variance[:] = np.square(weight * height)[:, None]
     variance[:, 2] = aspect_std**2
     return variance
+
+
+def rescale(motion: Float64Array, factor: tuple[float, float]) -> Float64Array:
+    """Move into a picture of another size.
+
+    Parameters
+    ----------
+    motion : float64 (5, M, 4)
+    factor : (float, float)
+        Of width and height, new over old.
+
+    Returns
+    -------
+    float64 (5, M, 4)
+    """
+    width, height = factor
+    scale = np.array([width, height, width / height, height])
+    # Positions and velocities go with the scale, variances with its square.
+    rescaled: Float64Array = motion * np.stack([scale, scale, scale**2, scale**2, scale**2])[:, None]
+    return rescaled

@@ -13,6 +13,10 @@ from edge_fairmot.tracking.config import TrackerConfig
 from edge_fairmot.tracking.roster import Roster
 from edge_fairmot.types import Detections, Int64Array, Tracks
 
+LONGEST_BLINK_S = 5.0
+"""People in view are taken for the same after so long without looking, if the buffer is not longer: a slow
+device looks every few seconds. After more (a camera was away) they may be anybody."""
+
 
 class Tracker:
     """Gives detections identities, frame by frame.
@@ -113,6 +117,23 @@ class Tracker:
         self._move(self._clock.periods_until(time_s), time_s)
         return self._tracks(predicted=True)
 
+    def rescale(self, factor: tuple[float, float]) -> None:
+        """Go on in pictures of another size that show the same.
+
+        Parameters
+        ----------
+        factor : (float, float)
+            Of width and height, new over old.
+
+        Raises
+        ------
+        InvalidInputError
+            If a factor is not positive and finite.
+        """
+        if not all(0 < part < np.inf for part in factor):
+            raise InvalidInputError(f"a picture's size changes by positive factors, not {factor}")
+        self._roster.motion = kalman.rescale(self._roster.motion, factor)
+
     def _check_dimension(self, detections: Detections) -> None:
         found = detections.embedding.shape[1]
         if len(detections) and self._dimension not in (None, found):
@@ -134,12 +155,14 @@ class Tracker:
     def _expire_in_skipped_frames(self) -> None:
         # Between updates one period apart nothing happens here. Over a longer gap lost tracks age as if
         # its frames had been empty: retired in the first one beyond the buffer, out in the next (see
-        # `_rearrange`), which here have both gone by.
+        # `_rearrange`), which here have both gone by. Over a far longer one those in view go too.
         roster, now = self._roster, self._clock.now
         if self._last_update is None or now - self._last_update < 2:
             return
-        overdue = np.where(roster.lost, now - roster.matched - self._config.longest_loss, 0)
-        roster.retired |= overdue > 1
+        longest_blink = max(self._config.longest_loss, LONGEST_BLINK_S * self._config.frame_rate)
+        limit = np.where(roster.lost, self._config.longest_loss, longest_blink)
+        overdue = now - roster.matched - limit
+        roster.retired |= roster.lost & (overdue > 1)
         if (overdue > 2).any():
             self._roster = roster.take(np.flatnonzero(overdue <= 2))
 

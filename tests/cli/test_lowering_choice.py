@@ -16,7 +16,7 @@ from edge_fairmot.runtimes import list_runtimes
 HERE = {row.name for row in list_runtimes() if row.available}
 
 
-@pytest.mark.parametrize("lowering", ["native", "gridsample", "gather"])
+@pytest.mark.parametrize("lowering", ["native", "gridsample", "gather", "im2col"])
 def test_without_a_target_it_is_as_asked(lowering):
     assert choose_lowering(lowering, None, "fp32").lowering == lowering
 
@@ -41,7 +41,7 @@ def test_a_version_that_is_not_here_goes_by_the_rule():
 @pytest.mark.parametrize(
     ("deform_conv", "target", "message"),
     [
-        ("magic", None, "--deform-conv 'magic': choose from auto, native, gridsample, gather"),
+        ("magic", None, "--deform-conv 'magic': choose from auto, native, gridsample, gather, im2col"),
         ("gather", "cpu", "--for cpu and --deform-conv gather both choose the lowering"),
         ("auto", "tpu", "--for 'tpu': choose from cpu, openvino, cuda, tensorrt"),
         ("auto", "replay", "--for 'replay': choose from cpu"),

@@ -79,7 +79,7 @@ class Layer(torch.nn.Module):
 def export_layer(lowering, inputs):
     example = {name: torch.from_numpy(inputs[name]) for name in ("x", "offset", "mask")}
     layer = Layer(lowering, inputs["weight"], inputs["bias"]).eval()
-    return simplify(export_module(layer, example, ["y"], native=lowering == "native"))
+    return simplify(export_module(layer, example, ["y"], lowering))
 
 
 def run_ort(model, inputs):

@@ -46,7 +46,7 @@ def test_heads_equal_the_original_networks(trained, shared, size, lowering):
 
 def test_unknown_lowering_or_layer_is_refused():
     network = FairMOT(NetworkSpec())
-    with pytest.raises(InvalidInputError, match="choose from native, gridsample, gather"):
+    with pytest.raises(InvalidInputError, match="choose from native, gridsample, gather, im2col"):
         set_lowering(network, "magic")
     with pytest.raises(InvalidInputError, match="no deformable layer is called 'base'"):
         set_lowering(network, {"base": "gather"})

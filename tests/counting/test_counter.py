@@ -191,6 +191,19 @@ def test_lines_mean_the_same_in_any_shape_of_picture():
         assert counter.lines["slant"] == LineTotals(1, 0)
 
 
+def test_a_picture_that_changes_its_size_counts_as_one_that_does_not():
+    moments = [(n / 10, [(3, 300 - 10 * n, 100)]) for n in range(21)]
+    _, expected = watch(moments)
+    counter, events = Counter(CONFIG, SIZE), []
+    for time_s, people in moments:
+        scale = 3 if time_s > 0.9 else 1  # right before the line
+        tall = tracks(*people)
+        larger = Tracks(tall.track_id, tall.xyxy * scale, tall.score, tall.class_id, tall.predicted)
+        events += counter.update(larger, time_s, (SIZE[0] * scale, SIZE[1] * scale))
+    assert events == expected
+    assert len(events) == 2
+
+
 def test_a_camera_above_counts_the_middle_of_boxes():
     config = CountingConfig((parse_line("gate:0,0.5,1,0.5"),), anchor="center")
     walk = [(200, 100 + HEIGHT / 2 + step) for step in (-10, -6, 6, 10)]

@@ -36,9 +36,9 @@ def test_the_lines_are_those_of_the_design(
     path = write(
         tmp_path / "tracks.jsonl",
         [
-            (make_frame(0), make_tracks([(1, 10.1, 20, 40, 100.5, 0.9)])),
-            (make_frame(1), make_tracks([])),
-            (make_frame(2), make_tracks([(1, 11, 20, 41, 100)], predicted=True)),
+            (make_frame(0, size=(768, 432)), make_tracks([(1, 10.1, 20, 40, 100.5, 0.9)])),
+            (make_frame(1, size=(768, 432)), make_tracks([])),
+            (make_frame(2, size=(768, 432)), make_tracks([(1, 11, 20, 41, 100)], predicted=True)),
         ],
     )
     lines = path.read_text().splitlines()
@@ -59,6 +59,20 @@ def test_the_lines_are_those_of_the_design(
     assert json.loads(lines[2]) == {"frame": 2, "time_s": 0.04, "predicted": False, "tracks": []}
     assert json.loads(lines[3])["predicted"] is True
     assert len(lines) == 4
+
+
+def test_a_frame_of_another_size_says_so(
+    tmp_path: Path, make_frame: Callable[..., Frame], make_tracks: Callable[..., Tracks]
+) -> None:
+    sizes = [(768, 432), (384, 216), (768, 432)]
+    frames = [(make_frame(n, size=size), make_tracks([(1, 1, 2, 3, 4)])) for n, size in enumerate(sizes)]
+    path = write(tmp_path / "tracks.jsonl", frames)
+    assert [json.loads(line).get("size") for line in path.read_text().splitlines()[1:]] == [
+        None,
+        [384, 216],
+        None,
+    ]
+    assert [number for number, _, _ in read_json_lines(path)[1]] == [1, 2, 3]
 
 
 def test_each_frame_is_on_disk_when_write_returns(

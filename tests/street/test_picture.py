@@ -1,11 +1,14 @@
 """What is drawn."""
 
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 import numpy as np
 import pytest
 
 from edge_fairmot.street import Street, StreetOptions
+from edge_fairmot.street.facade import invent_house
+from edge_fairmot.street.houses import _draw_front
 
 
 def test_people_stand_out_from_the_empty_street_where_the_truth_says(streets):
@@ -60,3 +63,12 @@ def test_several_threads_may_ask(streets):
     for index, picture, truth in zip(indices, pictures, truths, strict=True):
         np.testing.assert_array_equal(picture, streets().picture(index))
         np.testing.assert_array_equal(truth.xyxy, streets().truth(index).xyxy)
+
+
+def test_a_house_is_drawn_alike_over_whatever_the_memory_held(monkeypatch):
+    """Edges are blended with what is under them."""
+    fronts = []
+    for left_there in (0, 255):
+        monkeypatch.setattr(np, "empty", lambda shape, dtype, held=left_there: np.full(shape, held, dtype))
+        fronts.append(_draw_front(invent_house(Random(5), "CAFE", floors=0, width=5.6), 8.9043))
+    np.testing.assert_array_equal(*fronts)

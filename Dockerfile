@@ -1,0 +1,20 @@
+# For x86-64 and arm64; every package has a wheel for both. See examples/service/README.md.
+FROM python:3.12-slim-bookworm AS build
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY edge_fairmot edge_fairmot
+COPY runtimes runtimes
+COPY convert convert
+COPY benchmarks benchmarks
+RUN python -m venv /opt/edge-fairmot \
+    && /opt/edge-fairmot/bin/pip install --no-cache-dir -c constraints.txt '.[cpu,live]'
+
+FROM python:3.12-slim-bookworm
+COPY --from=build /opt/edge-fairmot /opt/edge-fairmot
+RUN useradd --system --uid 10001 --no-create-home edge-fairmot && install -d -o edge-fairmot /data
+USER 10001
+WORKDIR /data
+VOLUME /data
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/opt/edge-fairmot/bin/edge-fairmot"]
+CMD ["live", "--config", "/etc/edge-fairmot/live.toml"]

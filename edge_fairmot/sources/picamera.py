@@ -1,0 +1,186 @@
+"""Raspberry Pi cameras through picamera2, which is libcamera."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import AbstractContextManager
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_fairmot.contracts import SourceInfo
+from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
+from edge_fairmot.sources.picamera_options import FLIPS, PICAMERA_PREFIX, PicameraOptions
+from edge_fairmot.sources.reading_guard import ReadingGuard
+from edge_fairmot.types import Frame, UInt8Array
+
+LONGEST_WAIT_S = 5.0
+"""For one picture. libcamera itself only complains on stderr when the cable comes loose."""
+
+BGR_IN_MEMORY = "RGB888"
+"""picamera2 names the bytes of a pixel from the highest down."""
+
+APT_REMEDY = (
+    "sudo apt install -y python3-picamera2, and let the virtual environment see it: "
+    "python3 -m venv --system-site-packages .venv"
+)
+
+
+class PicameraSource(AbstractContextManager["PicameraSource"]):
+    """Frames of a Raspberry Pi camera, at the times when the sensor began to read them out.
+
+    Parameters
+    ----------
+    options : PicameraOptions, optional
+
+    Raises
+    ------
+    MissingDependencyError
+        If picamera2 is not there, or this Python does not see it.
+    SourceError
+        If there is no such camera, it is in use, or gives no picture.
+    """
+
+    def __init__(self, options: PicameraOptions | None = None) -> None:
+        self._options = options = options or PicameraOptions()
+        self._name = f"{PICAMERA_PREFIX}camera={options.camera}"
+        picamera2, libcamera = _import_picamera()
+        try:
+            self._camera: Any = picamera2.Picamera2(options.camera)
+        except (RuntimeError, IndexError) as error:
+            raise SourceError(
+                f"{self._name} cannot be opened ({error}): check the cable, and rpicam-hello --list-cameras"
+            ) from error
+        self._guard = ReadingGuard(self._camera.close)
+        try:
+            self._start(libcamera)
+            self._first = self._take()
+        except BaseException:
+            self._guard.close()
+            raise
+        assert self._first is not None
+        _, metadata = self._first
+        duration_us = metadata.get("FrameDuration", 0)
+        main = self._camera.stream_configuration("main")
+        self._info = SourceInfo(
+            self._name,
+            tuple(main["size"]),
+            1e6 / duration_us if duration_us else options.fps,
+            None,
+            live=True,
+        )
+
+    @property
+    def info(self) -> SourceInfo:
+        """Size as configured, and the rate of the first frame: a sensor mode may be slower than asked for."""
+        return self._info
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames as they come, once.
+
+        Raises
+        ------
+        SourceError
+            If the camera gives no more; at once, if the source was read or closed before.
+        """
+        first, self._first = self._first, None
+        if first is None or self._guard.closed:
+            raise SourceError(f"{self._name} was read or closed already: open it again")
+        return self._read(first)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the iteration and let go of the camera. May be called twice."""
+        if not self._guard.closed:
+            self._camera.cancel_all_and_flush()  # ends the wait for a picture
+        self._guard.close()
+
+    def _start(self, libcamera: Any) -> None:
+        options, camera = self._options, self._camera
+        horizontal, vertical = FLIPS[options.flip]
+        configuration = camera.create_video_configuration(
+            main={"size": options.size, "format": BGR_IN_MEMORY},
+            lores=None if options.lores is None else {"size": options.lores, "format": "YUV420"},
+            transform=libcamera.Transform(hflip=horizontal, vflip=vertical),
+            controls={"FrameRate": options.fps},
+            display=None,
+            encode=None,
+        )
+        try:
+            camera.configure(configuration)
+            if "AfMode" in camera.camera_controls:
+                modes = libcamera.controls.AfModeEnum
+                held = {"AfMode": modes.Manual, "LensPosition": options.lens}
+                camera.set_controls({"AfMode": modes.Continuous} if options.lens is None else held)
+            elif options.lens is not None:
+                raise InvalidInputError(f"{self._name} has a fixed lens: leave lens={options.lens:g} out")
+            camera.start()
+        except RuntimeError as error:
+            raise SourceError(
+                f"{self._name} cannot be started with this size and rate ({error}): "
+                "rpicam-hello --list-cameras shows its modes"
+            ) from error
+
+    def _take(self) -> tuple[Frame, dict[str, Any]] | None:
+        with self._guard.reading() as is_open:
+            if not is_open:
+                return None
+            try:
+                request = self._camera.capture_request(wait=LONGEST_WAIT_S)
+            except CancelledError:
+                return None
+            except FutureTimeoutError:
+                self._camera.cancel_all_and_flush()
+                raise SourceError(
+                    f"{self._name} gives no picture for {LONGEST_WAIT_S:g} s: check its ribbon cable"
+                ) from None
+            except (RuntimeError, OSError) as error:
+                raise SourceError(
+                    f"{self._name} gives no more pictures ({error}): check its cable"
+                ) from error
+            try:
+                metadata = request.get_metadata()
+                image = request.make_array("main")
+                reduced = None if self._options.lores is None else self._reduced(request)
+            finally:
+                request.release()
+        return Frame(np.asarray(image, np.uint8), 0, metadata["SensorTimestamp"] / 1e9, reduced), metadata
+
+    def _reduced(self, request: Any) -> UInt8Array:
+        assert self._options.lores is not None
+        planes = request.make_array("lores")
+        width, height = self._camera.stream_configuration("lores")["size"]
+        # Rows are padded to what the memory likes; the padding goes after the conversion.
+        bgr = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
+        return np.ascontiguousarray(bgr[:height, :width], np.uint8)
+
+    def _read(self, taken: tuple[Frame, dict[str, Any]] | None) -> Iterator[Frame]:
+        count = 0
+        while taken is not None:
+            frame, _ = taken
+            yield Frame(frame.image, count, frame.time_s, frame.reduced)
+            count += 1
+            taken = self._take()
+
+
+def _import_picamera() -> tuple[Any, Any]:
+    try:
+        import libcamera  # noqa: PLC0415 (only on a Raspberry Pi)
+        import picamera2  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingDependencyError(
+            error.name or "picamera2", "", "for the camera of a Raspberry Pi", APT_REMEDY
+        ) from error
+    except ValueError as error:  # compiled for another numpy
+        raise MissingDependencyError(
+            "a numpy that the system's picamera2 was built for",
+            "",
+            f"({error})",
+            "pip install 'numpy<2' in this environment, or use Raspberry Pi OS Trixie",
+        ) from error
+    return picamera2, libcamera

@@ -1,0 +1,82 @@
+"""Rules for what OpenVINO's ONNX frontend does not know: ``DeformConv`` and ``DeformIm2col``."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from openvino import opset8
+from openvino.frontend.onnx import ConversionExtension
+
+TAPS = 9
+
+
+def operator_extensions(device: str, threads: int | None = None) -> list[Any]:
+    """List what a Core must be given before it reads a file of ours.
+
+    Parameters
+    ----------
+    device : str
+        A compiled kernel is for ``CPU``, where numba is installed; elsewhere ``DeformIm2col`` is made of
+        OpenVINO's own operators, which is as exact and slower.
+    threads : int, optional
+        For the compiled kernel; all when not given.
+    """
+    whole = ConversionExtension("DeformConv", _deformable_convolution)
+    if device != "CPU" or find_spec("numba") is None:
+        return [whole, ConversionExtension("DeformIm2col", "edge_fairmot", _deform_im2col)]
+    from edge_fairmot.runtimes.openvino_im2col import DeformIm2colKernel
+
+    def translate(node: Any) -> list[Any]:
+        picture, offset, mask = (node.get_input(i) for i in range(3))
+        columns = DeformIm2colKernel([_channels_last(picture).output(0), offset, mask], threads or 0)
+        return [_channels_first(columns).output(0)]
+
+    # The class besides: a model from the cache is not translated again.
+    return [whole, ConversionExtension("DeformIm2col", "edge_fairmot", translate), DeformIm2colKernel]
+
+
+def _deformable_convolution(node: Any) -> list[Any]:
+    """Translate ONNX DeformConv, as ``convert`` writes it: 3x3, stride 1, padding 1, one group."""
+    picture, weight, offset, bias, mask = (node.get_input(i) for i in range(5))
+    convolved = _deform(picture, offset, weight, mask, groups=1)
+    channels = opset8.unsqueeze(bias, np.array([0, 2, 3], np.int64))
+    return [opset8.add(convolved, channels).output(0)]
+
+
+def _deform_im2col(node: Any) -> list[Any]:
+    """Translate DeformIm2col: a deformable convolution channel by channel, whose kernels are single taps."""
+    picture, offset, mask = (node.get_input(i) for i in range(3))
+    batch, channels, height, width = (size.get_length() for size in picture.get_partial_shape())
+    taps = np.tile(np.eye(TAPS, dtype=np.float32).reshape(TAPS, 1, 3, 3), (channels, 1, 1, 1))
+    sampled = _deform(picture, offset, opset8.constant(taps), mask, groups=channels)
+    apart = opset8.reshape(sampled, np.array([batch, channels, TAPS, height, width]), False)
+    by_tap = opset8.transpose(apart, np.array([0, 2, 1, 3, 4]))
+    together = np.array([batch, TAPS * channels, height, width])
+    return [opset8.reshape(by_tap, together, False).output(0)]
+
+
+def _deform(picture: Any, offset: Any, weight: Any, mask: Any, *, groups: int) -> Any:
+    ones = [1, 1]
+    return opset8.deformable_convolution(
+        picture,
+        offset,
+        weight,
+        strides=ones,
+        pads_begin=ones,
+        pads_end=ones,
+        dilations=ones,
+        mask=mask,
+        group=groups,
+        # Corners outside the picture count as zero one by one, as the original has it.
+        bilinear_interpolation_pad=True,
+    )
+
+
+def _channels_last(picture: Any) -> Any:
+    return opset8.transpose(picture, np.array([0, 2, 3, 1]))
+
+
+def _channels_first(picture: Any) -> Any:
+    return opset8.transpose(picture, np.array([0, 3, 1, 2]))

@@ -1,0 +1,53 @@
+"""An RTSP camera for tests, run by the system's Python, which has GStreamer's bindings: prints its port.
+
+/usr/bin/python3 rtsp_server.py PORT WIDTHxHEIGHT FPS [USER PASSWORD]
+"""
+
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+PIPELINE = (
+    "( videotestsrc is-live=true pattern=ball ! "
+    "video/x-raw,format=I420,width={w},height={h},framerate={fps}/1 ! {encoder} name=pay0 pt=96 )"
+)
+ENCODERS = {
+    "x264enc": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 bitrate=800 "
+    "! rtph264pay config-interval=1",
+    "jpegenc": "jpegenc ! rtpjpegpay",
+}
+
+
+def main(port, size, fps, user="", password=""):
+    Gst.init(None)
+    encoder = next(line for name, line in ENCODERS.items() if Gst.ElementFactory.find(name))
+    width, height = size.split("x")
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(PIPELINE.format(w=width, h=height, fps=fps, encoder=encoder))
+    factory.set_shared(True)
+    server = GstRtspServer.RTSPServer.new()
+    server.set_address("127.0.0.1")
+    server.set_service(port)
+    if user:
+        auth = GstRtspServer.RTSPAuth.new()
+        token = GstRtspServer.RTSPToken.new()
+        token.set_string("media.factory.role", "viewer")
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+        server.set_auth(auth)
+        structure = Gst.Structure.new_empty("viewer")
+        structure.set_value("media.factory.access", True)
+        structure.set_value("media.factory.construct", True)
+        factory.add_role_from_structure(structure)
+    server.get_mount_points().add_factory("/live", factory)
+    if not server.attach(None):
+        sys.exit("the port is taken")
+    print(server.get_bound_port(), flush=True)
+    GLib.MainLoop().run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,254 @@
+"""A live source survives what happens to cameras: each fault is injected at the camera's seam."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from edge_fairmot.contracts import SourceInfo
+from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
+from edge_fairmot.sources import ReconnectConfig, ReconnectingSource, SourceState
+from edge_fairmot.types import Frame
+
+FAST = ReconnectConfig(first_wait_s=0.01, longest_wait_s=0.05, stall_s=1.5, frozen_s=0)
+PATIENCE_S = 20.0
+
+
+@dataclass
+class Camera:
+    """Gives some frames 10 ms apart, and then something happens to it."""
+
+    frames: int
+    then: str = "ends"
+    size: tuple[int, int] = (64, 48)
+    first_s: float = 0.0
+    jump_s: float = 0.0
+    still: bool = False
+    gone: threading.Event = field(default_factory=threading.Event)
+    released: bool = False
+
+    @property
+    def info(self) -> SourceInfo:
+        return SourceInfo("camera", self.size, 100.0, None, live=True)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.frames):
+            time.sleep(0.01)
+            width, height = self.size
+            image = np.full((height, width, 3), 0 if self.still else index % 256, np.uint8)
+            yield Frame(image, index, self.first_s + 0.01 * index + (self.jump_s if index > 4 else 0))
+        if self.then == "fails":
+            raise SourceError("the camera was unplugged")
+        if self.then == "breaks":
+            raise OSError(5, "Input/output error")
+        if self.then == "hangs":
+            self.gone.wait(PATIENCE_S)
+        if self.then == "is stuck":  # in a driver that does not hear of being closed
+            STUCK_UNTIL.wait(PATIENCE_S)
+
+    def close(self) -> None:
+        self.released = True
+        self.gone.set()
+
+
+STUCK_UNTIL = threading.Event()
+
+
+def opener(*cameras: Camera | Exception) -> Callable[[], Camera]:
+    """Give one camera after the other; the last again and again."""
+    left = list(cameras)
+
+    def open_next() -> Camera:
+        camera = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(camera, Exception):
+            raise camera
+        return camera
+
+    return open_next
+
+
+def take(source: ReconnectingSource, count: int) -> list[Frame]:
+    frames = []
+    for frame in source:
+        frames.append(frame)
+        if len(frames) == count:
+            break
+    return frames
+
+
+def assert_continuous(frames: list[Frame]) -> None:
+    indices = [frame.index for frame in frames]
+    assert indices == sorted(set(indices))
+    times = [frame.time_s for frame in frames]
+    assert times == sorted(set(times))
+    assert abs(times[-1] - time.monotonic()) < 5
+
+
+@pytest.mark.parametrize("fault", ["ends", "fails", "breaks", "hangs"])
+def test_a_camera_that_is_lost_comes_back(fault: str) -> None:
+    first, second = Camera(5, fault), Camera(1000, first_s=3600.0)
+    with ReconnectingSource("camera", opener(first, second), FAST) as source:
+        frames = take(source, 10)
+        assert_continuous(frames)
+        assert first.released
+        state = source.state()
+        assert (state.status, state.reconnects, state.message) == ("running", 1, "")
+    assert source.state().status == "ended"
+    assert second.gone.wait(PATIENCE_S)
+
+
+def test_a_camera_that_is_not_there_at_the_start_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    absent = SourceError("/dev/video0 is not there: plug the camera in")
+    with (
+        caplog.at_level(logging.INFO),
+        ReconnectingSource("camera", opener(absent, absent, Camera(1000, size=(32, 24))), FAST) as source,
+    ):
+        assert source.info == SourceInfo("camera", (1280, 720), 25.0, None, live=True)
+        assert source.state().status == "starting"
+        assert "plug the camera in" in source.state().message
+        frames = take(source, 3)
+        assert frames[0].image.shape == (24, 32, 3)
+        assert source.info.frame_size == (32, 24)
+        assert source.state().reconnects == 0
+    assert "plug the camera in; next try in 0.0 s" in caplog.text
+    assert "camera is there: 32x24, 100 frames/s" in caplog.text
+
+
+def test_a_gap_is_as_long_as_it_was() -> None:
+    config = ReconnectConfig(first_wait_s=0.6, longest_wait_s=1, stall_s=1.5, frozen_s=0)
+    with ReconnectingSource("camera", opener(Camera(3), Camera(1000)), config) as source:
+        times = [frame.time_s for frame in take(source, 5)]
+    assert times[3] - times[2] > 0.4
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+def test_a_camera_s_clock_that_jumps_by_an_hour_changes_nothing(jump_s: float) -> None:
+    camera = Camera(1000, first_s=7200.0, jump_s=jump_s)
+    with ReconnectingSource("camera", lambda: camera, FAST) as source:
+        frames = take(source, 10)
+        assert source.state().reconnects == 0
+    assert_continuous(frames)
+    assert frames[-1].time_s - frames[0].time_s < 5
+
+
+def test_a_frozen_picture_is_a_loss() -> None:
+    config = ReconnectConfig(first_wait_s=0.01, longest_wait_s=0.02, stall_s=5, frozen_s=0.2)
+    first, second = Camera(100_000, still=True), Camera(1000)
+    with ReconnectingSource("camera", opener(first, second), config) as source:
+        frames = take(source, 300)
+        assert source.state().reconnects == 1
+    assert not frames[0].image.any()
+    assert frames[-1].image.any()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MissingDependencyError("picamera2", "", "for the camera", "sudo apt"), InvalidInputError("no lens")],
+)
+def test_what_trying_again_does_not_mend_is_an_error_at_once(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        ReconnectingSource("camera", opener(error), FAST)
+
+
+def test_it_gives_up_where_told_to() -> None:
+    config = ReconnectConfig(first_wait_s=0.01, longest_wait_s=0.05, stall_s=0.3, give_up_s=0.2)
+    with (
+        ReconnectingSource("camera", opener(SourceError("connection refused")), config) as source,
+        pytest.raises(SourceError, match=r"given up after .* s: connection refused"),
+    ):
+        take(source, 1)
+
+
+def test_drivers_that_never_let_go_do_not_fill_the_process_with_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge_fairmot.sources.reconnecting.LONGEST_FAREWELL_S", 0.05)
+    before = threading.active_count()
+    try:
+        with (
+            ReconnectingSource("camera", lambda: Camera(1, "is stuck"), FAST) as source,
+            pytest.raises(SourceError, match="the driver does not let go of it: start again"),
+        ):
+            take(source, 100)
+        assert threading.active_count() <= before + 3
+    finally:
+        STUCK_UNTIL.set()
+
+
+def test_closing_ends_a_wait_at_once() -> None:
+    config = ReconnectConfig(first_wait_s=3600, longest_wait_s=3600)
+    source = ReconnectingSource("camera", opener(SourceError("off")), config)
+    seen: list[Frame] = []
+    reader = threading.Thread(target=lambda: seen.extend(source))
+    reader.start()
+    time.sleep(0.05)
+    source.close()
+    reader.join(PATIENCE_S)
+    assert not reader.is_alive()
+    assert seen == []
+
+
+def test_closing_ends_a_camera_that_says_nothing() -> None:
+    camera = Camera(0, "hangs")
+    source = ReconnectingSource("camera", lambda: camera, ReconnectConfig(stall_s=600))
+    reader = threading.Thread(target=lambda: list(source))
+    reader.start()
+    source.close()
+    reader.join(PATIENCE_S)
+    assert not reader.is_alive()
+    assert camera.released
+
+
+def test_waits_grow_to_the_longest_and_shake(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    config = ReconnectConfig(first_wait_s=1, longest_wait_s=8)
+    source = ReconnectingSource("camera", opener(SourceError("off")), config)
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 40:
+            source.close()
+        return False
+
+    monkeypatch.setattr(source._closed, "wait", wait)
+    assert list(source) == []
+    for wait_s, usual_s in zip(waits, [1, 2, 4] + 37 * [8], strict=True):
+        assert 0.75 * usual_s <= wait_s <= 1.25 * usual_s
+    assert len({round(wait_s, 3) for wait_s in waits[3:]}) > 10
+
+
+def test_the_state_says_since_when() -> None:
+    with ReconnectingSource("camera", opener(Camera(3), SourceError("off")), FAST) as source:
+        reader = threading.Thread(target=lambda: list(source), daemon=True)
+        reader.start()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while source.state().status != "lost" and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        lost = source.state()
+        time.sleep(0.1)
+        later = source.state()
+        assert (lost.status, later.status) == ("lost", "lost")
+        assert later.since_s == lost.since_s <= time.monotonic()
+        assert isinstance(later, SourceState)
+        assert later.message == "off"
+    reader.join(PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"stall_s": 0}, "stall_s must be above 0"),
+        ({"first_wait_s": -1}, "first_wait_s must be above 0"),
+        ({"frozen_s": -1}, "frozen_s must be between 0"),
+        ({"give_up_s": float("nan")}, "give_up_s must be between 0"),
+    ],
+)
+def test_waits_out_of_range_are_refused(values: dict[str, float], complaint: str) -> None:
+    with pytest.raises(InvalidInputError, match=complaint):
+        ReconnectConfig(**values)
