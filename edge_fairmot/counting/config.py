@@ -12,6 +12,9 @@ from edge_fairmot.errors import InvalidInputError
 Point: TypeAlias = tuple[float, float]
 """x and y from the upper left corner, in parts of the picture's width and height: 0 to 1."""
 
+SHORTEST = 1e-6
+"""Of a line. Much less is no number to divide by."""
+
 ANCHORS = ("feet", "center")
 
 
@@ -36,7 +39,7 @@ class Line:
 
     def __post_init__(self) -> None:
         _check_shape("line", self.name, (self.start, self.end))
-        if self.start == self.end:
+        if math.dist(self.start, self.end) < SHORTEST:
             raise InvalidInputError(f"line {self.name!r} starts where it ends: give two different points")
 
 

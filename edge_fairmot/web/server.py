@@ -60,7 +60,7 @@ class PageServer:
             ws_per_message_deflate=False,  # a JPEG does not get smaller
             lifespan="on",
             log_config=None,
-            log_level=logging.WARNING,
+            log_level=logging.ERROR,  # what strangers send is no trouble of ours, and fills no disk
             access_log=False,  # it would hold the token
             proxy_headers=False,
             server_header=False,

@@ -116,12 +116,6 @@ class Tab:
         self.mouse("mousePressed", *self.middle(selector))
         self.mouse("mouseReleased", *self.middle(selector))
 
-    def tap(self, selector):
-        """Touch the middle of an element."""
-        x, y = self.middle(selector)
-        self._touch("touchStart", x, y)
-        self._touch("touchEnd")
-
     def middle(self, selector):
         return self.run(
             f"(() => {{ const found = document.querySelector({selector!r});"

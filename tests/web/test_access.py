@@ -225,6 +225,7 @@ def polygon(count):
         ('{"revision": 1, "line": [{"name": "a", "start": [true, 0], "end": [1, 1]}]}', "must be a number"),
         ('{"revision": 1, "line": [{"name": "a", "start": "ab", "end": [1, 1]}]}', "a point"),
         ('{"revision": 1, "line": [{"name": "a", "start": [0, 0], "end": [0, 0]}]}', "starts where it ends"),
+        ('{"line": [{"name": "a", "start": [0, 0], "end": [5e-324, 0]}]}', "starts where it ends"),
         ('{"revision": 1, "line": [{"name": "a"}]}', "lacks 'end'"),
         ('{"revision": 1, "line": {"name": "a"}}', "line"),
         ('{"revision": 1, "line": 7}', "line"),

@@ -99,9 +99,9 @@ def open_live(browse, run, *args, **kwargs):
 
 
 def take(tab, tool):
-    """Touch a tool's button, and wait for the click that comes of it."""
-    tab.tap(f"#draw-{tool}")
-    tab.wait(f"document.querySelector('#draw-{tool}').ariaPressed === 'true'")
+    """Take a tool. A touch so soon after another one is not always a click to the browser."""
+    tab.run(f"document.querySelector('#draw-{tool}').click()")
+    assert tab.run(f"document.querySelector('#draw-{tool}').ariaPressed") == "true"
 
 
 def decoded(url):
@@ -125,8 +125,9 @@ def edge_share(changed, box, by=0):
 def test_boxes_are_on_the_people_of_the_picture_they_are_drawn_on(serve, play, street, browse):
     run = play(serve(size=SIZE))
     with open_live(browse, run) as tab:
-        seen = set()
-        while len(seen) < 4:
+        number = 0
+        for _ in range(4):
+            tab.wait(f"document.querySelector('#picture').dataset.frame != {number}")
             number, boxed, plain = tab.run(TWO_LOOKS)
             boxed, plain = decoded(boxed).astype(int), decoded(plain).astype(int)
             height, width = plain.shape[:2]
@@ -141,8 +142,6 @@ def test_boxes_are_on_the_people_of_the_picture_they_are_drawn_on(serve, play, s
             assert len(boxes) > 10
             assert np.mean([edge_share(changed, box) for box in boxes]) > 0.97
             assert np.mean([edge_share(changed, box, by=8) for box in boxes]) < 0.6
-            seen.add(number)
-            time.sleep(0.2)
         assert tab.console == []
 
 
@@ -188,7 +187,7 @@ def test_a_line_drawn_with_the_mouse_counts_and_is_saved(serve, play, browse, tm
 def test_a_zone_drawn_with_a_finger_on_a_dark_phone(serve, play, browse):
     run = play(serve(size=SIZE))
     with open_live(browse, run, (390, 844), phone=True, dark=True) as tab:
-        assert tab.run("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.run("document.documentElement.scrollWidth") == 390
         red, green, blue = json.loads(
             tab.run("getComputedStyle(document.body).backgroundColor.replace('rgb(', '[').replace(')', ']')")
         )
