@@ -107,7 +107,7 @@ class Stages:
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source that a newer one took the place of."""
+        """Frames of a live source that a newer one took the place of, here or in the source."""
         return self._replaced + self._outdated
 
     def start(self) -> None:
@@ -139,6 +139,7 @@ class Stages:
 
     def _capture(self) -> None:
         times, frames = self._times, iter(self._source)
+        due: int | None = None
         while True:
             started_s = times.clock()
             frame = next(frames, None)
@@ -146,6 +147,9 @@ class Stages:
             if frame is None:
                 return
             if self._live:
+                # A source that buffers passes over frames too when this thread is late.
+                self._replaced += max(0, frame.index - due) if due is not None else 0
+                due = frame.index + 1
                 self._replaced += self._captured.put_latest(frame)
             else:
                 self._captured.put(frame)

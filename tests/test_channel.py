@@ -113,3 +113,16 @@ def test_polling_never_waits_and_leaves_the_end_in_place():
     assert channel.poll() is None
     with pytest.raises(OSError, match="broken"):
         channel.get()
+
+
+def test_who_waits_for_so_long_and_no_longer_is_told():
+    channel = Channel(1)
+    with pytest.raises(TimeoutError):
+        channel.get(0.01)
+    channel.put("late")
+    assert channel.get(0.01) == "late"
+    channel.finish(ValueError("the end"))
+    with pytest.raises(ValueError, match="the end"):
+        channel.get(0.01)
+    with pytest.raises(ChannelClosedError):
+        channel.get(0.01)

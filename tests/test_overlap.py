@@ -412,3 +412,16 @@ def test_a_camera_that_never_answers_again_does_not_hold_up_the_end(monkeypatch)
     assert left.daemon
     answer.set()
     left.join()
+
+
+def test_what_a_live_source_passes_over_itself_counts_as_dropped():
+    class Skipping(GreySource):
+        def __iter__(self):
+            for frame in super().__iter__():
+                if frame.index not in (3, 4, 9):
+                    yield frame
+
+    pipeline = Pipeline(Skipping(12, live=True, delay=sleeping([20])), GreyRuntime(), Tracker())
+    summary = pipeline.run()
+    assert summary.frames + summary.dropped == 12
+    assert summary.dropped >= 3

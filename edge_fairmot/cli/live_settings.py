@@ -67,7 +67,7 @@ class LiveSettings:
         "camera",
         "How long a network camera may take to answer.",
         low=0,
-        high=600,
+        high=25,
         above=True,
     )
     stall_s: float = setting(

@@ -48,13 +48,15 @@ class ServiceManager(AbstractContextManager["ServiceManager"]):
         except OSError as error:
             _log.warning("systemd cannot be told anything (%s)", error.strerror)
 
-    def watch(self, is_alive: Callable[[], bool]) -> None:
+    def watch(self, is_alive: Callable[[], bool], status: Callable[[], str]) -> None:
         """Give signs of life from a thread of its own, for as long as ``is_alive`` says so.
 
         Parameters
         ----------
         is_alive : callable
             Quick, and safe from any thread.
+        status : callable
+            What ``systemctl status`` shows; as quick and as safe.
         """
         if not self._address or not self.limit_s:
             return
@@ -62,7 +64,7 @@ class ServiceManager(AbstractContextManager["ServiceManager"]):
         def ping() -> None:
             while not self._ended.wait(self.limit_s / PINGS_PER_LIMIT):
                 if is_alive():
-                    self.tell(WATCHDOG=1)
+                    self.tell(WATCHDOG=1, STATUS=status())
 
         self._thread = Thread(target=ping, name="edge-fairmot watchdog", daemon=True)
         self._thread.start()

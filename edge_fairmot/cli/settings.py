@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import typer
 from rich.markup import escape
@@ -175,13 +176,15 @@ def read_settings(
 
 
 def _entry(field: Field[Any], hint: Any) -> Entry:
-    kinds = [kind for kind in (hint, *get_args(hint)) if kind in _KINDS]
+    origin = get_origin(hint)
+    parts = get_args(hint) if origin in (Union, UnionType, tuple) else (hint,)
+    kinds = [kind for kind in parts if kind in _KINDS]
     if not kinds or field.default is MISSING:
         raise TypeError(f"{field.name}: a setting is of a plain type and has a default")
     return Entry(
         field.name,
         kinds[0],
-        str in get_args(hint) and Ellipsis in get_args(hint),
+        origin is tuple,
         field.default,
         field.metadata["setting"],
     )

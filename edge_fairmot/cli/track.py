@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +25,7 @@ from edge_fairmot.cli.runtime_flags import (
     advise_on_precision,
     runtime_options,
 )
+from edge_fairmot.cli.summary_file import write_summary
 from edge_fairmot.cli.tapes import TapeObserver, check_model_path, check_record_path
 from edge_fairmot.contracts import Runtime, Sink, SourceInfo
 from edge_fairmot.counting import Counter
@@ -258,13 +257,4 @@ def _write_summary(path: Path, job: _Job, summary: RunSummary, ended: str) -> No
     }
     if job.counter is not None:
         content["counts"] = totals_for_summary(job.counter)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(json.dumps(content, indent=2, default=str) + "\n")
-        os.replace(partial, path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise SinkError(
-            f"cannot write {path}: {error.strerror}; free space or choose another folder"
-        ) from error
+    write_summary(path, content)

@@ -7,7 +7,8 @@ from edge_fairmot.sources.live import open_live_source
 from edge_fairmot.sources.network import NetworkOptions, NetworkSource
 from edge_fairmot.sources.opening import is_camera, open_source, shown_name
 from edge_fairmot.sources.paced import PacedSource
-from edge_fairmot.sources.picamera import PicameraOptions, PicameraSource
+from edge_fairmot.sources.picamera import PicameraSource
+from edge_fairmot.sources.picamera_options import PicameraOptions
 from edge_fairmot.sources.reconnecting import ReconnectConfig, ReconnectingSource
 from edge_fairmot.sources.sequence import SequenceSource
 from edge_fairmot.sources.state import SourceState

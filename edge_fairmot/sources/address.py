@@ -45,17 +45,16 @@ def without_secrets(text: str) -> str:
     return f"{scheme}://{HIDDEN + at if userinfo or at else ''}{shown}{query + HIDDEN if query else ''}"
 
 
-def take_options(address: str, names: tuple[str, ...]) -> tuple[str, dict[str, str]]:
-    """Take our own ``name=value`` pairs out of an address's query; the camera gets the rest as it was."""
-    bare, mark, query = address.partition("?")
-    kept, taken = [], {}
-    for pair in query.split("&") if mark else ():
-        name, equals, value = pair.partition("=")
-        if equals and name in names:
-            taken[name] = value
-        else:
+def take_option(address: str, name: str) -> tuple[str, str | None]:
+    """Take a ``name=value`` pair of ours out of an address's query; the camera gets the rest as it was."""
+    bare, _, query = address.partition("?")
+    kept, value = [], None
+    for pair in query.split("&"):
+        if pair.startswith(f"{name}="):
+            value = pair.removeprefix(f"{name}=")
+        elif pair:
             kept.append(pair)
-    return bare + ("?" + "&".join(kept) if any(kept) else ""), taken
+    return bare + ("?" + "&".join(kept) if kept else ""), value
 
 
 def read_options(

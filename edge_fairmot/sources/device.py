@@ -27,6 +27,9 @@ DEFAULT_FRAME_RATE = 30.0
 MOTION_JPEG = cv2.VideoWriter.fourcc(*"MJPG")
 """Asked for first: USB 2 has no room for uncompressed pictures of 720 lines at more than a few a second."""
 
+MAX_BROKEN_PICTURES = 30
+"""In a row that cannot be decoded: a cable that is bent breaks one now and then, and that is no loss."""
+
 SAME_CLOCK_S = 10.0
 """The kernel stamps frames on its monotonic clock. A stamp further from it is of another clock, or none."""
 
@@ -132,15 +135,16 @@ class DeviceSource(AbstractContextManager["DeviceSource"]):
             self._capture.set(cv2.CAP_PROP_FPS, options.fps)
 
     def _take(self) -> tuple[UInt8Array, float] | None:
-        with self._guard.reading() as is_open:
-            if not is_open or not self._capture.grab():
-                return None
-            now_s = time.monotonic()
-            stamp_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            decoded, image = self._capture.retrieve()
-        if not decoded:
-            return None
-        return np.asarray(image, np.uint8), stamp_s if abs(stamp_s - now_s) < SAME_CLOCK_S else now_s
+        for _ in range(MAX_BROKEN_PICTURES):
+            with self._guard.reading() as is_open:
+                if not is_open or not self._capture.grab():
+                    return None
+                now_s = time.monotonic()
+                stamp_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                decoded, image = self._capture.retrieve()
+            if decoded:
+                return np.asarray(image, np.uint8), stamp_s if abs(stamp_s - now_s) < SAME_CLOCK_S else now_s
+        return None
 
     def _read(self, taken: tuple[UInt8Array, float] | None) -> Iterator[Frame]:
         clock = RisingClock(1 / self._info.frame_rate)

@@ -6,11 +6,13 @@ The OpenCV that pip installs has no GStreamer in it; ``gst-launch-1.0`` is on ev
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from threading import Timer
 
 import numpy as np
 
@@ -25,6 +27,9 @@ EXAMPLE = (
     "gstreamer:nvarguscamerasrc ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1 "
     "! nvvidconv ! video/x-raw,format=BGRx"
 )
+LONGEST_OPENING_S = 15.0
+"""Until the first picture."""
+
 ROW_BYTES = 4
 """GStreamer begins every row of a picture at a multiple of this."""
 
@@ -53,14 +58,20 @@ class GStreamerSource(AbstractContextManager["GStreamerSource"]):
         width, height, rate = _promised(pipeline)
         self._row_bytes = -(-3 * width // ROW_BYTES) * ROW_BYTES
         caps = f"video/x-raw,format=BGR,width={width},height={height}"
-        command = [LAUNCHER, "-q", *pipeline.split(), *f"! videoconvert ! {caps} ! fdsink fd=1".split()]
+        command = [LAUNCHER, "-q", *shlex.split(pipeline), *f"! videoconvert ! {caps} ! fdsink fd=1".split()]
         if shutil.which(LAUNCHER) is None:
             raise SourceError(f"{LAUNCHER} is not installed: sudo apt install gstreamer1.0-tools")
         self._info = SourceInfo(pipeline_name(spec), (width, height), rate, None, live=True)
         # What it complains of goes where ours does: a pipe of its own would fill in months, and block it.
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        # A session of its own: Ctrl-C in a terminal is for us, and would look like the camera's end there.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+        )
         self._guard = ReadingGuard(self._release)
+        hurry = Timer(LONGEST_OPENING_S, self._process.kill)
+        hurry.start()
         self._first: UInt8Array | None = self._take()
+        hurry.cancel()
         if self._first is None:
             self.close()
             raise SourceError(f"the GStreamer pipeline gives no picture: see what {LAUNCHER} said above")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
-from edge_fairmot.sources.address import is_network_address, read_options, take_options, without_secrets
+from edge_fairmot.sources.address import is_network_address, take_option, without_secrets
 from edge_fairmot.sources.decoding import RisingClock
 from edge_fairmot.sources.reading_guard import ReadingGuard
 from edge_fairmot.types import Frame
@@ -96,13 +96,9 @@ class NetworkSource(AbstractContextManager["NetworkSource"]):
         self._name = without_secrets(address)
         if not is_network_address(address):
             raise InvalidInputError(f"{self._name} is no address: write rtsp://camera/stream, or http://")
+        bare, transport = take_option(address, "transport")
         options = options or NetworkOptions()
-        bare, taken = take_options(address, ("transport",))
-        if taken:
-            pairs = [f"{name}={value}" for name, value in taken.items()]
-            taken = read_options(self._name, pairs, {"transport": str}, "transport=udp")
-            options = NetworkOptions(taken["transport"], options.open_timeout_s, options.read_timeout_s)
-        self._options = options
+        self._options = options if transport is None else replace(options, transport=transport)
         self._av = _import_av()
         container = self._open(bare)
         self._guard = ReadingGuard(container.close)
@@ -149,7 +145,9 @@ class NetworkSource(AbstractContextManager["NetworkSource"]):
         began_s = time.monotonic()
         timeouts = (self._options.open_timeout_s, self._options.read_timeout_s)
         try:
-            container: InputContainer = self._av.open(address, "r", options=options, timeout=timeouts)
+            container: InputContainer = self._av.open(
+                address, "r", options=options, timeout=timeouts, metadata_errors="replace"
+            )
             return container
         except self._av.error.FFmpegError as error:
             # FFmpeg's message and the error itself hold the address with its password.

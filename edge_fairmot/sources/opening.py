@@ -11,7 +11,8 @@ from edge_fairmot.sources.device import DEVICE_PREFIX, DeviceSource, parse_devic
 from edge_fairmot.sources.gstreamer import GSTREAMER_PREFIX, GStreamerSource, pipeline_name
 from edge_fairmot.sources.image_folder import ImageFolderSource
 from edge_fairmot.sources.network import NetworkOptions, NetworkSource
-from edge_fairmot.sources.picamera import PICAMERA_PREFIX, PicameraSource, parse_picamera
+from edge_fairmot.sources.picamera import PicameraSource
+from edge_fairmot.sources.picamera_options import PICAMERA_PREFIX, parse_picamera
 from edge_fairmot.sources.picture import is_picture
 from edge_fairmot.sources.sequence import SEQINFO_NAME, SequenceSource
 from edge_fairmot.sources.synthetic import SyntheticSource

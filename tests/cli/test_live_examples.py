@@ -1,4 +1,4 @@
-"""The examples that go with ``live``: the service's files, and a sink of one's own."""
+"""The files of the service are what systemd, Docker and ``live`` take."""
 
 from __future__ import annotations
 
@@ -63,21 +63,3 @@ def test_the_image_is_made_of_what_is_there() -> None:
     assert set(extras.split(",")) <= set(project["project"]["optional-dependencies"])
     folders = {name.split("/")[0] for name in project["tool"]["setuptools"]["package-dir"].values()}
     assert folders <= set(copied)
-
-
-def test_a_sink_of_one_s_own_is_given_every_frame(still_model: Path) -> None:
-    program = ROOT / "examples" / "own_sink" / "crowd_alarm.py"
-    result = subprocess.run(
-        [
-            sys.executable,
-            str(program),
-            "synthetic:frames=10,size=64x64,people=1,fps=50",
-            str(still_model),
-            "0",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert re.fullmatch(r"\d+\.\d s: crowded, 1 people\n", result.stdout)

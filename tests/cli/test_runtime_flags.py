@@ -1,5 +1,6 @@
 """The flags that open a runtime: the same for every command that opens one, and heeded."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 import typer
 
 from edge_fairmot.cli import runtime_flags
+from edge_fairmot.cli.live_settings import LiveSettings
 from edge_fairmot.cli.runtimes import runtimes as runtimes_command
+from edge_fairmot.cli.settings import entries
 from edge_fairmot.cli.track import track
 from edge_fairmot.cli.verify import verify
 from edge_fairmot.runtimes import RuntimeOptions
@@ -61,8 +64,17 @@ def test_every_command_that_opens_a_runtime_has_the_same_flags(command):
     assert {name: hints[name] for name in FLAGS} == FLAGS
 
 
+def test_the_table_of_live_has_them_too():
+    table = {entry.name: entry for entry in entries(LiveSettings)}
+    usual = inspect.signature(track).parameters
+    for name, hint in FLAGS.items():
+        (option,) = (part for part in typing.get_args(hint) if isinstance(part, typer.models.OptionInfo))
+        assert table[name].flag in (option.default, *(option.param_decls or ()))
+        assert table[name].default == usual[name].default
+
+
 def test_no_other_command_opens_one():
-    """If one more does, it belongs into the test above."""
+    """If one more does, it belongs into the tests above."""
     from edge_fairmot.cli.main import _add_commands, app
 
     if not app.registered_commands:
@@ -73,7 +85,7 @@ def test_no_other_command_opens_one():
         for name, command in group.commands.items()
         if any("--runtime" in option.opts for option in command.params)
     }
-    assert opening == {"track", "verify", "runtimes"}
+    assert opening == {"track", "verify", "live", "runtimes"}
     assert "threads" not in typing.get_type_hints(runtimes_command)  # it only asks, with nothing set
 
 

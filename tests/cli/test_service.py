@@ -48,8 +48,8 @@ def test_signs_of_life_end_when_there_is_none(manager: tuple[str, Receive]) -> N
 
     with ServiceManager({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "60000"}) as service:
         assert service.limit_s == 0.06
-        service.watch(is_alive)
-        assert [receive(), receive()] == ["WATCHDOG=1", "WATCHDOG=1"]
+        service.watch(is_alive, lambda: "well")
+        assert [receive(), receive()] == 2 * ["WATCHDOG=1\nSTATUS=well"]
         service.tell(STOPPING=1)
         assert receive() == "STOPPING=1"
 
@@ -58,7 +58,7 @@ def test_signs_of_life_end_when_there_is_none(manager: tuple[str, Receive]) -> N
 def test_without_systemd_nothing_happens(environment: dict[str, str]) -> None:
     with ServiceManager(environment) as service:
         service.tell(READY=1)
-        service.watch(lambda: True)
+        service.watch(lambda: True, lambda: "well")
 
 
 def test_a_watchdog_that_is_another_process_s_is_left_alone() -> None:

@@ -66,9 +66,12 @@ def killed_run(tmp_path: Path) -> int:
         text=True,
     )
     assert process.stdout is not None
+    assert process.stderr is not None
     said = [process.stdout.readline() for _ in range(75)]
     process.send_signal(signal.SIGKILL)
-    rest, complaints = process.communicate()
+    # communicate() would pass over what readline() has read ahead.
+    with process:
+        rest, complaints = process.stdout.read(), process.stderr.read()
     assert process.returncode == -signal.SIGKILL
     assert complaints == ""
     return int([line for line in [*said, *rest.splitlines(keepends=True)] if line.endswith("\n")][-1])

@@ -20,7 +20,7 @@ import pytest
 
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
 from edge_fairmot.sources import PicameraOptions, ReconnectConfig, ReconnectingSource, open_source
-from edge_fairmot.sources.picamera import parse_picamera
+from edge_fairmot.sources.picamera_options import parse_picamera
 
 BLUE = (200, 40, 20)
 STRIDE = 64
@@ -58,6 +58,7 @@ class Picamera2:
         if self.absent:
             raise RuntimeError(f"No camera number {camera_num} found")
         self.camera_num, self.held, self.closed, self.started = camera_num, 0, 0, False
+        self.broken = False
         self.controls: dict[str, Any] = {}
         self.unplugged, self._cancelled = threading.Event(), threading.Event()
         self.made.append(self)
@@ -97,6 +98,8 @@ class Picamera2:
 
     def capture_request(self, wait=None, signal_function=None, flush=None):
         self._cancelled.clear()
+        if self.broken:
+            raise RuntimeError("libcamera has failed")
         if self.unplugged.is_set():
             if self._cancelled.wait(min(wait, 0.3)):
                 raise CancelledError
@@ -226,6 +229,15 @@ def test_a_loose_cable_is_told(camera: type[Picamera2]) -> None:
         next(frames)
         camera.made[0].unplugged.set()
         with pytest.raises(SourceError, match="gives no picture for 5 s: check its ribbon cable"):
+            next(frames)
+
+
+def test_what_libcamera_fails_with_is_told(camera: type[Picamera2]) -> None:
+    with open_source("picamera2:") as source:
+        frames = iter(source)
+        next(frames)
+        camera.made[0].broken = True
+        with pytest.raises(SourceError, match=r"gives no more pictures \(libcamera has failed\)"):
             next(frames)
 
 
