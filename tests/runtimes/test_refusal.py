@@ -90,8 +90,7 @@ def test_openvino_without_the_operator_refuses_with_the_line(small_model, monkey
     pytest.importorskip("openvino", reason="needs openvino")
     from edge_fairmot.runtimes import openvino as backend
 
-    extension = backend.ConversionExtension
-    monkeypatch.setattr(backend, "ConversionExtension", lambda name, rule: extension("Other", rule))
+    monkeypatch.setattr(backend, "operator_extensions", lambda device, threads: [])
     with pytest.raises(
         InferenceError, match=r"needs DeformConv, which OpenVINO .* on CPU does not run: "
     ) as caught:
