@@ -21,6 +21,7 @@ from edge_fairmot.onnx_file import read_onnx_file
 from edge_fairmot.runtimes.checks import OUTPUTS, check_images, check_model_file, check_outputs
 from edge_fairmot.runtimes.options import RuntimeOptions
 from edge_fairmot.runtimes.refusal import explain_refusal
+from edge_fairmot.runtimes.signal_stack import kept_signal_stack
 from edge_fairmot.types import RawDetections, UInt8Array
 
 try:
@@ -64,18 +65,8 @@ class OpenVinoRuntime:
         check_model_file(path)
         self.manifest = read_onnx_file(path).manifest
         device = options.device or "CPU"
-        core = openvino.Core()
-        _check_device(core, device)
-        _check_precision(core, device, options.precision)
-        for extension in operator_extensions(device, options.threads):
-            core.add_extension(extension)
-        properties = _properties(options, device)
-        try:
-            # From the path: a model found in the cache is then not even read.
-            compiled = core.compile_model(str(path), device, properties)
-        except Exception as error:  # it raises RuntimeError and its kin
-            refusal = explain_refusal(path, f"OpenVINO {_version()} on {device}", str(error))
-            raise InferenceError(refusal or _explain(str(path), device, str(error))) from error
+        with kept_signal_stack():
+            compiled = _compile(path, device, options)
         self.name = f"openvino:{device}"
         self._request: Any = compiled.create_infer_request()
 
@@ -99,7 +90,23 @@ class OpenVinoRuntime:
 
 def list_devices(_: str) -> tuple[str, ...]:
     """List the devices that OpenVINO finds on this machine."""
-    return tuple(openvino.Core().available_devices)
+    with kept_signal_stack():
+        return tuple(openvino.Core().available_devices)
+
+
+def _compile(path: Path, device: str, options: RuntimeOptions) -> Any:
+    core = openvino.Core()
+    _check_device(core, device)
+    _check_precision(core, device, options.precision)
+    for extension in operator_extensions(device, options.threads):
+        core.add_extension(extension)
+    properties = _properties(options, device)
+    try:
+        # From the path: a model found in the cache is then not even read.
+        return core.compile_model(str(path), device, properties)
+    except Exception as error:  # it raises RuntimeError and its kin
+        refusal = explain_refusal(path, f"OpenVINO {_version()} on {device}", str(error))
+        raise InferenceError(refusal or _explain(str(path), device, str(error))) from error
 
 
 def _check_device(core: Any, device: str) -> None:

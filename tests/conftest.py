@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(autouse=True)
+def _signals_find_their_stack():
+    """For tests that use OpenVINO itself: what they leave to the garbage collector may end in any thread."""
+    from edge_fairmot.runtimes.signal_stack import kept_signal_stack
+
+    with kept_signal_stack():
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of real data: a checkpoint, reference outputs, sequences with ground truth, videos."""

@@ -1,5 +1,7 @@
 """OpenVINO: devices, precisions, and what it says when something cannot be had."""
 
+import subprocess
+import sys
 from contextlib import closing
 
 import numpy as np
@@ -75,3 +77,26 @@ def test_an_operator_without_a_rule_is_one_line(small_model, tmp_path):
     with pytest.raises(InferenceError, match=r"OpenVINO .* cannot read .*odd\.onnx.*BottomK") as caught:
         open_runtime(tmp_path / "odd.onnx", "openvino")
     assert "\n" not in str(caught.value)
+
+
+def test_a_signal_after_a_model_ended_in_another_thread_does_not_end_the_process(small_model):
+    """OpenVINO would leave the thread that loaded it with a stack for signals that is no more."""
+    program = (
+        "import signal, sys, threading\n"
+        "from edge_fairmot.runtimes import open_runtime\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "held = [open_runtime(sys.argv[1], 'openvino')]\n"
+        "thread = threading.Thread(target=held.clear)\n"
+        "thread.start(), thread.join()\n"
+        "try:\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", program, str(small_model)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
