@@ -91,9 +91,12 @@ class DiskKeeper:
     def _keep_budget(self) -> None:
         files = recorded_files(self._config.folder, self._config.stem)
         writing = set(self._writing())
-        sizes = {path: path.stat().st_size for path in files}
-        surplus = sum(sizes.values()) - self._config.budget_bytes
+        sizes: dict[Path, int] = {}
         for path in files:
+            with suppress(FileNotFoundError):  # somebody else has deleted it
+                sizes[path] = path.stat().st_size
+        surplus = sum(sizes.values()) - self._config.budget_bytes
+        for path in sizes:
             if surplus <= 0:
                 break
             if path not in writing:
