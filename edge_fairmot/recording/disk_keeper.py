@@ -96,13 +96,13 @@ class DiskKeeper:
             with suppress(FileNotFoundError):  # somebody else has deleted it
                 sizes[path] = path.stat().st_size
         surplus = sum(sizes.values()) - self._config.budget_bytes
-        for path in sizes:
+        for path, size in sizes.items():
             if surplus <= 0:
                 break
             if path not in writing:
                 path.unlink(missing_ok=True)
                 log.info("deleted %s, the oldest of a recording that is over its budget", path)
-                surplus -= sizes[path]
+                surplus -= size
 
     def _run(self) -> None:
         while not self._closed.is_set():
