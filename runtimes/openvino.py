@@ -66,7 +66,7 @@ class OpenVinoRuntime:
         self.manifest = read_onnx_file(path).manifest
         device = options.device or "CPU"
         with kept_signal_stack():
-            compiled = _compile(path, device, options)
+            compiled = _compile(path, device, options, set(self.manifest.deform_conv.values()))
         self.name = f"openvino:{device}"
         self._request: Any = compiled.create_infer_request()
 
@@ -94,11 +94,11 @@ def list_devices(_: str) -> tuple[str, ...]:
         return tuple(openvino.Core().available_devices)
 
 
-def _compile(path: Path, device: str, options: RuntimeOptions) -> Any:
+def _compile(path: Path, device: str, options: RuntimeOptions, lowerings: set[str]) -> Any:
     core = openvino.Core()
     _check_device(core, device)
     _check_precision(core, device, options.precision)
-    for extension in operator_extensions(device, options.threads):
+    for extension in operator_extensions(device, lowerings, options.threads):
         core.add_extension(extension)
     properties = _properties(options, device)
     try:

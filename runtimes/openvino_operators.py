@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,7 +13,7 @@ from openvino.frontend.onnx import ConversionExtension
 TAPS = 9
 
 
-def operator_extensions(device: str, threads: int | None = None) -> list[Any]:
+def operator_extensions(device: str, lowerings: Collection[str], threads: int | None = None) -> list[Any]:
     """List what a Core must be given before it reads a file of ours.
 
     Parameters
@@ -20,10 +21,14 @@ def operator_extensions(device: str, threads: int | None = None) -> list[Any]:
     device : str
         A compiled kernel is for ``CPU``, where numba is installed; elsewhere ``DeformIm2col`` is made of
         OpenVINO's own operators, which is as exact and slower.
+    lowerings : collection of str
+        Of the file's deformable convolutions: numba takes a while to load, and only ``im2col`` wants it.
     threads : int, optional
         For the compiled kernel; all when not given.
     """
     whole = ConversionExtension("DeformConv", _deformable_convolution)
+    if "im2col" not in lowerings:
+        return [whole]
     if device != "CPU" or find_spec("numba") is None:
         return [whole, ConversionExtension("DeformIm2col", "edge_fairmot", _deform_im2col)]
     from edge_fairmot.runtimes.openvino_im2col import DeformIm2colKernel

@@ -1,5 +1,7 @@
 """OpenVINO computes deformable convolutions exactly, the whole operator and its sampling alone."""
 
+import subprocess
+import sys
 import threading
 from contextlib import closing
 
@@ -54,7 +56,7 @@ def run(folder, node, inputs, outputs):
     graph = onnx.helper.make_graph([node], "deform", values, [result])
     onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), folder / "deform.onnx")
     core = openvino.Core()
-    for extension in openvino_operators.operator_extensions("CPU"):
+    for extension in openvino_operators.operator_extensions("CPU", ["native", "im2col"]):
         core.add_extension(extension)
     compiled = core.compile_model(str(folder / "deform.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return compiled({name: value.numpy() for name, value in inputs.items()})["y"]
@@ -163,3 +165,14 @@ def test_the_kernel_uses_as_many_threads_as_asked_for(im2col_model, tmp_path, mo
     with closing(open_runtime(im2col_model, "openvino", options)) as runtime:
         runtime.infer(check_picture((128, 96), 1))
     assert seen == [1] * 16
+
+
+def test_a_file_without_it_does_not_wait_for_numba(small_model):
+    program = (
+        "import sys; from edge_fairmot.runtimes import open_runtime;"
+        "open_runtime(sys.argv[1], 'openvino'); print('numba' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(small_model)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

@@ -90,7 +90,7 @@ def test_openvino_without_the_operator_refuses_with_the_line(small_model, monkey
     pytest.importorskip("openvino", reason="needs openvino")
     from edge_fairmot.runtimes import openvino as backend
 
-    monkeypatch.setattr(backend, "operator_extensions", lambda device, threads: [])
+    monkeypatch.setattr(backend, "operator_extensions", lambda *_: [])
     with pytest.raises(
         InferenceError, match=r"needs DeformConv, which OpenVINO .* on CPU does not run: "
     ) as caught:
