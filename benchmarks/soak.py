@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from edge_fairmot.benchmarks.speed.camera import LoopedSource
+from edge_fairmot.benchmarks.speed.summary import SETTLED_FROM
 from edge_fairmot.contracts import Sink
 from edge_fairmot.errors import EdgeFairmotError, MissingDependencyError
 from edge_fairmot.pipeline import Pipeline
@@ -29,9 +30,6 @@ from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Float64Array
 
 INTERVAL_S = 5.0
-
-SETTLED_FROM = 0.25
-"""Of the run: before that, caches and arenas fill, which is no leak."""
 
 
 @dataclass(frozen=True, slots=True)
