@@ -23,7 +23,6 @@ Keys, for F frames, K detections, D numbers an embedding:
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -38,6 +37,7 @@ from edge_fairmot.benchmarks.observation import HEADS, DenseHead, Observation
 from edge_fairmot.errors import EvaluationError, ManifestError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.types import Int64Array, RawDetections, UInt8Array
+from edge_fairmot.whole_file import replaced_whole
 
 GOLDEN_SCHEMA_VERSION = 1
 
@@ -146,13 +146,10 @@ def write_golden(path: str | Path, golden: Golden) -> None:
     path = Path(path)
     if not golden.frames:
         raise EvaluationError("a golden needs at least one frame")
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with replaced_whole(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **_arrays(golden))
-        os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise EvaluationError(
             f"cannot write {path}: {error.strerror}; choose another place with -o"
         ) from error

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edge_fairmot.benchmarks.results import RESULTS_SCHEMA_VERSION, Results
 from edge_fairmot.errors import EvaluationError, MissingDependencyError
+from edge_fairmot.whole_file import replaced_whole
 
 
 def write_results(path: str | os.PathLike[str], results: Results) -> None:
@@ -23,15 +23,12 @@ def write_results(path: str | os.PathLike[str], results: Results) -> None:
         If pydantic is not installed.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
     data = _adapter().dump_json(results, indent=1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        with replaced_whole(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise EvaluationError(
             f"cannot write {path}: {error.strerror}; free space or choose another folder with -o"
         ) from error

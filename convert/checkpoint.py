@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
 from edge_fairmot.errors import CheckpointError
+from edge_fairmot.whole_file import replaced_whole
 
 UNUSED_TENSORS = frozenset({"base.fc.weight", "base.fc.bias"})
 """The backbone's ImageNet classifier: files trained by the original code carry it, nothing uses it."""
@@ -166,13 +165,10 @@ def write_checkpoint(path: Path, network: FairMOT, epoch: int, teacher_sha256: s
 
 def write_atomically(path: Path, content: dict[str, Any]) -> None:
     """Save with ``torch.save`` beside the path, then rename; see :func:`write_checkpoint`."""
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        torch.save(content, partial)
-        os.replace(partial, path)
+        with replaced_whole(path) as partial:
+            torch.save(content, partial)
     except (OSError, RuntimeError) as error:  # torch.save turns a full disk into a RuntimeError
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise CheckpointError(f"cannot write {path} ({error}): choose another place with -o") from error
 
 

@@ -8,7 +8,7 @@ import platform
 import shlex
 import tempfile
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +32,7 @@ from edge_fairmot.errors import ConversionError, InvalidInputError
 from edge_fairmot.manifest import PRECISIONS, ModelManifest
 from edge_fairmot.runtimes import open_runtime
 from edge_fairmot.types import RawDetections, UInt8Array
+from edge_fairmot.whole_file import replaced_whole
 
 MAKERS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
 """Packages whose versions decide what comes out."""
@@ -284,14 +285,11 @@ def _detect(model: onnx.ModelProto, manifest: ModelManifest, images: UInt8Array)
 def _write(model: onnx.ModelProto, manifest: ModelManifest, path: Path) -> ModelManifest:
     """Write beside the path, then rename: an interrupted conversion leaves no half file."""
     attach_manifest(model, manifest)
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        onnx.save(model, partial)
-        manifest = certify(partial, manifest)
-        os.replace(partial, path)
+        with replaced_whole(path) as partial:
+            onnx.save(model, partial)
+            manifest = certify(partial, manifest)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise ConversionError(
             f"cannot write {path}: {error.strerror}; choose another place with -o"
         ) from error

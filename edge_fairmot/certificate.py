@@ -7,8 +7,6 @@ later copies the manifest along, and the figures in it are then of another graph
 from __future__ import annotations
 
 import hashlib
-import os
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from edge_fairmot.errors import ManifestError
 from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
 from edge_fairmot.onnx_file import GRAPH, METADATA, map_onnx_file
 from edge_fairmot.protobuf import bytes_field, fields, messages, read_text
+from edge_fairmot.whole_file import replaced_whole
 
 
 def hash_graph(path: str | Path) -> str:
@@ -95,9 +94,8 @@ def certify(path: str | Path, manifest: ModelManifest) -> ModelManifest:
     path = Path(path)
     manifest = replace(manifest, graph_sha256=hash_graph(path))
     entry = bytes_field(1, MANIFEST_KEY.encode()) + bytes_field(2, manifest.to_json().encode())
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with map_onnx_file(path) as data, partial.open("wb") as file:
+        with replaced_whole(path) as partial, map_onnx_file(path) as data, partial.open("wb") as file:
             for field in fields(data):
                 is_manifest = (
                     field.number == METADATA
@@ -107,9 +105,6 @@ def certify(path: str | Path, manifest: ModelManifest) -> ModelManifest:
                 if not is_manifest:
                     file.write(field.raw)
             file.write(bytes_field(METADATA, entry))
-        os.replace(partial, path)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise ManifestError(f"cannot write the certificate into {path}: {error.strerror}") from error
     return manifest

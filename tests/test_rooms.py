@@ -71,7 +71,8 @@ ROOMS = {
     "contracts": Room({"types", "errors", "manifest"}, CORE),
     "protobuf": Room(set(), CORE),
     "onnx_file": Room({"types", "errors", "manifest", "protobuf"}, CORE),
-    "certificate": Room({"errors", "manifest", "protobuf", "onnx_file"}, CORE),
+    "whole_file": Room(set(), set()),
+    "certificate": Room({"errors", "manifest", "protobuf", "onnx_file", "whole_file"}, CORE),
     "tracking": Room({"types", "errors", "geometry"}, CORE),
     "tape": Room({"types", "errors", "geometry", "manifest"}, CORE),
     "tape_recorder": Room({"types", "errors", "geometry", "manifest", "tape", "sinks"}, CORE),
@@ -86,11 +87,21 @@ ROOMS = {
         {"types", "errors", "geometry", "contracts", "counting"}, CORE, lazy_packages=frozenset({"av"})
     ),
     "web": Room(
-        {"types", "errors", "contracts", "counting", "sources", "sinks", "pipeline"},
+        {"types", "errors", "contracts", "counting", "sources", "sinks", "pipeline", "whole_file"},
         {"numpy", "cv2", "tomli", "anyio", "starlette", "uvicorn", "prometheus_client"},
     ),
     "mqtt": Room(
-        {"types", "errors", "contracts", "counting", "pipeline", "sinks", "sources", "run_lock"},
+        {
+            "types",
+            "errors",
+            "contracts",
+            "counting",
+            "pipeline",
+            "sinks",
+            "sources",
+            "run_lock",
+            "whole_file",
+        },
         CORE,
         lazy_packages=frozenset({"paho"}),
     ),
@@ -106,6 +117,7 @@ ROOMS = {
             *FRAMEWORK_FREE,
             *("onnx_file", "certificate", "sources", "sinks", "pipeline", "runtimes"),
             *("tape", "tape_recorder", "street", "counting", "web", "doctor", "mqtt", "recording"),
+            "whole_file",
         },
         {"numpy", "cv2", "typer", "rich", "tomli"},
         lazy_rooms=frozenset({"convert", "benchmarks"}),
@@ -113,7 +125,10 @@ ROOMS = {
     ),
     "runtimes": Room({"types", "errors", "manifest", "contracts", "onnx_file", "tape"}, None),
     "convert": Room(
-        {"types", "geometry", "manifest", "errors", "contracts", "certificate", "runtimes", "benchmarks"},
+        {
+            *("types", "geometry", "manifest", "errors", "contracts", "certificate", "whole_file"),
+            *("runtimes", "benchmarks"),
+        },
         None,
         never=frozenset({"typer", "rich"}),
     ),
@@ -121,7 +136,7 @@ ROOMS = {
         {
             *FRAMEWORK_FREE,
             *("onnx_file", "certificate", "sources", "sinks", "stages", "pipeline", "runtimes"),
-            *("street", "tape", "tape_recorder"),
+            *("street", "tape", "tape_recorder", "whole_file"),
         },
         {"numpy", "cv2"},
         lazy_packages=frozenset({"trackeval", "onnxruntime", "plotly", "psutil", "pydantic", "pynvml"}),

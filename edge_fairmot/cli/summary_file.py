@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edge_fairmot.errors import SinkError
+from edge_fairmot.whole_file import replaced_whole
 
 
 def write_summary(path: Path, content: Mapping[str, Any]) -> None:
@@ -20,13 +19,10 @@ def write_summary(path: Path, content: Mapping[str, Any]) -> None:
     SinkError
         If it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(json.dumps(content, indent=2, default=str) + "\n")
-        os.replace(partial, path)
+        with replaced_whole(path) as partial:
+            partial.write_text(json.dumps(content, indent=2, default=str) + "\n")
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise SinkError(
             f"cannot write {path}: {error.strerror}; free space or choose another folder"
         ) from error

@@ -10,11 +10,13 @@ import json
 import re
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import edge_fairmot
 from edge_fairmot.mqtt.topics import OFFLINE, ONLINE, Topics
+from edge_fairmot.whole_file import replaced_whole
 
 
 def discovery_messages(
@@ -151,9 +153,5 @@ class Announced:
     def replace(self, topics: Iterable[str]) -> None:
         """Remember these; where the disk is full, for this run only."""
         self.topics = frozenset(topics)
-        partial = self._path.with_name(f".{self._path.name}.partial")
-        try:
+        with suppress(OSError), replaced_whole(self._path) as partial:
             partial.write_text(json.dumps(sorted(self.topics)))
-            partial.replace(self._path)
-        except OSError:
-            partial.unlink(missing_ok=True)

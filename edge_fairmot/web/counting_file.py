@@ -13,6 +13,7 @@ from typing import Any
 
 from edge_fairmot.counting import CountingConfig, Line, Zone, parse_counting
 from edge_fairmot.errors import InvalidInputError, SinkError
+from edge_fairmot.whole_file import replaced_whole
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -117,15 +118,10 @@ def _write_zone(zone: Zone) -> str:
 
 
 def _write_atomically(path: Path, content: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with replaced_whole(path) as partial:
         with partial.open("w", encoding="utf-8") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if path.exists():
             partial.chmod(path.stat().st_mode & 0o777)
-        partial.replace(path)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
