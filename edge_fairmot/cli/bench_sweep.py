@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,15 +61,15 @@ class Variant:
         Width and height, pixels.
     kind : str
         A precision, or ``naive``.
-    deform_conv : str
-        Lowering.
+    lowering : str
+        Of the deformable convolutions.
     calibration : str
         Footage for int8.
     """
 
     size: tuple[int, int]
     kind: str
-    deform_conv: str
+    lowering: str
     calibration: str
 
     @property
@@ -76,15 +77,11 @@ class Variant:
         """Precision of the file."""
         return "fp32" if self.kind == NAIVE else self.kind
 
-    @property
-    def lowering(self) -> str:
-        """Lowering of the deformable convolutions."""
-        return "gridsample" if self.kind == NAIVE else self.deform_conv
-
     def name(self, checkpoint: Path) -> str:
         """Name of the file."""
         width, height = self.size
-        return f"{checkpoint.stem}-{width}x{height}-{self.kind}.onnx"
+        kind = self.kind if self.kind == NAIVE else f"{self.kind}-{self.lowering}"
+        return f"{checkpoint.stem}-{width}x{height}-{kind}.onnx"
 
     def arguments(self) -> list[str]:
         """Options of ``edge-fairmot convert`` that make it."""
@@ -136,7 +133,9 @@ def sweep(
         str | None,
         typer.Option("--calibrate", help="For int8: footage like, and other than, what is measured on."),
     ] = None,
-    deform_conv: Annotated[str, typer.Option(help="As for convert.")] = "auto",
+    deform_conv: Annotated[
+        str, typer.Option(help="Lowerings of deformable convolutions, as for convert, comma-separated.")
+    ] = "auto",
     naive: Annotated[
         bool, typer.Option("--naive", help="Also a plain export: GridSample, none of the exact rewrites.")
     ] = False,
@@ -183,16 +182,21 @@ def _variants(
     sizes: str, precisions: str, deform_conv: str, naive: bool, calibration: str
 ) -> list[list[Variant]]:
     """List the files to be made, those of one size together: they are measured side by side."""
-    kinds = [part.strip() for part in precisions.split(",") if part.strip()]
+    kinds = _parts(precisions)
     for kind in kinds:
         if kind not in PRECISIONS:
             raise InvalidInputError(f"--precisions {kind!r}: choose from {', '.join(PRECISIONS)}")
-    lowering = choose_lowering(deform_conv, None, "fp32").lowering
-    chosen = dict.fromkeys([*([NAIVE] if naive else []), *kinds])
-    parsed = dict.fromkeys(parse_size(part.strip()) for part in sizes.split(",") if part.strip())
+    lowerings = [choose_lowering(part, None, "fp32").lowering for part in _parts(deform_conv)]
+    chosen = [*([(NAIVE, "gridsample")] if naive else []), *product(kinds, lowerings)]
+    parsed = dict.fromkeys(parse_size(part) for part in _parts(sizes))
     if not chosen or not parsed:
         raise InvalidInputError("there is nothing to make: give --sizes 576x320 and --precisions fp32")
-    return [[Variant(size, kind, lowering, calibration) for kind in chosen] for size in parsed]
+    return [[Variant(size, *kind, calibration) for kind in dict.fromkeys(chosen)] for size in parsed]
+
+
+def _parts(text: str) -> list[str]:
+    """Take a comma-separated option apart."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _starters(

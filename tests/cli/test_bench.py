@@ -270,16 +270,16 @@ def test_a_sweep_makes_and_measures_every_file(swept):
     results = read_results(folder / "results.json")
 
     done = {entry.model.name: entry.model for entry in results.entries if entry.done}
-    assert set(done) == {"lively-96x64-fp32.onnx", "lively-96x64-naive.onnx"}
+    assert set(done) == {"lively-96x64-fp32-native.onnx", "lively-96x64-naive.onnx"}
     assert done["lively-96x64-naive.onnx"].lowering == "gridsample"
     assert "late-heads" not in done["lively-96x64-naive.onnx"].rewrites
-    assert {"late-heads", "shuffle-upsampling"} <= set(done["lively-96x64-fp32.onnx"].rewrites)
+    assert {"late-heads", "shuffle-upsampling"} <= set(done["lively-96x64-fp32-native.onnx"].rewrites)
     failed = {entry.name: entry.failure for entry in results.entries if not entry.done}
     assert len(failed) == 6
-    assert failed["lively-96x64-fp32.onnx on moody:unwilling"].startswith("moody is unwilling")
+    assert failed["lively-96x64-fp32-native.onnx on moody:unwilling"].startswith("moody is unwilling")
     assert "not converted: " in failed["lively-100x64-naive.onnx on cpu"]
     assert "32" in failed["lively-100x64-naive.onnx on cpu"]
-    assert "lively-100x64-fp32.onnx could not be made" in result.stderr
+    assert "lively-100x64-fp32-native.onnx could not be made" in result.stderr
     assert "moody is unwilling" in result.stderr
 
 
