@@ -11,12 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edge_fairmot.convert.dla import BASE_CHANNELS
 from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
 from edge_fairmot.errors import CheckpointError
 from edge_fairmot.whole_file import replaced_whole
 
 UNUSED_TENSORS = frozenset({"base.fc.weight", "base.fc.bias"})
 """The backbone's ImageNet classifier: files trained by the original code carry it, nothing uses it."""
+
+FIRST_WEIGHT = "base.base_layer.0.weight"
+"""Says how wide the network is."""
 
 TEACHER_KEY = "teacher_sha256"
 """Beside ``state_dict`` in a student's file; the original code passes over keys that it does not know."""
@@ -123,7 +127,9 @@ def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
             f"{path}: wh.2.weight gives {sizes['wh']} box channels, allowed are 2 and 4: "
             "give a checkpoint of the original FairMOT"
         )
+    first = tensors.get(FIRST_WEIGHT)
     return NetworkSpec(
+        base_channels=len(first) if first is not None and first.ndim == 4 and len(first) else BASE_CHANNELS,
         num_classes=sizes["hm"],
         box_channels=sizes["wh"],
         embedding_dim=sizes["id"],
@@ -143,7 +149,7 @@ def _find_plain_layers(tensors: dict[str, Tensor]) -> frozenset[str]:
     )
 
 
-def write_checkpoint(path: Path, network: FairMOT, epoch: int, teacher_sha256: str) -> None:
+def write_checkpoint(path: Path, network: FairMOT, epoch: int, teacher_sha256: str = "") -> None:
     """Write a network in the original's format, so that a crash leaves the old file or the new one.
 
     Parameters
@@ -152,7 +158,7 @@ def write_checkpoint(path: Path, network: FairMOT, epoch: int, teacher_sha256: s
     network : FairMOT
     epoch : int
     teacher_sha256 : str
-        Of the checkpoint that it was distilled from.
+        Of the checkpoint that it was distilled from, if it was.
 
     Raises
     ------
@@ -160,7 +166,8 @@ def write_checkpoint(path: Path, network: FairMOT, epoch: int, teacher_sha256: s
         If it cannot be written.
     """
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    write_atomically(path, {"epoch": epoch, "state_dict": tensors, TEACHER_KEY: teacher_sha256})
+    teacher = {TEACHER_KEY: teacher_sha256} if teacher_sha256 else {}
+    write_atomically(path, {"epoch": epoch, "state_dict": tensors, **teacher})
 
 
 def write_atomically(path: Path, content: dict[str, Any]) -> None:

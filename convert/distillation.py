@@ -1,9 +1,12 @@
-"""Distillation without labels: a student's neck and heads learn what its teacher's make of the user's frames.
+"""Distillation without labels: a student learns what its teacher makes of the user's frames.
 
-The backbone holds no deformable layer. It is the teacher's, frozen, and computed once for both. Batch norms
-keep the teacher's running statistics, in training as in use: they are what an exported file folds into its
-convolutions, a batch of a few pieces has none worth taking, and their scale and shift, which are trained,
-correct for what a plain convolution changes.
+The backbone holds no deformable layer. A student of the teacher's width shares it, frozen, and it is
+computed once for both; neck and heads learn. Its batch norms keep the teacher's running statistics, in
+training as in use: they are what an exported file folds into its convolutions, a batch of a few pieces has
+none worth taking, and their scale and shift, which are trained, correct for what a plain convolution changes.
+
+A narrower student knows nothing at its start and learns all of it, with statistics of its own. 1x1
+convolutions, thrown away afterwards, bring its features to the teacher's width where they are compared.
 """
 
 from __future__ import annotations
@@ -15,19 +18,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge_fairmot.convert.checkpoint import write_atomically
 from edge_fairmot.convert.distillation_loss import Losses, compare_with_teacher
+from edge_fairmot.convert.dla import level_channels
 from edge_fairmot.convert.footage import Footage, draw_batch
-from edge_fairmot.convert.network import SIZE_MULTIPLE, FairMOT
-from edge_fairmot.convert.teacher import Teacher
-from edge_fairmot.errors import CheckpointError, InvalidInputError
+from edge_fairmot.convert.network import SIZE_MULTIPLE, FairMOT, normalise_images
+from edge_fairmot.convert.resume_file import check_origin, read_resume_file
+from edge_fairmot.convert.teacher import LEVELS, Teacher
+from edge_fairmot.errors import InvalidInputError
 
 WARM_UP_STEPS = 20
 """Adam's second moments mean nothing before that."""
 
-RESUME_VERSION = 1
+RESUME_VERSION = 2
+
+MAP_LEVELS = (2, 3, 4, 2)
+"""The backbone's levels that have as many channels as the neck's maps: strides 4, 8 and 16, and the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +103,19 @@ class Distillation:
         footage: Footage,
         options: DistillationOptions,
     ) -> None:
+        self._is_narrow = student.spec.base_channels != heads.spec.base_channels
         # Twice as fast on a CPU, whose convolutions have their gradients in this order only.
-        student.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        student.train(self._is_narrow).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._student = student
-        self._student.base.requires_grad_(False)
-        self._average: FairMOT = copy.deepcopy(student).requires_grad_(False)
+        self._student.base.requires_grad_(self._is_narrow)
+        self._average: FairMOT = copy.deepcopy(student).requires_grad_(False).eval()
         self._heads, self._teach, self._footage, self._options = heads, teach, footage, options
         self._device = next(student.parameters()).device
+        self._widening = _make_widening(student, heads).to(self._device)
         self._trained = {name: p for name, p in student.named_parameters() if p.requires_grad}
-        self._optimizer = torch.optim.Adam(self._trained.values(), lr=options.learning_rate)
+        self._optimizer = torch.optim.Adam(
+            [*self._trained.values(), *self._widening.parameters()], lr=options.learning_rate
+        )
         self.steps = 0
 
     @property
@@ -123,10 +135,15 @@ class Distillation:
         seed = (options.seed, self.steps)
         images = draw_batch(self._footage, options.input_size, options.piece_side, options.batch_size, seed)
         lesson = self._teach(images)
-        levels = [level.to(memory_format=torch.channels_last) for level in lesson.levels]
         with torch.autocast(self._device.type, torch.bfloat16, enabled=options.bf16):
+            if self._is_narrow:
+                pictures = normalise_images(torch.from_numpy(images).to(self._device))
+                levels = self._student.base(pictures.contiguous(memory_format=torch.channels_last))[2:]
+            else:
+                levels = [level.to(memory_format=torch.channels_last) for level in lesson.levels]
             maps = self._student.neck(levels)
-        losses = compare_with_teacher(self._student, self._heads, maps, lesson)
+            widened = [widen(level) for widen, level in zip(self._widening, maps, strict=True)]
+        losses = compare_with_teacher(self._student, self._heads, maps[-1], widened, lesson)
         self._optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         for group in self._optimizer.param_groups:
@@ -144,15 +161,15 @@ class Distillation:
         CheckpointError
             If it cannot be written.
         """
-        average = dict(self._average.named_parameters())
         write_atomically(
             path,
             {
                 "version": RESUME_VERSION,
                 "origin": self._origin(teacher_sha256),
                 "steps": self.steps,
-                "student": {name: value.detach() for name, value in self._trained.items()},
-                "average": {name: average[name] for name in self._trained},
+                "student": self._learnt(self._student),
+                "average": self._learnt(self._average),
+                "widening": self._widening.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
             },
         )
@@ -165,19 +182,12 @@ class Distillation:
         CheckpointError
             If it cannot be read, or is of another teacher, other layers, options or frames.
         """
-        content = read_resume_file(path)
-        origin = self._origin(teacher_sha256)
-        differing = [name for name, value in origin.items() if content["origin"].get(name) != value]
-        if differing:
-            raise CheckpointError(
-                f"{path} was made with other {', '.join(differing)}: give the same arguments as then, "
-                "or start anew without --resume"
-            )
-        average = dict(self._average.named_parameters())
-        with torch.no_grad():
-            for name, value in self._trained.items():
-                value.copy_(content["student"][name])
-                average[name].copy_(content["average"][name])
+        content = read_resume_file(path, RESUME_VERSION)
+        check_origin(path, content["origin"], self._origin(teacher_sha256))
+        # What is not in the file is the teacher's, and here already.
+        self._student.load_state_dict(content["student"], strict=False)
+        self._average.load_state_dict(content["average"], strict=False)
+        self._widening.load_state_dict(content["widening"])
         self._optimizer.load_state_dict(content["optimizer"])
         self.steps = content["steps"]
 
@@ -186,9 +196,15 @@ class Distillation:
         return {
             "teacher": teacher_sha256,
             "layers": sorted(self._student.spec.plain_layers),
+            "width": self._student.spec.base_channels,
             "frames": _digest(self._footage),
             **{name.replace("_", " "): value for name, value in options.items()},
         }
+
+    def _learnt(self, network: FairMOT) -> dict[str, Tensor]:
+        """Take what of a network's state is not the teacher's."""
+        state: dict[str, Tensor] = network.state_dict()
+        return {name: value for name, value in state.items() if self._is_narrow or name in self._trained}
 
     def _update_average(self) -> None:
         # Young averages forget faster, so that the start does not weigh for ever.
@@ -197,27 +213,19 @@ class Distillation:
             averages = dict(self._average.named_parameters())
             for name, value in self._trained.items():
                 averages[name].lerp_(value, 1 - decay)
+            if self._is_narrow:
+                for theirs, ours in zip(self._average.buffers(), self._student.buffers(), strict=True):
+                    theirs.copy_(ours)  # running statistics are averages already
 
 
-def read_resume_file(path: Path) -> dict[str, Any]:
-    """Read what :meth:`Distillation.save` wrote.
-
-    Raises
-    ------
-    CheckpointError
-        If it is something else.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"there is nothing to resume at {path}: start without --resume")
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if content["version"] != RESUME_VERSION:
-            raise ValueError(content["version"])
-    except Exception as error:  # torch.load raises what its many readers raise
-        raise CheckpointError(
-            f"{path} is not a resume file of this edge-fairmot: delete it and start without --resume"
-        ) from error
-    return content
+def _make_widening(student: FairMOT, heads: FairMOT) -> nn.ModuleList:
+    """Make what brings each of the neck's maps to the teacher's channels: nothing, where they are as many."""
+    if student.spec.base_channels == heads.spec.base_channels:
+        return nn.ModuleList(nn.Identity() for _ in range(LEVELS))
+    narrow, wide = (level_channels(spec.base_channels) for spec in (student.spec, heads.spec))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.ModuleList(nn.Conv2d(narrow[i], wide[i], 1) for i in MAP_LEVELS)
 
 
 def _as_numbers(losses: Losses) -> dict[str, float]:

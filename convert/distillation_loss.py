@@ -46,7 +46,9 @@ class Losses:
         return self.features + self.heatmap + self.boxes + self.embeddings
 
 
-def compare_with_teacher(student: FairMOT, heads: FairMOT, maps: list[Tensor], lesson: Lesson) -> Losses:
+def compare_with_teacher(
+    student: FairMOT, heads: FairMOT, features: Tensor, maps: list[Tensor], lesson: Lesson
+) -> Losses:
     """Compute the losses of one batch.
 
     Parameters
@@ -54,15 +56,17 @@ def compare_with_teacher(student: FairMOT, heads: FairMOT, maps: list[Tensor], l
     student : FairMOT
     heads : FairMOT
         The network whose heads are the teacher's.
+    features : Tensor
+        What the student's heads look at.
     maps : list of Tensor
-        What the student's neck made of the lesson's levels.
+        The maps of its neck, with as many channels as the teacher's.
     lesson : Lesson
 
     Returns
     -------
     Losses
     """
-    theirs, ours = lesson.maps[-1], maps[-1].float()
+    theirs, ours = lesson.maps[-1], features.float()
     scores, _, cells = find_peaks(torch.sigmoid(lesson.heatmap), min(PEAKS, lesson.heatmap[0].numel()))
     weight = scores / scores.sum().clamp_min(1e-6)
     with torch.no_grad():

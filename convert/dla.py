@@ -9,8 +9,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-CHANNELS = (16, 32, 64, 128, 256, 512)
-"""Channels of levels 0 to 5; level i has stride 2**i."""
+BASE_CHANNELS = 16
+"""Of level 0 in the original; level i has stride 2**i and 2**i times as many."""
+
+
+def level_channels(base: int) -> tuple[int, ...]:
+    """List the channels of levels 0 to 5."""
+    return tuple(base * 2**level for level in range(6))
 
 
 def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -103,11 +108,17 @@ class DeepTree(nn.Module):
 
 
 class DLA34(nn.Module):
-    """The backbone: a picture to feature maps of strides 1 to 32."""
+    """The backbone: a picture to feature maps of strides 1 to 32.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    channels : int
+        Of level 0.
+    """
+
+    def __init__(self, channels: int = BASE_CHANNELS) -> None:
         super().__init__()
-        c = CHANNELS
+        c = level_channels(channels)
         self.base_layer = conv_bn_relu(3, c[0], 7)
         self.level0 = conv_bn_relu(c[0], c[0], 3)
         self.level1 = conv_bn_relu(c[0], c[1], 3, stride=2)
@@ -117,7 +128,7 @@ class DLA34(nn.Module):
         self.level5 = RootedTree(c[4], c[5])
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) to six maps, level i of (N, CHANNELS[i], H / 2**i, W / 2**i)."""
+        """(N, 3, H, W) to six maps, level i of (N, channels * 2**i, H / 2**i, W / 2**i)."""
         x = self.base_layer(x)
         levels = []
         for level in (self.level0, self.level1, self.level2, self.level3, self.level4, self.level5):

@@ -107,7 +107,7 @@ def read_footage(
     for frame in source:
         if frame.index < split:
             if frame.index % step == 0:
-                taken.append(_shrink(frame.image, letterbox))
+                taken.append(shrink(frame.image, letterbox))
         elif (frame.index - split) % judged_step == 0:
             judged.append(HeldOutFrame(letterbox.apply(frame.image), frame.index, frame.time_s))
         if len(judged) == held_out:
@@ -168,7 +168,8 @@ def _overlap(generator: np.random.Generator, length: int, side: int) -> tuple[sl
     return (whole, inside) if length >= side else (inside, whole)
 
 
-def _shrink(image: UInt8Array, letterbox: Letterbox) -> UInt8Array:
+def shrink(image: UInt8Array, letterbox: Letterbox) -> UInt8Array:
+    """Make a picture no larger than the largest scale at which it is learnt from needs."""
     width, height = (round(length * SCALES[1]) for length in letterbox.inner_size)
     if width >= image.shape[1]:
         return image

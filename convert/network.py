@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_fairmot.convert.deform_conv import LOWERINGS, TAPS
-from edge_fairmot.convert.dla import CHANNELS, DLA34
+from edge_fairmot.convert.dla import BASE_CHANNELS, DLA34, level_channels
 from edge_fairmot.errors import InvalidInputError
 
 STRIDE = 4
@@ -21,7 +21,8 @@ STRIDE = 4
 SIZE_MULTIPLE = 32
 """Input width and height must divide by the backbone's largest stride."""
 
-HEAD_CHANNELS = 256
+HEAD_FACTOR = 4
+"""Channels of a head's first convolution, by those of the features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,15 @@ class NetworkSpec:
     embedding_dim : int
     plain_layers : frozenset of str
         Layers that are plain 3x3 convolutions here and deformable in the original: a student's.
+    base_channels : int
+        Of the backbone's first level; all others are multiples. A narrow student has fewer.
     """
 
     num_classes: int = 1
     box_channels: int = 4
     embedding_dim: int = 128
     plain_layers: frozenset[str] = frozenset()
+    base_channels: int = BASE_CHANNELS
 
 
 class DCN(nn.Module):
@@ -111,11 +115,16 @@ class IDAUp(nn.Module):
 
 
 class DLAUp(nn.Module):
-    """The neck: aggregates levels 2 to 5 step by step into maps of strides 4, 8 and 16, and 32."""
+    """The neck: aggregates levels 2 to 5 step by step into maps of strides 4, 8 and 16, and 32.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    c : tuple of int
+        Channels of the four levels.
+    """
+
+    def __init__(self, c: tuple[int, ...]) -> None:
         super().__init__()
-        c = CHANNELS[2:]
         self.ida_0 = IDAUp(c[2], (c[2], c[3]), (1, 2))
         self.ida_1 = IDAUp(c[1], (c[1], c[2], c[2]), (1, 2, 2))
         self.ida_2 = IDAUp(c[0], (c[0], c[1], c[1], c[1]), (1, 2, 2, 2))
@@ -129,11 +138,12 @@ class DLAUp(nn.Module):
         return [stride4[-1], stride8[-1], stride16[-1]]
 
 
-def _head(outputs: int) -> nn.Sequential:
+def _head(inputs: int, outputs: int) -> nn.Sequential:
+    hidden = HEAD_FACTOR * inputs
     return nn.Sequential(
-        nn.Conv2d(CHANNELS[2], HEAD_CHANNELS, 3, padding=1),
+        nn.Conv2d(inputs, hidden, 3, padding=1),
         nn.ReLU(inplace=True),
-        nn.Conv2d(HEAD_CHANNELS, outputs, 1),
+        nn.Conv2d(hidden, outputs, 1),
     )
 
 
@@ -148,13 +158,14 @@ class FairMOT(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.base = DLA34()
-        self.dla_up = DLAUp()
-        self.ida_up = IDAUp(CHANNELS[2], CHANNELS[2:5], (1, 2, 4))
-        self.hm = _head(spec.num_classes)
-        self.wh = _head(spec.box_channels)
-        self.id = _head(spec.embedding_dim)
-        self.reg = _head(2)
+        channels = level_channels(spec.base_channels)[2:]
+        self.base = DLA34(spec.base_channels)
+        self.dla_up = DLAUp(channels)
+        self.ida_up = IDAUp(channels[0], channels[:3], (1, 2, 4))
+        self.hm = _head(channels[0], spec.num_classes)
+        self.wh = _head(channels[0], spec.box_channels)
+        self.id = _head(channels[0], spec.embedding_dim)
+        self.reg = _head(channels[0], 2)
         layers = deformable_layers(self)
         for name in sorted(spec.plain_layers):
             self.set_submodule(name, plain_layer(_known_layer(layers, name)))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from edge_fairmot.convert.atlas import LayerDeformation, plain_weights
+from edge_fairmot.convert.initialisation import initialise
 from edge_fairmot.convert.network import FairMOT, deformable_layers
 from edge_fairmot.errors import InvalidInputError
 
@@ -60,6 +61,41 @@ def copy_plain(teacher: FairMOT, layers: frozenset[str]) -> FairMOT:
     kept = student.state_dict().keys()
     student.load_state_dict({name: value for name, value in teacher.state_dict().items() if name in kept})
     return student.eval()
+
+
+def make_narrow(teacher: FairMOT, width: float, layers: frozenset[str], seed: int = 0) -> FairMOT:
+    """Make a network with fewer channels, which knows nothing yet.
+
+    Parameters
+    ----------
+    teacher : FairMOT
+    width : float
+        Share of the teacher's channels.
+    layers : frozenset of str
+        To be plain 3x3 convolutions.
+    seed : int
+        Of its weights.
+
+    Returns
+    -------
+    FairMOT
+        On the teacher's device.
+
+    Raises
+    ------
+    InvalidInputError
+        If the width leaves no whole number of channels, or none or all of them.
+    """
+    channels = width * teacher.spec.base_channels
+    if not 0 < width < 1 or channels != int(channels):
+        raise InvalidInputError(
+            f"a width of {width:g} leaves {channels:g} of {teacher.spec.base_channels} channels in the first "
+            "level: choose 0.5, 0.25 or 0.75"
+        )
+    plain = teacher.spec.plain_layers | layers
+    student = FairMOT(replace(teacher.spec, plain_layers=plain, base_channels=int(channels)))
+    initialise(student, seed)
+    return student.to(next(teacher.parameters()).device)
 
 
 def make_student(teacher: FairMOT, atlas: Mapping[str, LayerDeformation], layers: frozenset[str]) -> FairMOT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from edge_fairmot.convert.network import FairMOT
 
 DEFAULT_MINUTES = 60.0
+LEARNING_RATE, NARROW_LEARNING_RATE = 1e-4, 1e-3
+
+NARROW_AVERAGE_DECAY = 0.998
+"""A network that starts from nothing takes longer ways, at a higher rate."""
+
 LOGGED_EVERY = 10
 """Steps, where there is no terminal to show each."""
 
@@ -51,6 +57,12 @@ def distill(
         list[str] | None,
         typer.Option(help="all, or a deformable layer or group of them (see atlas); may be repeated."),
     ] = None,
+    width: Annotated[
+        float,
+        typer.Option(
+            help="Share of the teacher's channels: below 1, all is learnt anew, which takes longer."
+        ),
+    ] = 1.0,
     size: Annotated[str, typer.Option(help="Input size that it will be used at, WIDTHxHEIGHT.")] = "576x320",
     minutes: Annotated[
         float | None, typer.Option(help=f"Stop after so many; {DEFAULT_MINUTES:g} without --steps.")
@@ -67,7 +79,12 @@ def distill(
     judged: Annotated[int, typer.Option(help="Frames of each source to judge on, at most.")] = 60,
     piece: Annotated[int, typer.Option(help="Side of the pieces that are learnt from, pixels.")] = 256,
     batch_size: Annotated[int, typer.Option(help="Pieces a step.")] = 4,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-4,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help=f"Of Adam; {LEARNING_RATE:g} if not given, {NARROW_LEARNING_RATE:g} for --width below 1."
+        ),
+    ] = None,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Compute in bfloat16: faster on GPUs and on CPUs with AMX.")
     ] = False,
@@ -84,28 +101,25 @@ def distill(
             raise InvalidInputError(f"{name} must be at least 1, not {value}")
     for path in filter(None, (output, json_path)):
         check_writable(path)
-    resume_path = output.with_name(f"{output.name}.resume")
-    if resume_path.exists() and not resume:
-        raise InvalidInputError(
-            f"{resume_path} holds an earlier run: go on with --resume, or delete it to start anew"
-        )
-    if resume and not resume_path.exists():
-        raise InvalidInputError(f"there is nothing to resume at {resume_path}: start without --resume")
+    resume_path = choose_resume_file(output, resume)
     from edge_fairmot.convert.agreement import Agreement
     from edge_fairmot.convert.checkpoint import load_network
     from edge_fairmot.convert.distillation import Distillation, DistillationOptions
     from edge_fairmot.convert.distillation_run import RunLimits, StudentFiles, run_distillation
-    from edge_fairmot.convert.replacement import choose_layers, copy_plain
+    from edge_fairmot.convert.replacement import choose_layers, copy_plain, make_narrow
     from edge_fairmot.convert.teacher import make_teacher
 
+    is_narrow = width != 1
     options = DistillationOptions(
         input_size=input_size,
         piece_side=piece,
         batch_size=batch_size,
-        learning_rate=learning_rate,
+        learning_rate=learning_rate or (NARROW_LEARNING_RATE if is_narrow else LEARNING_RATE),
         bf16=bf16,
         seed=seed,
     )
+    if is_narrow:
+        options = replace(options, average_decay=NARROW_AVERAGE_DECAY)
     if minutes is None and steps is None:
         minutes = DEFAULT_MINUTES
     limits = RunLimits(steps, minutes, judge_every, early_stop)
@@ -122,8 +136,11 @@ def distill(
                 "the teacher finds nobody in the held-out frames, so no student could be judged on them: "
                 "give --held-out VIDEO with people, or more --judged"
             )
-        status.update("measuring the atlas ...")
-        student = copy_plain(network, chosen) if resume else _start(network, chosen, footage, options)
+        if is_narrow:
+            student = make_narrow(network, width, chosen, seed)
+        else:
+            status.update("measuring the atlas ...")
+            student = copy_plain(network, chosen) if resume else _start(network, chosen, footage, options)
         status.update("preparing the teacher ...")
         teach = make_teacher(network, (batch_size, piece, piece))
     distillation = Distillation(student, network, teach, footage, options)
@@ -140,6 +157,24 @@ def distill(
             distillation, agreement, limits, files, on_step=on_step, on_judgement=on_judgement
         )
     _finish(report, files, distillation.steps, json_path)
+
+
+def choose_resume_file(output: Path, resume: bool) -> Path:
+    """Say where a run keeps what its next step depends on.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is nothing to resume, or an earlier run would be lost.
+    """
+    path = output.with_name(f"{output.name}.resume")
+    if path.exists() and not resume:
+        raise InvalidInputError(
+            f"{path} holds an earlier run: go on with --resume, or delete it to start anew"
+        )
+    if resume and not path.exists():
+        raise InvalidInputError(f"there is nothing to resume at {path}: start without --resume")
+    return path
 
 
 def choose_device(wanted: str | None) -> str:

@@ -52,6 +52,7 @@ def _add_commands() -> None:
     from edge_fairmot.cli.runtimes import runtimes
     from edge_fairmot.cli.synthesize import synthesize
     from edge_fairmot.cli.track import track
+    from edge_fairmot.cli.train import train
     from edge_fairmot.cli.verify import verify
 
     for name, command in (
@@ -65,6 +66,7 @@ def _add_commands() -> None:
         ("synthesize", synthesize),
         ("atlas", atlas),
         ("distill", distill),
+        ("train", train),
         ("runtimes", runtimes),
         ("doctor", doctor),
     ):

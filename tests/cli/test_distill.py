@@ -109,3 +109,18 @@ def test_what_cannot_be_distilled_is_refused_in_one_line(teacher, pictures, tmp_
     assert "is not a folder" in error_of(*start, tmp_path / "absent" / "a.pth")
     assert "no deformable layer is called 'dla'" in error_of(*start, tmp_path / "a.pth", "--layers", "dla")
     assert "multiple of 32" in error_of(*start, tmp_path / "a.pth", "--piece", 100)
+
+
+def test_a_narrow_student_is_distilled(teacher, pictures, tmp_path):
+    small = ("--size", "96x64", "--piece", 64, "--batch-size", 2, "--no-early-stop", "--width", 0.5)
+    distill = ("distill", teacher, "--frames", pictures, "-o", tmp_path / "narrow.pth", *small)
+
+    # One step from nothing makes no student: exit status 1 says so.
+    result = run(*distill, "--steps", 1, status=None)
+
+    assert "16 layers to be plain" in result.stdout, result.stderr
+    assert "step 1, " in result.stdout
+    run("convert", tmp_path / "narrow.pth", "-o", tmp_path / "narrow.onnx", "--size", "96x64")
+    assert "a width of 0.3 leaves" in error_of(
+        "distill", teacher, "--frames", pictures, "-o", tmp_path / "b.pth", "--size", "96x64", "--width", 0.3
+    )

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from edge_fairmot.convert import FairMOT, load_network
+from edge_fairmot.convert import FairMOT, GraphOptions, convert, load_network
 from edge_fairmot.convert.agreement import Agreement
 from edge_fairmot.convert.atlas import measure_atlas
+from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.convert.distillation import Distillation, DistillationOptions
 from edge_fairmot.convert.distillation_run import RunLimits, StudentFiles, run_distillation
 from edge_fairmot.convert.footage import Footage, HeldOutFrame, HeldOutSequence
 from edge_fairmot.convert.network import deformable_layers
 from edge_fairmot.convert.parity import check_picture
-from edge_fairmot.convert.replacement import choose_layers, make_student
+from edge_fairmot.convert.replacement import choose_layers, make_narrow, make_student
 from edge_fairmot.convert.teacher import _TorchTeacher, make_teacher
 from edge_fairmot.errors import CheckpointError, InvalidInputError
 from edge_fairmot.geometry import Letterbox
@@ -227,6 +228,72 @@ def test_the_fast_teacher_on_a_cpu_teaches_the_same(teacher):
         [*fast.levels, *fast.maps, fast.heatmap], [*slow.levels, *slow.maps, slow.heatmap], strict=True
     ):
         assert (ours - theirs).abs().max() < 1e-4 * (theirs.max() - theirs.min())
+
+
+@pytest.fixture
+def start_narrow(teacher, start):
+    def start_narrow(layers=("all",)):
+        options = DistillationOptions(SIZE, 64, 2, 1e-3)
+        return start(options, student=make_narrow(teacher, 0.5, choose_layers(teacher, layers)))
+
+    return start_narrow
+
+
+def test_a_narrow_student_learns_all_of_it_with_statistics_of_its_own(start_narrow, teacher):
+    distillation = start_narrow()
+    before = weights(distillation)
+
+    first = distillation.step()["total"]
+    for _ in range(9):
+        distillation.step()
+    distillation.steps = 0  # the first batch again
+    again = distillation.step()["total"]
+
+    assert again < 0.9 * first
+    after = weights(distillation)
+    for name in ("base.level2.tree1.conv1.weight", "base.level2.tree1.bn1.running_mean", "hm.2.weight"):
+        assert not torch.equal(after[f"student.{name}"], before[f"student.{name}"]), name
+    statistics = [name for name in after if name.startswith("student.") and "running" in name]
+    assert statistics
+    for name in statistics:
+        assert torch.equal(after[name], after[name.replace("student.", "average.")]), name
+    assert not distillation.average.training
+    assert distillation._student.training
+
+
+def test_a_resumed_narrow_run_takes_the_steps_of_one_that_was_not_interrupted(start_narrow, tmp_path):
+    whole, first, second = start_narrow(), start_narrow(), start_narrow()
+    for _ in range(2):
+        whole.step()
+    first.step()
+    first.save(tmp_path / "run.resume", "abc")
+    second.resume(tmp_path / "run.resume", "abc")
+    second.step()
+
+    assert_same(weights(second), weights(whole))
+    with pytest.raises(CheckpointError, match="made with other layers"):
+        start_narrow(["dla_up"]).resume(tmp_path / "run.resume", "abc")
+
+
+def test_a_narrow_student_is_a_checkpoint_and_a_file_like_others(start_narrow, teacher, tmp_path):
+    distillation = start_narrow(["dla_up"])
+    distillation.step()
+    write_checkpoint(tmp_path / "narrow.pth", distillation.average, 1, "abc")
+
+    network, checkpoint = load_network(tmp_path / "narrow.pth")
+    conversion = convert(tmp_path / "narrow.pth", tmp_path / "narrow.onnx", GraphOptions(SIZE))
+
+    assert checkpoint.spec.base_channels == 8
+    assert checkpoint.spec.embedding_dim == teacher.spec.embedding_dim
+    assert len(deformable_layers(network)) == 6
+    assert network.hm[0].weight.shape == (128, 32, 3, 3)
+    assert not conversion.warnings
+
+
+@pytest.mark.parametrize("width", [0, 1, 1.5, 0.3, -0.5])
+def test_widths_that_cannot_be_are_refused(teacher, width):
+    with pytest.raises(InvalidInputError, match="width"):
+        make_narrow(teacher, width, frozenset())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,128 @@
+"""FairMOT's losses (Zhang et al., IJCV 2021): detection and identity, weighed by their uncertainty."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from edge_fairmot.convert.deploy import heads_at
+from edge_fairmot.convert.network import FairMOT
+from edge_fairmot.convert.training.targets import Targets
+
+BOX_WEIGHT = 0.1
+"""Of the extents, which are in cells and large, beside heatmap and offsets."""
+
+START = (-1.85, -1.05)
+"""Logarithms of the variances of detection and identity at the start, as in the original's training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The parts of the loss, scalars.
+
+    Attributes
+    ----------
+    heatmap : Tensor
+        Focal loss, by the number of people.
+    boxes, offsets : Tensor
+        Mean absolute error at people's centres, cells.
+    identity : Tensor
+        Cross entropy of the classes that embeddings are taken for.
+    total : Tensor
+    """
+
+    heatmap: Tensor
+    boxes: Tensor
+    offsets: Tensor
+    identity: Tensor
+    total: Tensor
+
+    def as_numbers(self) -> dict[str, float]:
+        """Give the parts by name."""
+        return {
+            "heatmap": float(self.heatmap.detach()),
+            "boxes": float(self.boxes.detach()),
+            "offsets": float(self.offsets.detach()),
+            "identity": float(self.identity.detach()),
+            "total": float(self.total.detach()),
+        }
+
+
+class TaskLoss(nn.Module):
+    """What is trained beside the network, and needed by nobody afterwards.
+
+    The classifier takes every identity for a class. Boxes of single pictures are identities of their own:
+    told apart from all others under changes of scale, side and light, their embeddings learn without labels
+    (the paper's self-supervised training on single pictures). Uncertainty weighs the tasks (Kendall et al.,
+    CVPR 2018).
+
+    Parameters
+    ----------
+    embedding_dim : int
+    identities : int
+    """
+
+    def __init__(self, embedding_dim: int, identities: int) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(embedding_dim, max(2, identities))
+        self.log_variances = nn.Parameter(torch.tensor(START))
+        # Unit vectors are too close together for a softmax over many classes.
+        self.embedding_scale = math.sqrt(2) * math.log(max(2, identities - 1))
+
+    def forward(self, network: FairMOT, features: Tensor, targets: Targets) -> Losses:
+        """Compute the losses of one batch.
+
+        Parameters
+        ----------
+        network : FairMOT
+        features : float32 (N, C, H / 4, W / 4)
+            What its heads look at.
+        targets : Targets
+        """
+        heads = (network.wh, network.reg, network.id)
+        wh, reg, embedding = (
+            head.float()[targets.valid] for head in heads_at(features, targets.cells, heads, len(features))
+        )
+        heatmap = focal_loss(network.hm(features).float(), targets.heatmap)
+        boxes = _mean_error(wh, targets.wh[targets.valid])
+        offsets = _mean_error(reg, targets.reg[targets.valid])
+        logits = self.classifier(self.embedding_scale * F.normalize(embedding, dim=1))
+        identity = F.cross_entropy(logits, targets.identity[targets.valid], reduction="sum")
+        identity = identity / max(1, len(embedding))
+        detection_variance, identity_variance = self.log_variances
+        detection = heatmap + BOX_WEIGHT * boxes + offsets
+        total = 0.5 * (
+            torch.exp(-detection_variance) * detection
+            + torch.exp(-identity_variance) * identity
+            + detection_variance
+            + identity_variance
+        )
+        return Losses(heatmap, boxes, offsets, identity, total)
+
+
+def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Compute CenterNet's focal loss (Zhou et al., 2019, equation 1, with exponents 2 and 4).
+
+    Parameters
+    ----------
+    logits, target : float32 (N, C, H, W)
+        Before the sigmoid; 1 at centres, below 1 everywhere else.
+
+    Returns
+    -------
+    Tensor
+        Scalar, by the number of centres.
+    """
+    score = torch.sigmoid(logits)
+    is_centre = target == 1
+    found = F.logsigmoid(logits) * (1 - score) ** 2
+    refused = F.logsigmoid(-logits) * score**2 * (1 - target) ** 4
+    return -torch.where(is_centre, found, refused).sum() / is_centre.sum().clamp_min(1)
+
+
+def _mean_error(ours: Tensor, theirs: Tensor) -> Tensor:
+    return (ours - theirs).abs().sum() / max(1, ours.numel())

@@ -1,0 +1,199 @@
+"""Training: step by step, the same steps whether or not it was interrupted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_fairmot.convert.checkpoint import write_atomically
+from edge_fairmot.convert.network import SIZE_MULTIPLE, FairMOT, normalise_images
+from edge_fairmot.convert.resume_file import check_origin, read_resume_file
+from edge_fairmot.convert.training.labelled import LabelledSet
+from edge_fairmot.convert.training.loss import TaskLoss
+from edge_fairmot.convert.training.pieces import draw_pieces
+from edge_fairmot.convert.training.targets import make_targets
+from edge_fairmot.errors import InvalidInputError
+
+WARM_UP_STEPS = 50
+"""Adam's second moments mean nothing before that."""
+
+RESUME_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """How a network learns. Two runs of the same options and pictures on one CPU take the same steps.
+
+    Attributes
+    ----------
+    steps : int
+        In all: the learning rate falls over them, by half a cosine, to nothing.
+    input_size : (int, int)
+        Width and height at which the network will be used, pixels: pieces are cut at scales around it.
+    piece_side : int
+        Of the square pieces, pixels; a multiple of 32.
+    batch_size : int
+        Pieces a step.
+    learning_rate : float
+        The highest.
+    batch_statistics : bool
+        Whether batch norms take the statistics of a batch, and learn them: what a network needs that starts
+        from nothing. A trained one keeps its own: those of a few pieces are worse.
+    bf16 : bool
+        Whether to compute in bfloat16; weights and losses stay float32.
+    seed : int
+    """
+
+    steps: int = 3000
+    input_size: tuple[int, int] = (576, 320)
+    piece_side: int = 256
+    batch_size: int = 6
+    learning_rate: float = 1e-4
+    batch_statistics: bool = False
+    bf16: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        width, height = self.input_size
+        for name, value in (("width", width), ("height", height), ("piece side", self.piece_side)):
+            if value < SIZE_MULTIPLE or value % SIZE_MULTIPLE:
+                raise InvalidInputError(f"{name} must be a multiple of {SIZE_MULTIPLE}, not {value}")
+        for name, value in (("steps", self.steps), ("batch size", self.batch_size)):
+            if value < 1:
+                raise InvalidInputError(f"{name} must be at least 1, not {value}")
+        if not 0 < self.learning_rate < 1:
+            raise InvalidInputError(f"learning rate must be between 0 and 1, not {self.learning_rate}")
+
+
+class Training:
+    """A network on its way.
+
+    Parameters
+    ----------
+    network : FairMOT
+        Of one class; trained in place.
+    labelled : LabelledSet
+    options : TrainingOptions
+
+    Raises
+    ------
+    InvalidInputError
+        If the network has several classes, or there is nothing to learn from.
+    """
+
+    def __init__(self, network: FairMOT, labelled: LabelledSet, options: TrainingOptions) -> None:
+        if network.spec.num_classes != 1:
+            raise InvalidInputError(
+                f"the network has {network.spec.num_classes} classes, and training knows people only: give a "
+                "checkpoint with one"
+            )
+        if not labelled.identities:
+            raise InvalidInputError("there is nobody in the pictures to learn from: give some with boxes")
+        self.network = network.train(options.batch_statistics)
+        # Twice as fast on a CPU, whose convolutions have their gradients in this order only.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._labelled, self._options = labelled, options
+        self._device = next(network.parameters()).device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            self._loss = TaskLoss(network.spec.embedding_dim, labelled.identities).to(self._device)
+        self._optimizer = torch.optim.Adam([*network.parameters(), *self._loss.parameters()])
+        self.steps = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps were taken."""
+        return self.steps >= self._options.steps
+
+    def step(self) -> dict[str, float]:
+        """Learn from one batch.
+
+        Returns
+        -------
+        dict of str to float
+            The parts of the loss, and their ``total``.
+
+        Raises
+        ------
+        InvalidInputError
+            If a picture is damaged, or the loss is no number any more.
+        """
+        options = self._options
+        seed = (options.seed, self.steps)
+        pieces = draw_pieces(
+            self._labelled.pictures, options.input_size, options.piece_side, options.batch_size, seed
+        )
+        targets = make_targets(pieces, self.network.spec.box_channels).to(self._device)
+        images = torch.from_numpy(np.stack([piece.image for piece in pieces])).to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=options.bf16):
+            features = self.network.features(
+                normalise_images(images).contiguous(memory_format=torch.channels_last)
+            )
+        losses = self._loss(self.network, features.float(), targets)
+        if not math.isfinite(float(losses.total.detach())):
+            raise InvalidInputError(
+                f"the loss is no number any more at step {self.steps}: go on from an earlier checkpoint with "
+                f"a lower --learning-rate than {options.learning_rate:g}"
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate_at(self.steps, options)
+        self._optimizer.step()
+        self.steps += 1
+        return dict(losses.as_numbers())
+
+    def save(self, path: Path, start_sha256: str) -> None:
+        """Write all that the next step depends on.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written.
+        """
+        write_atomically(
+            path,
+            {
+                "version": RESUME_VERSION,
+                "origin": self._origin(start_sha256),
+                "steps": self.steps,
+                "network": self.network.state_dict(),
+                "loss": self._loss.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+            },
+        )
+
+    def resume(self, path: Path, start_sha256: str) -> None:
+        """Go on where a file of :meth:`save` left off.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be read, or is of another start, other options or pictures.
+        """
+        content = read_resume_file(path, RESUME_VERSION)
+        check_origin(path, content["origin"], self._origin(start_sha256))
+        self.network.load_state_dict(content["network"])
+        self._loss.load_state_dict(content["loss"])
+        self._optimizer.load_state_dict(content["optimizer"])
+        self.steps = content["steps"]
+
+    def _origin(self, start_sha256: str) -> dict[str, Any]:
+        options = {**asdict(self._options), "input_size": list(self._options.input_size)}
+        return {
+            "start": start_sha256,
+            "plain layers": sorted(self.network.spec.plain_layers),
+            "pictures": self._labelled.digest(),
+            **{name.replace("_", " "): value for name, value in options.items()},
+        }
+
+
+def learning_rate_at(step: int, options: TrainingOptions) -> float:
+    """Compute a step's learning rate: a short rise, then half a cosine down to nothing."""
+    rise = min(1.0, (step + 1) / WARM_UP_STEPS)
+    return options.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / options.steps))

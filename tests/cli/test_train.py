@@ -1,0 +1,78 @@
+"""``train`` as a user runs it, up to a converted file."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the convert extra")
+
+COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+SMALL = ("--size", "64x64", "--piece", 64, "--batch-size", 2, "--judged", 2)
+STREET = ("--frames", "synthetic:frames=20,size=160x96")
+
+
+def run(*arguments, status=0):
+    result = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
+    )
+    assert result.returncode == status, result.stdout + result.stderr
+    return result
+
+
+def error_of(*arguments):
+    lines = run(*arguments, status=1).stderr.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_a_network_is_trained_in_two_goes_and_converted(tmp_path):
+    checkpoint = tmp_path / "my.pth"
+    train = ("train", *STREET, "-o", checkpoint, *SMALL, "--plain", "--steps", 3, "--judge-every", 2)
+
+    first = run(*train, "--minutes", 1e-4)
+    error = error_of(*train)
+    second = run(*train, "--resume")
+
+    assert "18 pictures to learn from" in first.stdout
+    assert "step 0, " in first.stdout
+    assert "go on with --resume" in first.stderr
+    assert "holds an earlier run" in error
+    assert "step 2, " in second.stdout
+    assert "step 3, " in second.stdout
+    assert "loss: heatmap " in second.stdout
+    assert "after 3 steps" in second.stdout
+    run("convert", checkpoint, "-o", tmp_path / "my.onnx", "--size", "64x64")
+
+
+def test_a_trained_network_goes_on_with_its_own_layers(tmp_path):
+    from edge_fairmot.convert import read_checkpoint
+
+    run("train", *STREET, "-o", tmp_path / "a.pth", *SMALL, "--plain", "--steps", 1)
+    run("train", *STREET, "-o", tmp_path / "b.pth", *SMALL, "--start", tmp_path / "a.pth", "--steps", 1)
+
+    assert len(read_checkpoint(tmp_path / "b.pth").spec.plain_layers) == 16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "nothing to learn from"),
+        (("--data", "none.tsv"), "cannot be read"),
+        (("--data", "nowhere"), "has no boxes to learn from"),
+        ((*STREET, "--judged", 0), "--judged must be at least 1"),
+        ((*STREET, "--minutes", 0), "--minutes must be above 0"),
+        ((*STREET, "--start", "a.pth", "--plain"), "from scratch"),
+        ((*STREET, "--resume"), "nothing to resume"),
+        ((*STREET, "--start", "none.pth"), "none.pth"),
+        ((*STREET, "--piece", 100), "piece side must be"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, arguments, message):
+    assert message in error_of("train", *arguments, "-o", tmp_path / "my.pth")

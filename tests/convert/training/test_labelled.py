@@ -1,0 +1,201 @@
+"""Tables and sequences become pictures with boxes, and nobody of one source is somebody of another."""
+
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch", reason="needs the convert extra")
+
+from edge_fairmot.cli.labelled_sources import read_labelled  # noqa: E402
+from edge_fairmot.convert.training import LabelledPicture, LabelledSet  # noqa: E402
+from edge_fairmot.convert.training.table import parse_boxes, read_table  # noqa: E402
+from edge_fairmot.errors import InvalidInputError  # noqa: E402
+from edge_fairmot.sinks.ground_truth import LEAST_VISIBILITY, SequenceWriter  # noqa: E402
+from edge_fairmot.sources import open_source  # noqa: E402
+
+SIZE = (64, 64)
+HEADER = "file\tsplit\tset\tstretched\tboxes_cxcywh_normalised"
+STREET = "synthetic:frames=20,size=320x192,seed=3"
+
+share = st.floats(0.01, 1, allow_subnormal=False).map(lambda x: round(x, 5))
+
+
+@given(st.lists(st.tuples(share, share, share, share), max_size=5))
+def test_boxes_survive_the_table(boxes):
+    text = " ".join(",".join(map(repr, box)) for box in boxes)
+
+    xyxy = parse_boxes(text, "here")
+
+    assert xyxy.shape == (len(boxes), 4)
+    for (cx, cy, w, h), row in zip(boxes, xyxy, strict=True):
+        assert row == pytest.approx([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text", ["0.5,0.5,0.1", "a,b,c,d", "0.5,0.5,0,0.1", "nan,0.5,0.1,0.1", "9,0.5,0.1,0.1", "1;2"]
+)
+def test_what_is_no_box_is_named_with_its_place(text):
+    with pytest.raises(InvalidInputError, match=r"people\.tsv, line 7: .* is no box"):
+        parse_boxes(text, "people.tsv, line 7")
+
+
+@pytest.fixture
+def table(tmp_path):
+    def table(lines, *, inside="", archive=False):
+        folder = tmp_path / inside
+        folder.mkdir(exist_ok=True)
+        names = [line.split("\t")[0] for line in lines]
+        for i, name in enumerate(filter(None, names)):
+            cv2.imwrite(str(folder / name), np.full((8, 8, 3), 10 * i, np.uint8))
+        if archive:
+            with zipfile.ZipFile(tmp_path / "images.zip", "w") as file:
+                for name in names:
+                    file.write(folder / name, name)
+                    (folder / name).unlink()
+        path = tmp_path / "people.tsv"
+        path.write_text("\n".join([HEADER, *lines]) + "\n")
+        return path
+
+    return table
+
+
+LINES = (
+    "a.png\ttrain\tx\t0\t0.5,0.5,0.2,0.4 0.2,0.2,0.1,0.1",
+    "b.png\tval\tx\t0\t0.5,0.5,0.2,0.4",
+    "c.png\ttrain\tx\t1\t",
+    "d.png\ttrain\tx\t0\t0.7,0.5,0.2,0.4",
+)
+
+
+@pytest.mark.parametrize("place", [{}, {"inside": "images"}, {"inside": "elsewhere", "archive": True}])
+def test_a_table_is_read_with_its_pictures(table, place):
+    found = read_table(table(LINES, **place), 10)
+
+    assert [p.name for p in found.pictures] == ["a.png", "c.png", "d.png"]
+    assert [p.name for p in found.held_out] == ["b.png"]
+    assert [p.decode()[0, 0, 0] for p in found.pictures] == [0, 20, 30]
+    assert [p.stretched for p in found.pictures] == [False, True, False]
+    assert [p.identity.tolist() for p in found.pictures] == [[0, 1], [], [2]]
+    assert found.identities == 3
+    assert found.pictures[0].xyxy[0] == pytest.approx([0.4, 0.3, 0.6, 0.7])
+
+
+def test_without_a_split_the_last_tenth_is_held_out(table):
+    lines = [f"{i:02}.png\t\tx\t0\t0.5,0.5,0.2,0.4" for i in range(20)]
+
+    found = read_table(table(lines), 1)
+
+    assert [p.name for p in found.pictures] == [f"{i:02}.png" for i in range(18)]
+    assert [p.name for p in found.held_out] == ["18.png"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "has no lines"),
+        (["a.png\ttest\tx\t0\t"], "line 2: split is 'test'"),
+        (["a.png\ttrain\tx\t0\t", "\ttrain\tx\t0\t"], "line 3 names no file"),
+        (["a.png\ttrain\tx\t0\t0.5"], "line 2: '0.5' is no box"),
+    ],
+)
+def test_a_faulty_table_is_refused(table, lines, message):
+    with pytest.raises(InvalidInputError, match=message):
+        read_table(table(lines), 10)
+
+
+def test_missing_columns_and_pictures_are_named(table, tmp_path):
+    path = table(LINES[:1])
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(InvalidInputError, match=r"'a\.png' is neither in"):
+        read_table(path, 10)
+    (tmp_path / "images.zip").write_bytes(b"none")
+    with pytest.raises(InvalidInputError, match="restore the archive"):
+        read_table(path, 10)
+    path.write_text("file\tboxes\na.png\t\n")
+    with pytest.raises(InvalidInputError, match="no column boxes_cxcywh_normalised"):
+        read_table(path, 10)
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        read_table(tmp_path / "none.tsv", 10)
+
+
+def test_a_damaged_picture_is_named():
+    picture = LabelledPicture("a.jpg", b"no", np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool))
+
+    with pytest.raises(InvalidInputError, match=r"a\.jpg is damaged"):
+        picture.decode()
+
+
+def test_the_streets_truth_goes_with_its_frames():
+    found = read_labelled(STREET, SIZE, 6, 10)
+
+    assert [p.name.split(", ")[-1] for p in found.pictures] == [f"frame {i}" for i in (1, 4, 7, 10, 13, 16)]
+    assert [p.name.split(", ")[-1] for p in found.held_out] == ["frame 19", "frame 20"]
+    truth = open_source(STREET).truth(3)
+    picture = found.pictures[1]
+    assert np.allclose(picture.xyxy * (320, 192, 320, 192), truth.xyxy, atol=1e-3)
+    assert picture.counted.tolist() == (truth.visibility >= LEAST_VISIBILITY).tolist()
+    assert not picture.counted.all()
+    # As large as the largest scale needs at this input size, which is less than the street's.
+    assert picture.decode().shape == (57, 96, 3)
+    everybody = np.unique(np.concatenate([p.identity for p in (*found.pictures, *found.held_out)]))
+    assert everybody.tolist() == list(range(found.identities))
+    who = dict(zip(truth.ids.tolist(), picture.identity.tolist(), strict=True))
+    later = open_source(STREET).truth(6)
+    assert all(
+        who.get(i, n) == n
+        for i, n in zip(later.ids.tolist(), found.pictures[2].identity.tolist(), strict=True)
+    )
+
+
+def test_a_motchallenge_folder_says_the_same_as_the_street_that_it_was_written_from(tmp_path):
+    with open_source(STREET) as street, SequenceWriter(tmp_path / "seqs" / "s1", 25) as writer:
+        for frame in street:
+            writer.write(frame, street.truth(frame.index))
+
+    ours = read_labelled(str(tmp_path / "seqs"), SIZE, 6, 10)
+    theirs = read_labelled(STREET, SIZE, 6, 10)
+
+    assert len(ours.pictures) == len(theirs.pictures)
+    for one, other in zip(ours.pictures, theirs.pictures, strict=True):
+        assert np.allclose(one.xyxy, other.xyxy, atol=1e-3)
+        assert one.identity.tolist() == other.identity.tolist()
+        assert one.counted.tolist() == other.counted.tolist()
+
+
+def test_nobody_of_one_source_is_in_another():
+    def some(identities):
+        picture = LabelledPicture(
+            "p", b"", np.zeros((2, 4), np.float32), np.array(identities), np.ones(2, bool)
+        )
+        return LabelledSet((picture,), (picture,), max(identities) + 1)
+
+    both = some([0, 3]).join(some([1, 0]))
+
+    assert [p.identity.tolist() for p in both.pictures] == [[0, 3], [5, 4]]
+    assert [p.identity.tolist() for p in both.held_out] == [[0, 3], [5, 4]]
+    assert both.identities == 6
+    assert both.digest() != some([0, 3]).digest()
+
+
+@pytest.mark.parametrize("spec", ["synthetic:frames=endless", "synthetic:frames=1"])
+def test_what_cannot_be_split_is_refused(spec):
+    with pytest.raises(InvalidInputError, match="a tenth can be held out"):
+        read_labelled(spec, SIZE, 5, 5)
+
+
+def test_what_has_no_boxes_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match="has no boxes to learn from"):
+        read_labelled(str(tmp_path), SIZE, 5, 5)
+
+
+def test_the_shared_table_is_read(shared):
+    found = read_labelled(str(shared / "people" / "labels.tsv"), SIZE, 5, 50)
+
+    assert len(found.pictures) == 4032
+    assert 40 <= len(found.held_out) <= 50
+    assert found.identities == sum(len(p.xyxy) for p in found.pictures) > 12_000
+    assert found.pictures[0].decode().shape == (352, 352, 3)
