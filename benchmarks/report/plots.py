@@ -140,7 +140,9 @@ def plot_over_time(results: Results) -> Any:
                 hovertemplate="%{x:.0f} s: %{y:.0f} " + unit + "<extra>" + what + "</extra>",
             )
         start_s += max(end_s, *(reading.at_s for reading in conditions.readings), 0.0)
-    _lay_out(figure, "seconds since the measuring began", "milliseconds a frame", 460)
+    # The legend takes its room from the plot: two names a line, below it.
+    legend_px = 12 * len(figure.data)
+    _lay_out(figure, "seconds since the measuring began", "milliseconds a frame", 420 + legend_px)
     figure.update_layout(
         yaxis2={
             "overlaying": "y",

@@ -28,10 +28,18 @@ def compare(
     comparison = compare_results(read_results(old), read_results(new), tolerance)
     table = Table(box=None)
     for name in ("row", "figure", "old", "new", "change", "95 %", "verdict"):
-        table.add_column(name, justify="left" if name in ("row", "figure", "verdict") else "right")
+        table.add_column(
+            name,
+            justify="left" if name in ("row", "figure", "verdict") else "right",
+            overflow="fold",
+            no_wrap=name not in ("row", "verdict"),
+        )
+    before = ""
     for change in comparison.changes:
         style = "bold red" if change.regression else None
-        table.add_row(*_cells(change), change.verdict, style=style)
+        name = "" if change.row == before else change.row  # once, however many figures it has
+        table.add_row(name, *_cells(change), change.verdict, style=style)
+        before = change.row
     stdout.print(table)
     for warning in comparison.warnings:
         warn(warning)
@@ -42,7 +50,7 @@ def compare(
     stdout.print("no regression seen" if comparison.seen else "no difference seen", highlight=False)
 
 
-def _cells(change: Change) -> tuple[str, str, str, str, str, str]:
+def _cells(change: Change) -> tuple[str, str, str, str, str]:
     timed = change.figure.startswith("ms")
 
     def show(value: float | None, *, signed: bool) -> str:
@@ -57,7 +65,6 @@ def _cells(change: Change) -> tuple[str, str, str, str, str, str]:
         "" if interval is None else f"{show(interval.low, signed=True)} to {show(interval.high, signed=True)}"
     )
     return (
-        change.row,
         change.figure,
         show(change.old, signed=False),
         show(change.new, signed=False),
