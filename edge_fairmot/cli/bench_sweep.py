@@ -152,7 +152,7 @@ def sweep(
     """Convert a checkpoint at each size and precision and measure the files; goes on where it was left."""
     videos = check_videos(video)
     require_packages(ground_truth)
-    variants = _variants(sizes, precisions, deform_conv, naive, calibration or videos[0])
+    variants = list_variants(sizes, precisions, deform_conv, naive, calibration or videos[0])
     if not checkpoint.is_file():
         raise InvalidInputError(f"no checkpoint at {checkpoint}: give a FairMOT .pth file")
     from edge_fairmot.benchmarks.benchmark import Benchmark
@@ -178,7 +178,7 @@ def sweep(
             write_results(path, benchmark.results("not at its end yet"))
 
 
-def _variants(
+def list_variants(
     sizes: str, precisions: str, deform_conv: str, naive: bool, calibration: str
 ) -> list[list[Variant]]:
     """List the files to be made, those of one size together: they are measured side by side."""

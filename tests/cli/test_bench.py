@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from edge_fairmot.benchmarks.results_file import read_results, write_results
+from edge_fairmot.cli.bench_sweep import list_variants
+from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.tape import read_tape
 
 COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
@@ -281,6 +283,22 @@ def test_a_sweep_makes_and_measures_every_file(swept):
     assert "32" in failed["lively-100x64-naive.onnx on cpu"]
     assert "lively-100x64-fp32-native.onnx could not be made" in result.stderr
     assert "moody is unwilling" in result.stderr
+
+
+def test_a_sweep_crosses_precisions_with_lowerings():
+    variants = list_variants("576x320,96x64", "fp32,int8", "auto,im2col,native", True, "street.mp4")
+
+    names = [[variant.name(Path("c.pth")) for variant in group] for group in variants]
+    kinds = ("naive", "fp32-native", "fp32-im2col", "int8-native", "int8-im2col")
+    assert names == [[f"c-{size}-{kind}.onnx" for kind in kinds] for size in ("576x320", "96x64")]
+    assert variants[0][0].arguments()[:4] == ["--size", "576x320", "--deform-conv", "gridsample"]
+    assert variants[1][4].arguments()[2:] == [
+        *("--deform-conv", "im2col", "--precision", "int8", "--calibrate", "street.mp4")
+    ]
+    with pytest.raises(InvalidInputError, match="im3col"):
+        list_variants("96x64", "fp32", "im3col", False, "")
+    with pytest.raises(InvalidInputError, match="nothing to make"):
+        list_variants("96x64", "fp32", ",", False, "")
 
 
 def test_a_sweep_that_is_taken_up_again_skips_what_is_done(bench, swept):
