@@ -285,7 +285,7 @@ def test_a_narrow_student_is_a_checkpoint_and_a_file_like_others(start_narrow, t
 
     assert checkpoint.spec.base_channels == 8
     assert checkpoint.spec.embedding_dim == teacher.spec.embedding_dim
-    assert len(deformable_layers(network)) == 6
+    assert len(deformable_layers(network)) == 4
     assert network.hm[0].weight.shape == (128, 32, 3, 3)
     assert not conversion.warnings
 
