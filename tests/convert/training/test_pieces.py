@@ -110,3 +110,11 @@ def test_light_changes():
 
     assert min(levels) < 160
     assert max(levels) == 255
+
+
+def test_a_whole_picture_that_was_squeezed_is_seen_widened():
+    piece = fit_piece(picture((90, 90), [(40, 40, 50, 50)], stretched=True), SIZE)
+
+    width, height = (piece.xyxy[:, 2:] - piece.xyxy[:, :2])[0]
+    assert width / height == pytest.approx((4 / 3 + 16 / 9) / 2, abs=0.02)
+    assert np.abs(white(piece.image) - piece.xyxy[0]).max() <= 1
