@@ -98,7 +98,7 @@ def read_footage(
             f"{info.name} has {info.frame_count or 'an unknown number of'} frames: give a video or a folder "
             "of pictures, of which a tenth can be held out"
         )
-    split = info.frame_count - max(1, round(HELD_OUT_SHARE * info.frame_count)) if learn else 0
+    split = first_held_out(info.frame_count) if learn else 0
     step = max(1, math.ceil(split / pictures))
     judged_step = min(HELD_OUT_STEP, max(1, (info.frame_count - split) // held_out))
     letterbox = Letterbox(info.frame_size, input_size)
@@ -144,13 +144,12 @@ def draw_batch(
         height, width = picture.shape[:2]
         inner = Letterbox((width, height), input_size).inner_size
         factor = math.exp(generator.uniform(*np.log(SCALES)))
-        size = tuple(max(1, round(length * factor)) for length in inner)
-        shrinks = size[0] < width
-        resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        size = (max(1, round(inner[0] * factor)), max(1, round(inner[1] * factor)))
+        resized = resize(picture, size)
         if generator.random() < 0.5:
             resized = resized[:, ::-1]
-        (to_y, from_y), (to_x, from_x) = (_overlap(generator, length, side) for length in reversed(size))
-        piece[to_y, to_x] = resized[from_y, from_x]
+        top, left = (draw_start(generator, length, side) for length in reversed(size))
+        put(resized, piece, left, top)
     return batch
 
 
@@ -161,11 +160,34 @@ def fit_pictures(footage: Footage, input_size: tuple[int, int], count: int) -> U
     return np.stack([Letterbox((p.shape[1], p.shape[0]), input_size).apply(p) for p in chosen])
 
 
-def _overlap(generator: np.random.Generator, length: int, side: int) -> tuple[slice, slice]:
-    """Place a piece on a picture, or a picture that is smaller on a piece, along one axis."""
+def first_held_out(count: int) -> int:
+    """Say where the last tenth of so many begins."""
+    return count - max(1, round(HELD_OUT_SHARE * count))
+
+
+def resize(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+    """Bring a picture to a width and height, pixels."""
+    interpolation = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
+
+
+def draw_start(generator: np.random.Generator, length: int, side: int) -> int:
+    """Draw where a picture begins on a piece, along one axis: before it if the picture is the longer one."""
     start = int(generator.integers(abs(length - side) + 1))
-    inside, whole = slice(start, start + min(length, side)), slice(0, min(length, side))
-    return (whole, inside) if length >= side else (inside, whole)
+    return start if length < side else -start
+
+
+def put(image: UInt8Array, piece: UInt8Array, left: int, top: int) -> None:
+    """Copy what of a picture that begins at a place of a piece, or before it, is in the piece."""
+    (to_y, from_y), (to_x, from_x) = (
+        _overlap(start, image.shape[axis], piece.shape[axis]) for axis, start in enumerate((top, left))
+    )
+    piece[to_y, to_x] = image[from_y, from_x]
+
+
+def _overlap(start: int, length: int, side: int) -> tuple[slice, slice]:
+    low, high = max(0, start), min(side, start + length)
+    return slice(low, high), slice(low - start, high - start)
 
 
 def shrink(image: UInt8Array, letterbox: Letterbox) -> UInt8Array:
@@ -173,4 +195,4 @@ def shrink(image: UInt8Array, letterbox: Letterbox) -> UInt8Array:
     width, height = (round(length * SCALES[1]) for length in letterbox.inner_size)
     if width >= image.shape[1]:
         return image
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return resize(image, (width, height))

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from edge_fairmot.benchmarks.peak_matching import MIN_IOU
 from edge_fairmot.convert.deploy import decode
 from edge_fairmot.convert.network import FairMOT, normalise_images
 from edge_fairmot.convert.training.labelled import LabelledPicture
 from edge_fairmot.convert.training.pieces import Piece, fit_piece
 from edge_fairmot.geometry import iou_inclusive
 from edge_fairmot.types import BoolArray, Float32Array
-
-MIN_IOU = 0.5
-"""PASCAL VOC's and MOTChallenge's rule."""
 
 MAX_DETECTIONS = 200
 

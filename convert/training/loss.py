@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -43,13 +43,7 @@ class Losses:
 
     def as_numbers(self) -> dict[str, float]:
         """Give the parts by name."""
-        return {
-            "heatmap": float(self.heatmap.detach()),
-            "boxes": float(self.boxes.detach()),
-            "offsets": float(self.offsets.detach()),
-            "identity": float(self.identity.detach()),
-            "total": float(self.total.detach()),
-        }
+        return {part.name: float(getattr(self, part.name).detach()) for part in fields(self)}
 
 
 class TaskLoss(nn.Module):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edge_fairmot.convert.footage import draw_start, put, resize
 from edge_fairmot.convert.training.labelled import LabelledPicture
 from edge_fairmot.geometry import LETTERBOX_BORDER, Letterbox
 from edge_fairmot.types import BoolArray, Float32Array, Int64Array, UInt8Array
@@ -94,32 +95,19 @@ def _cut(
     ).inner_size
     factor = math.exp(generator.uniform(*np.log(SCALES)))
     new_w, new_h = max(1, round(inner_w * factor)), max(1, round(inner_h * factor))
-    image = np.asarray(
-        cv2.resize(
-            image, (new_w, new_h), interpolation=cv2.INTER_AREA if new_w < width else cv2.INTER_LINEAR
-        ),
-        np.uint8,
-    )
+    image = resize(image, (new_w, new_h))
     xyxy = picture.xyxy.astype(np.float32).copy()
     if generator.random() < 0.5:
         image = image[:, ::-1]
         xyxy[:, [0, 2]] = 1 - xyxy[:, [2, 0]]
     image = _change_light(image, generator)
-    # Where a side is longer, the picture's start is before the piece's; where it is shorter, after it.
-    left, top = (int(generator.integers(abs(side - n) + 1)) * (1 if n < side else -1) for n in (new_w, new_h))
+    left, top = (draw_start(generator, length, side) for length in (new_w, new_h))
     piece = np.full((side, side, 3), LETTERBOX_BORDER, np.uint8)
-    (to_x, from_x), (to_y, from_y) = _overlap(left, new_w, side), _overlap(top, new_h, side)
-    piece[to_y, to_x] = image[from_y, from_x]
+    put(image, piece, left, top)
     xyxy = xyxy * np.array([new_w, new_h, new_w, new_h], np.float32) + np.array(
         [left, top, left, top], np.float32
     )
     return _keep(piece, xyxy, picture)
-
-
-def _overlap(start: int, length: int, side: int) -> tuple[slice, slice]:
-    """Where a picture that begins at ``start`` covers a piece, in the piece and in itself."""
-    low, high = max(0, start), min(side, start + length)
-    return slice(low, high), slice(low - start, high - start)
 
 
 def _keep(image: UInt8Array, xyxy: Float32Array, picture: LabelledPicture) -> Piece:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edge_fairmot.contracts import Source
-from edge_fairmot.convert.footage import HELD_OUT_SHARE, shrink
+from edge_fairmot.convert.footage import first_held_out, shrink
 from edge_fairmot.convert.training.labelled import LabelledPicture, LabelledSet
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.geometry import Letterbox
@@ -71,7 +71,7 @@ def read_sequence(
             f"{info.name} has {count or 'an unknown number of'} frames: give a sequence of which a tenth can "
             "be held out, as in synthetic:frames=500"
         )
-    split = count - max(1, round(HELD_OUT_SHARE * count))
+    split = first_held_out(count)
     learnt_step, judged_step = math.ceil(split / pictures), math.ceil((count - split) / held_out)
     numbers: dict[int, int] = {}
     learnt: list[LabelledPicture] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_fairmot.convert.footage import first_held_out
 from edge_fairmot.convert.training.labelled import LabelledPicture, LabelledSet
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.types import Float32Array
@@ -22,9 +23,6 @@ TRAIN, VALIDATION = "train", "val"
 
 PICTURES = "images"
 """Name of the folder beside the table, or with ``.zip`` of the archive, that holds pictures."""
-
-HELD_OUT_SHARE = 0.1
-"""The last of a table that does not say which are to be judged on."""
 
 
 def read_table(path: Path, held_out: int) -> LabelledSet:
@@ -58,7 +56,7 @@ def read_table(path: Path, held_out: int) -> LabelledSet:
         if column not in rows[0]:
             raise InvalidInputError(f"{path} has no column {column}: its first line must name the columns")
     read = _picture_reader(path.parent, [row[FILE] for row in rows if row[FILE]])
-    split = len(rows) - max(1, round(HELD_OUT_SHARE * len(rows)))
+    split = first_held_out(len(rows))
     learnt: list[LabelledPicture] = []
     judged: list[LabelledPicture] = []
     identities = 0

@@ -135,7 +135,8 @@ class Training:
                 normalise_images(images).contiguous(memory_format=torch.channels_last)
             )
         losses = self._loss(self.network, features.float(), targets)
-        if not math.isfinite(float(losses.total.detach())):
+        numbers: dict[str, float] = losses.as_numbers()
+        if not math.isfinite(numbers["total"]):
             raise InvalidInputError(
                 f"the loss is no number any more at step {self.steps}: go on from an earlier checkpoint with "
                 f"a lower --learning-rate than {options.learning_rate:g}"
@@ -146,7 +147,7 @@ class Training:
             group["lr"] = learning_rate_at(self.steps, options)
         self._optimizer.step()
         self.steps += 1
-        return dict(losses.as_numbers())
+        return numbers
 
     def save(self, path: Path, start_sha256: str) -> None:
         """Write all that the next step depends on.
