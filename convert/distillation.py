@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from edge_fairmot.convert.distillation_loss import Losses, compare_with_teacher
 from edge_fairmot.convert.dla import level_channels
 from edge_fairmot.convert.footage import Footage, draw_batch
 from edge_fairmot.convert.network import SIZE_MULTIPLE, FairMOT, normalise_images
-from edge_fairmot.convert.resume_file import check_origin, read_resume_file
+from edge_fairmot.convert.resume_file import check_origin, describe_options, read_resume_file
 from edge_fairmot.convert.teacher import LEVELS, Teacher
 from edge_fairmot.errors import InvalidInputError
 
@@ -192,13 +192,12 @@ class Distillation:
         self.steps = content["steps"]
 
     def _origin(self, teacher_sha256: str) -> dict[str, Any]:
-        options = {**asdict(self._options), "input_size": list(self._options.input_size)}
         return {
             "teacher": teacher_sha256,
             "layers": sorted(self._student.spec.plain_layers),
             "width": self._student.spec.base_channels,
             "frames": _digest(self._footage),
-            **{name.replace("_", " "): value for name, value in options.items()},
+            **describe_options(self._options),
         }
 
     def _learnt(self, network: FairMOT) -> dict[str, Tensor]:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from edge_fairmot.errors import CheckpointError
+
+
+def describe_options(options: Any) -> dict[str, Any]:
+    """Give a dataclass of options as a run's origin holds them: names to be read, lists for tuples."""
+    return {
+        field.name.replace("_", " "): list(value) if isinstance(value, tuple) else value
+        for field in fields(options)
+        for value in (getattr(options, field.name),)
+    }
 
 
 def read_resume_file(path: Path, version: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from edge_fairmot.convert.checkpoint import write_atomically
 from edge_fairmot.convert.network import SIZE_MULTIPLE, FairMOT, normalise_images
-from edge_fairmot.convert.resume_file import check_origin, read_resume_file
+from edge_fairmot.convert.resume_file import check_origin, describe_options, read_resume_file
 from edge_fairmot.convert.training.labelled import LabelledSet
 from edge_fairmot.convert.training.loss import TaskLoss
 from edge_fairmot.convert.training.pieces import draw_pieces
@@ -105,11 +105,6 @@ class Training:
         self._optimizer = torch.optim.Adam([*network.parameters(), *self._loss.parameters()])
         self.steps = 0
 
-    @property
-    def is_over(self) -> bool:
-        """Whether all steps were taken."""
-        return self.steps >= self._options.steps
-
     def step(self) -> dict[str, float]:
         """Learn from one batch.
 
@@ -185,12 +180,11 @@ class Training:
         self.steps = content["steps"]
 
     def _origin(self, start_sha256: str) -> dict[str, Any]:
-        options = {**asdict(self._options), "input_size": list(self._options.input_size)}
         return {
             "start": start_sha256,
             "plain layers": sorted(self.network.spec.plain_layers),
             "pictures": self._labelled.digest(),
-            **{name.replace("_", " "): value for name, value in options.items()},
+            **describe_options(self._options),
         }
 
 

@@ -12,6 +12,19 @@ import typer
 
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
 from edge_fairmot.cli.convert import parse_size
+from edge_fairmot.cli.learning_flags import (
+    LOGGED_EVERY,
+    BatchSizeFlag,
+    Bf16Flag,
+    DeviceFlag,
+    JudgeEveryFlag,
+    PieceFlag,
+    ResumeFlag,
+    SeedFlag,
+    SizeFlag,
+    choose_device,
+    choose_resume_file,
+)
 from edge_fairmot.cli.verify import check_writable, print_report
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sources import open_source
@@ -28,9 +41,6 @@ LEARNING_RATE, NARROW_LEARNING_RATE = 1e-4, 1e-3
 
 NARROW_AVERAGE_DECAY = 0.998
 """A network that starts from nothing takes longer ways, at a higher rate."""
-
-LOGGED_EVERY = 10
-"""Steps, where there is no terminal to show each."""
 
 ATLAS_FRAMES = 4
 """Enough for a start that is then trained."""
@@ -63,35 +73,29 @@ def distill(
             help="Share of the teacher's channels: below 1, all is learnt anew, which takes longer."
         ),
     ] = 1.0,
-    size: Annotated[str, typer.Option(help="Input size that it will be used at, WIDTHxHEIGHT.")] = "576x320",
+    size: SizeFlag = "576x320",
     minutes: Annotated[
         float | None, typer.Option(help=f"Stop after so many; {DEFAULT_MINUTES:g} without --steps.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Stop at this step.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from OUTPUT.resume, with the same arguments.")
-    ] = False,
+    resume: ResumeFlag = False,
     early_stop: Annotated[
         bool, typer.Option(help="Stop as soon as the student is within its budget on the held-out frames.")
     ] = True,
-    judge_every: Annotated[int, typer.Option(help="Steps between two judgements.")] = 100,
+    judge_every: JudgeEveryFlag = 100,
     pictures: Annotated[int, typer.Option(help="Taken of each source to learn from, at most.")] = 1000,
     judged: Annotated[int, typer.Option(help="Frames of each source to judge on, at most.")] = 60,
-    piece: Annotated[int, typer.Option(help="Side of the pieces that are learnt from, pixels.")] = 256,
-    batch_size: Annotated[int, typer.Option(help="Pieces a step.")] = 4,
+    piece: PieceFlag = 256,
+    batch_size: BatchSizeFlag = 4,
     learning_rate: Annotated[
         float | None,
         typer.Option(
             help=f"Of Adam; {LEARNING_RATE:g} if not given, {NARROW_LEARNING_RATE:g} for --width below 1."
         ),
     ] = None,
-    bf16: Annotated[
-        bool, typer.Option("--bf16", help="Compute in bfloat16: faster on GPUs and on CPUs with AMX.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="The same seed takes the same steps, on one CPU.")] = 0,
-    device: Annotated[
-        str | None, typer.Option(help="cuda or cpu; cuda where there is one, when not given.")
-    ] = None,
+    bf16: Bf16Flag = False,
+    seed: SeedFlag = 0,
+    device: DeviceFlag = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the last report as JSON.")] = None,
 ) -> None:
     """Replace deformable layers by plain 3x3 convolutions and teach them, without labels, to see the same."""
@@ -105,7 +109,8 @@ def distill(
     from edge_fairmot.convert.agreement import Agreement
     from edge_fairmot.convert.checkpoint import load_network
     from edge_fairmot.convert.distillation import Distillation, DistillationOptions
-    from edge_fairmot.convert.distillation_run import RunLimits, StudentFiles, run_distillation
+    from edge_fairmot.convert.distillation_run import StudentFiles, run_distillation
+    from edge_fairmot.convert.learning_run import RunLimits
     from edge_fairmot.convert.replacement import choose_layers, copy_plain, make_narrow
     from edge_fairmot.convert.teacher import make_teacher
 
@@ -157,41 +162,6 @@ def distill(
             distillation, agreement, limits, files, on_step=on_step, on_judgement=on_judgement
         )
     _finish(report, files, distillation.steps, json_path)
-
-
-def choose_resume_file(output: Path, resume: bool) -> Path:
-    """Say where a run keeps what its next step depends on.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is nothing to resume, or an earlier run would be lost.
-    """
-    path = output.with_name(f"{output.name}.resume")
-    if path.exists() and not resume:
-        raise InvalidInputError(
-            f"{path} holds an earlier run: go on with --resume, or delete it to start anew"
-        )
-    if resume and not path.exists():
-        raise InvalidInputError(f"there is nothing to resume at {path}: start without --resume")
-    return path
-
-
-def choose_device(wanted: str | None) -> str:
-    """Take CUDA where there is one, or what is asked for.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is no device, or not there.
-    """
-    from edge_fairmot.convert.reference import has_cuda
-
-    if wanted not in (None, "cuda", "cpu"):
-        raise InvalidInputError(f"--device {wanted!r}: choose from cuda and cpu")
-    if wanted == "cuda" and not has_cuda():
-        raise InvalidInputError("--device cuda: PyTorch finds no CUDA device; leave it out to use the CPU")
-    return wanted or ("cuda" if has_cuda() else "cpu")
 
 
 def _read_footage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,16 +11,26 @@ import typer
 
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
 from edge_fairmot.cli.convert import parse_size
-from edge_fairmot.cli.distill import LOGGED_EVERY, choose_device, choose_resume_file
+from edge_fairmot.cli.learning_flags import (
+    LOGGED_EVERY,
+    BatchSizeFlag,
+    Bf16Flag,
+    DeviceFlag,
+    JudgeEveryFlag,
+    PieceFlag,
+    ResumeFlag,
+    SeedFlag,
+    SizeFlag,
+    choose_device,
+    choose_resume_file,
+)
 from edge_fairmot.cli.verify import check_writable
 from edge_fairmot.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from edge_fairmot.convert.learning_run import RunLimits
     from edge_fairmot.convert.network import FairMOT
     from edge_fairmot.convert.training import LabelledSet, Training
-
-SAVE_EVERY_S = 120.0
-"""What a power cut costs, at most."""
 
 
 def train(
@@ -42,27 +53,21 @@ def train(
     plain: Annotated[
         bool, typer.Option("--plain", help="From scratch: plain convolutions in place of deformable ones.")
     ] = False,
-    size: Annotated[str, typer.Option(help="Input size that it will be used at, WIDTHxHEIGHT.")] = "576x320",
+    size: SizeFlag = "576x320",
     steps: Annotated[int, typer.Option(help="In all; the learning rate falls over them.")] = 3000,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so many, to go on with --resume another time.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from OUTPUT.resume, with the same arguments.")
-    ] = False,
-    judge_every: Annotated[int, typer.Option(help="Steps between two judgements.")] = 500,
+    resume: ResumeFlag = False,
+    judge_every: JudgeEveryFlag = 500,
     pictures: Annotated[int, typer.Option(help="Taken of each sequence, at most.")] = 1000,
     judged: Annotated[int, typer.Option(help="Held-out pictures to judge on, of each source, at most.")] = 60,
-    piece: Annotated[int, typer.Option(help="Side of the pieces that are learnt from, pixels.")] = 256,
-    batch_size: Annotated[int, typer.Option(help="Pieces a step.")] = 6,
+    piece: PieceFlag = 256,
+    batch_size: BatchSizeFlag = 6,
     learning_rate: Annotated[float, typer.Option(help="Of Adam, at its highest.")] = 1e-4,
-    bf16: Annotated[
-        bool, typer.Option("--bf16", help="Compute in bfloat16: faster on GPUs and on CPUs with AMX.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="The same seed takes the same steps, on one CPU.")] = 0,
-    device: Annotated[
-        str | None, typer.Option(help="cuda or cpu; cuda where there is one, when not given.")
-    ] = None,
+    bf16: Bf16Flag = False,
+    seed: SeedFlag = 0,
+    device: DeviceFlag = None,
 ) -> None:
     """Train a network with FairMOT's losses: heatmap, boxes, offsets, identities."""
     for name, value in (("--pictures", pictures), ("--judged", judged), ("--judge-every", judge_every)):
@@ -75,6 +80,8 @@ def train(
     input_size = parse_size(size)
     check_writable(output)
     resume_path = choose_resume_file(output, resume)
+    from edge_fairmot.convert.checkpoint import write_checkpoint
+    from edge_fairmot.convert.learning_run import RunLimits
     from edge_fairmot.convert.training import Training, TrainingOptions
 
     options = TrainingOptions(
@@ -99,23 +106,16 @@ def train(
         f"{len(labelled.held_out)} held out",
         highlight=False,
     )
-    files = _Files(output, resume_path, start_sha256)
+
+    def save() -> None:
+        write_checkpoint(output, training.network, training.steps)
+        training.save(resume_path, start_sha256)
+
     with stderr.status("learning ..."):
-        _run(training, labelled, input_size, files, judge_every, minutes)
-
-
-class _Files:
-    """Where a run leaves what it has reached."""
-
-    def __init__(self, checkpoint: Path, resume: Path, start_sha256: str) -> None:
-        self.checkpoint, self.resume, self._start_sha256 = checkpoint, resume, start_sha256
-
-    def write(self, training: Training) -> None:
-        """Write the checkpoint, and what the next step depends on."""
-        from edge_fairmot.convert.checkpoint import write_checkpoint
-
-        write_checkpoint(self.checkpoint, training.network, training.steps)
-        training.save(self.resume, self._start_sha256)
+        _run(training, labelled, input_size, RunLimits(steps, minutes, judge_every, early_stop=False), save)
+    print_pairs((("written", f"{output}, after {training.steps} steps"),))
+    if training.steps < steps:
+        warn("not all steps were taken: go on with --resume")
 
 
 def _begin(start: Path | None, plain: bool, seed: int) -> tuple[FairMOT, str]:
@@ -154,39 +154,34 @@ def _run(
     training: Training,
     labelled: LabelledSet,
     input_size: tuple[int, int],
-    files: _Files,
-    judge_every: int,
-    minutes: float | None,
+    limits: RunLimits,
+    save: Callable[[], None],
 ) -> None:
+    from edge_fairmot.convert.learning_run import run_steps
     from edge_fairmot.convert.training import judge
 
-    began = saved = time.monotonic()
+    began = time.monotonic()
     seen: dict[str, float] = {}
-    while True:
-        now = time.monotonic()
-        over = training.is_over or (minutes is not None and now - began >= 60 * minutes)
-        if over or training.steps % judge_every == 0:
-            files.write(training)
-            result = judge(training.network, labelled.held_out, input_size)
-            loss = ", ".join(f"{name} {value:.3f}" for name, value in seen.items())
-            stdout.print(
-                f"step {training.steps}, {(now - began) / 60:.1f} min: AP {result.average_precision:.3f}, "
-                f"recall {result.recall:.3f}, precision {result.precision:.3f} of {result.people} people"
-                + (f"; loss: {loss}" if loss else ""),
-                highlight=False,
-                soft_wrap=True,
-            )
-            saved = time.monotonic()
-        elif now - saved > SAVE_EVERY_S:
-            files.write(training)
-            saved = now
-        if over:
-            break
-        for name, value in training.step().items():
+
+    def judge_and_tell() -> bool:
+        elapsed_min = (time.monotonic() - began) / 60
+        save()
+        result = judge(training.network, labelled.held_out, input_size)
+        loss = ", ".join(f"{name} {value:.3f}" for name, value in seen.items())
+        stdout.print(
+            f"step {training.steps}, {elapsed_min:.1f} min: AP {result.average_precision:.3f}, "
+            f"recall {result.recall:.3f}, precision {result.precision:.3f} of {result.people} people"
+            + (f"; loss: {loss}" if loss else ""),
+            highlight=False,
+            soft_wrap=True,
+        )
+        return False  # there is no being good enough
+
+    def on_step(steps: int, losses: dict[str, float]) -> None:
+        for name, value in losses.items():
             # Of single batches it jumps about.
             seen[name] = value if name not in seen else 0.95 * seen[name] + 0.05 * value
-        if training.steps % LOGGED_EVERY == 0:
-            stderr.print(f"step {training.steps}, loss {seen['total']:.3f}", highlight=False)
-    print_pairs((("written", f"{files.checkpoint}, after {training.steps} steps"),))
-    if not training.is_over:
-        warn("not all steps were taken: go on with --resume")
+        if steps % LOGGED_EVERY == 0:
+            stderr.print(f"step {steps}, loss {seen['total']:.3f}", highlight=False)
+
+    run_steps(training, limits, judge=judge_and_tell, save=save, on_step=on_step)

@@ -11,8 +11,9 @@ from edge_fairmot.convert.agreement import Agreement
 from edge_fairmot.convert.atlas import measure_atlas
 from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.convert.distillation import Distillation, DistillationOptions
-from edge_fairmot.convert.distillation_run import RunLimits, StudentFiles, run_distillation
+from edge_fairmot.convert.distillation_run import StudentFiles, run_distillation
 from edge_fairmot.convert.footage import Footage, HeldOutFrame, HeldOutSequence
+from edge_fairmot.convert.learning_run import RunLimits
 from edge_fairmot.convert.network import deformable_layers
 from edge_fairmot.convert.parity import check_picture
 from edge_fairmot.convert.replacement import choose_layers, make_narrow, make_student
