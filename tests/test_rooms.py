@@ -106,6 +106,7 @@ ROOMS = {
         lazy_packages=frozenset({"paho"}),
     ),
     "recording": Room({"types", "errors", "contracts", "counting", "sinks", "run_lock"}, CORE),
+    "bundled": Room({"errors"}, set()),
     "doctor": Room({"errors", "runtimes"}, set()),
     "run_lock": Room({"errors"}, set()),
     "channel": Room(set(), CORE),
@@ -116,7 +117,7 @@ ROOMS = {
         {
             *FRAMEWORK_FREE,
             *("onnx_file", "certificate", "sources", "sinks", "pipeline", "runtimes"),
-            *("tape", "tape_recorder", "street", "counting", "web", "doctor", "mqtt", "recording"),
+            *("bundled", "tape", "tape_recorder", "street", "counting", "web", "doctor", "mqtt", "recording"),
             "whole_file",
         },
         {"numpy", "cv2", "typer", "rich", "tomli"},

@@ -49,17 +49,18 @@ def evaluate(
     if as_json:
         stdout.print_json(data={name: asdict(accuracy) for name, accuracy in rows.items()})
     else:
-        stdout.print(_render(rows))
+        stdout.print(accuracy_table({_short_name(path): row for path, row in rows.items()}))
 
 
-def _render(rows: dict[str, Accuracy]) -> Table:
+def accuracy_table(rows: dict[str, Accuracy]) -> Table:
+    """Lay out scores, a line for each of what was scored."""
     table = Table(box=None)
     table.add_column("results", overflow="fold")
     for name in (*PERCENTAGES, *COUNTS):
         table.add_column(name.upper(), justify="right")
-    for path, accuracy in rows.items():
+    for name, accuracy in rows.items():
         ratios = [f"{100 * getattr(accuracy, name):.1f}" for name in PERCENTAGES]
-        table.add_row(_short_name(path), *ratios, *(str(getattr(accuracy, name)) for name in COUNTS))
+        table.add_row(name, *ratios, *(str(getattr(accuracy, name)) for name in COUNTS))
     return table
 
 

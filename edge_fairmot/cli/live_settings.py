@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edge_fairmot.bundled import bundled_model
 from edge_fairmot.cli.settings import read_settings, setting
 from edge_fairmot.counting import CountingConfig, Line, Zone, parse_counting, parse_line, parse_zone
 from edge_fairmot.counting.config import ANCHORS
@@ -35,7 +36,9 @@ class LiveSettings:
         "picamera2:, /dev/video0, rtsp://..., http://..., gstreamer:..., synthetic:, or a file, which is "
         "played at its own speed.",
     )
-    model: Path | None = setting(None, "", "ONNX file made by edge-fairmot convert.", short="-m")
+    model: Path | None = setting(
+        None, "", "ONNX file made by edge-fairmot convert; the bundled one if not given.", short="-m"
+    )
 
     runtime: str = setting(
         "cpu",
@@ -266,13 +269,11 @@ def read_live_settings(path: Path | None, given: Mapping[str, Any]) -> tuple[Liv
         hysteresis=settings.hysteresis,
         memory_s=settings.memory_s,
     )
-    for name, value in (("source", settings.source), ("model", settings.model)):
-        if not value:
-            flag = "SOURCE on the command line" if name == "source" else "--model FILE.onnx"
-            raise InvalidInputError(
-                f"{name} is missing: give {flag}, or {name} = ... in a file with --config"
-            )
-    return settings, counting
+    if not settings.source:
+        raise InvalidInputError(
+            "source is missing: give SOURCE on the command line, or source = ... in a file with --config"
+        )
+    return replace(settings, model=settings.model or bundled_model()), counting
 
 
 def _joined(saved: tuple[S, ...], given: tuple[S, ...]) -> tuple[S, ...]:

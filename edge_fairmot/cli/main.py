@@ -43,6 +43,7 @@ def _add_commands() -> None:
     from edge_fairmot.cli.bench_sweep import sweep
     from edge_fairmot.cli.bench_tracker import tracker
     from edge_fairmot.cli.convert import convert
+    from edge_fairmot.cli.demo import demo
     from edge_fairmot.cli.distill import distill
     from edge_fairmot.cli.doctor import doctor
     from edge_fairmot.cli.eval import evaluate
@@ -56,6 +57,7 @@ def _add_commands() -> None:
     from edge_fairmot.cli.verify import verify
 
     for name, command in (
+        ("demo", demo),
         ("convert", convert),
         ("inspect", inspect),
         ("track", track),

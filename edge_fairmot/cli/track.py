@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import edge_fairmot
+from edge_fairmot.bundled import bundled_model
 from edge_fairmot.cli.console import print_pairs, warn
 from edge_fairmot.cli.counting import read_counting, totals_for_reading, totals_for_summary
 from edge_fairmot.cli.frame_progress import frame_progress
@@ -72,8 +73,13 @@ def track(
         ),
     ],
     model: Annotated[
-        Path, typer.Option("--model", "-m", help="ONNX file made by edge-fairmot convert; a tape for replay.")
-    ],
+        Path | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="ONNX file made by edge-fairmot convert, the bundled one if not given; a tape for replay.",
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
     runtime: RuntimeFlag = "cpu",
     device_id: DeviceIdFlag = None,
@@ -117,6 +123,7 @@ def track(
     """
     from edge_fairmot.runtimes import open_runtime
 
+    model = model or bundled_model()
     schedule = DetectionSchedule(detect_every, target_fps)
     options = runtime_options(device_id, threads, precision, hint, cache_folder)
     to_count = read_counting(counting, line or (), zone or ())

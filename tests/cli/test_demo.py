@@ -1,0 +1,67 @@
+"""``demo`` as a newcomer runs it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+SCORES = ("HOTA", "MOTA", "IDF1")
+
+
+def run(*arguments, status=0):
+    result = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
+    )
+    assert result.returncode == status, result.stdout + result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    pytest.importorskip("trackeval", reason="needs the eval extra")
+    pytest.importorskip("av", reason="needs the video extra")
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, run("demo", "-o", folder, "--street", "synthetic:seed=101,frames=100").stdout
+
+
+def scores_of(text, name):
+    (line,) = (line for line in text.splitlines() if line.strip().startswith(name))
+    return dict(
+        zip(("HOTA", "DETA", "ASSA", "MOTA", "IDF1"), map(float, line.removeprefix(f" {name}").split()[:5]))
+    )
+
+
+def test_it_tracks_films_and_scores(shown):
+    folder, said = shown
+
+    assert {"tracks.txt", "tracks.jsonl", "video.mp4", "gt.txt", "summary.json"} <= {
+        path.name for path in folder.iterdir()
+    }
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["complete"]
+    assert summary["frames"] == 100
+    assert "busy ms a frame" in said
+    assert all(name in said for name in SCORES)
+
+
+def test_the_bundled_model_beats_what_needs_no_network_by_far(shown):
+    _, said = shown
+
+    ours, theirs = (scores_of(said, name) for name in ("FairMOT", "what moves, by overlap"))
+    assert ours["MOTA"] > 65
+    assert ours["IDF1"] > 60
+    assert all(ours[name] > theirs[name] + 30 for name in SCORES[1:])
+
+
+def test_an_endless_street_is_refused(tmp_path):
+    result = run("demo", "-o", tmp_path, "--street", "synthetic:frames=endless", status=1)
+
+    assert "never ends: give frames=250" in result.stderr
+    assert result.stderr.count("\n") == 1
