@@ -1,4 +1,4 @@
-"""``edge-fairmot demo``: the bundled model on a drawn street, scored; needs no video, no camera, no checkpoint."""
+"""``edge-fairmot demo``: the bundled model on a drawn street, scored; needs no video, camera or checkpoint."""
 
 from __future__ import annotations
 
