@@ -1,4 +1,4 @@
-"""``edge-fairmot demo``: the bundled model on a drawn street, scored; needs no video, camera or checkpoint."""
+"""``edge-fairmot demo``: the bundled model on a drawn street, scored. It needs no video and no camera."""
 
 from __future__ import annotations
 

@@ -33,9 +33,8 @@ def shown(tmp_path_factory):
 
 def scores_of(text, name):
     (line,) = (line for line in text.splitlines() if line.strip().startswith(name))
-    return dict(
-        zip(("HOTA", "DETA", "ASSA", "MOTA", "IDF1"), map(float, line.removeprefix(f" {name}").split()[:5]))
-    )
+    values = map(float, line.strip().removeprefix(name).split()[:5])
+    return dict(zip(("HOTA", "DETA", "ASSA", "MOTA", "IDF1"), values, strict=True))
 
 
 def test_it_tracks_films_and_scores(shown):
