@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from edge_fairmot.benchmarks.peak_matching import MIN_IOU
 from edge_fairmot.convert.deploy import decode
@@ -19,7 +22,7 @@ from edge_fairmot.types import BoolArray, Float32Array
 MAX_DETECTIONS = 200
 
 WORKING_THRESHOLD = 0.4
-"""Of scores: what the tracker starts tracks with."""
+"""Of scores: what the tracker counts as a detection, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,16 @@ class Judgement:
         Counted, in all pictures.
     average_precision : float
         Area under precision over recall (PASCAL VOC 2010), IoU of at least 0.5.
+    best_score : float
+        Detections that score as much or more have the best F1, the harmonic mean of recall and precision.
+        The working threshold if nobody was found.
     recall, precision : float
-        At the working threshold.
+        Of those.
     """
 
     people: int
     average_precision: float
+    best_score: float
     recall: float
     precision: float
 
@@ -72,14 +79,22 @@ def judge(network: FairMOT, pictures: Sequence[LabelledPicture], input_size: tup
     network.train(was_training)
     score = np.concatenate([np.zeros(0, np.float32), *(f.score for f in found)])
     right = np.concatenate([np.zeros(0, bool), *(f.right for f in found)])
-    working = score > WORKING_THRESHOLD
-    hits = int(right[working].sum())
-    return Judgement(
-        people=people,
-        average_precision=_average_precision(score, right, people),
-        recall=hits / max(1, people),
-        precision=hits / max(1, int(working.sum())),
-    )
+    order = np.argsort(-score, kind="stable")
+    return _judge(score[order], right[order], people)
+
+
+def with_working_threshold(network: FairMOT, best_score: float) -> FairMOT:
+    """Copy a network with a shifted bias of the heatmap: what scored the best score scores the threshold.
+
+    Training moves scores; the tracker's threshold, and that of whoever uses the checkpoint, stays.
+    """
+    network = copy.deepcopy(network)
+    shift = torch.logit(torch.tensor(WORKING_THRESHOLD)) - torch.logit(torch.tensor(best_score), eps=1e-6)
+    bias = cast(nn.Conv2d, network.hm[-1]).bias
+    assert bias is not None
+    with torch.no_grad():
+        bias += shift.to(bias)
+    return network
 
 
 def _look(network: FairMOT, piece: Piece) -> tuple[Float32Array, Float32Array]:
@@ -107,10 +122,19 @@ def _match(piece: Piece, boxes: Float32Array, scores: Float32Array) -> _Found:
     return _Found(scores[kept], right[kept])
 
 
-def _average_precision(score: Float32Array, right: BoolArray, people: int) -> float:
-    order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(right[order])
-    precision = hits / np.arange(1, len(hits) + 1)
+def _judge(score: Float32Array, right: BoolArray, people: int) -> Judgement:
+    """Compute the figures of detections that are sorted, best first."""
+    if not right.any():
+        return Judgement(people, 0.0, WORKING_THRESHOLD, 0.0, 0.0)
+    hits = np.cumsum(right)
+    recall, precision = hits / people, hits / np.arange(1, len(hits) + 1)
     # Precision at a recall is the best at that recall or a higher one.
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(envelope[right[order]].sum() / max(1, people))
+    best = int((hits / (people + np.arange(1, len(hits) + 1))).argmax())
+    return Judgement(
+        people=people,
+        average_precision=float(envelope[right].sum() / people),
+        best_score=float(score[best]),
+        recall=float(recall[best]),
+        precision=float(precision[best]),
+    )

@@ -82,7 +82,7 @@ def train(
     resume_path = choose_resume_file(output, resume)
     from edge_fairmot.convert.checkpoint import write_checkpoint
     from edge_fairmot.convert.learning_run import RunLimits
-    from edge_fairmot.convert.training import Training, TrainingOptions
+    from edge_fairmot.convert.training import Training, TrainingOptions, with_working_threshold
 
     options = TrainingOptions(
         steps=steps,
@@ -107,8 +107,8 @@ def train(
         highlight=False,
     )
 
-    def save() -> None:
-        write_checkpoint(output, training.network, training.steps)
+    def save(best_score: float) -> None:
+        write_checkpoint(output, with_working_threshold(training.network, best_score), training.steps)
         training.save(resume_path, start_sha256)
 
     with stderr.status("learning ..."):
@@ -155,23 +155,26 @@ def _run(
     labelled: LabelledSet,
     input_size: tuple[int, int],
     limits: RunLimits,
-    save: Callable[[], None],
+    save: Callable[[float], None],
 ) -> None:
     from edge_fairmot.convert.learning_run import run_steps
-    from edge_fairmot.convert.training import judge
+    from edge_fairmot.convert.training import WORKING_THRESHOLD, judge
 
     began = time.monotonic()
     seen: dict[str, float] = {}
+    best_score = WORKING_THRESHOLD
 
     def judge_and_tell() -> bool:
+        nonlocal best_score
         elapsed_min = (time.monotonic() - began) / 60
-        save()
         result = judge(training.network, labelled.held_out, input_size)
+        best_score = result.best_score
+        save(best_score)
         loss = ", ".join(f"{name} {value:.3f}" for name, value in seen.items())
         stdout.print(
             f"step {training.steps}, {elapsed_min:.1f} min: AP {result.average_precision:.3f}, "
-            f"recall {result.recall:.3f}, precision {result.precision:.3f} of {result.people} people"
-            + (f"; loss: {loss}" if loss else ""),
+            f"recall {result.recall:.3f}, precision {result.precision:.3f} at score {best_score:.2f}, of "
+            f"{result.people} people" + (f"; loss: {loss}" if loss else ""),
             highlight=False,
             soft_wrap=True,
         )
@@ -184,4 +187,4 @@ def _run(
         if steps % LOGGED_EVERY == 0:
             stderr.print(f"step {steps}, loss {seen['total']:.3f}", highlight=False)
 
-    run_steps(training, limits, judge=judge_and_tell, save=save, on_step=on_step)
+    run_steps(training, limits, judge=judge_and_tell, save=lambda: save(best_score), on_step=on_step)

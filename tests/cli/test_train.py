@@ -1,6 +1,7 @@
 """``train`` as a user runs it, up to a converted file."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -58,6 +59,21 @@ def test_a_trained_network_goes_on_with_its_own_layers(tmp_path):
     run("train", *STREET, "-o", tmp_path / "b.pth", *SMALL, "--start", tmp_path / "a.pth", "--steps", 1)
 
     assert len(read_checkpoint(tmp_path / "b.pth").spec.plain_layers) == 16
+
+
+def test_the_checkpoint_works_at_the_trackers_threshold(tmp_path, shared):
+    import torch
+
+    start = shared / "checkpoints" / "fairmot_dla34.pth"
+    street = ("--frames", "synthetic:frames=10,fps=2", "--size", "576x320", "--piece", 64, "--batch-size", 1)
+    hardly = ("--steps", 1, "--learning-rate", 1e-6)
+    said = run("train", *street, *hardly, "--start", start, "-o", tmp_path / "my.pth").stdout
+
+    *_, best = re.findall(r"at score (\d\.\d\d)", said)
+    written, raw = (torch.load(path)["state_dict"] for path in (tmp_path / "my.pth", start))
+    shift = torch.logit(torch.tensor(0.4)) - torch.logit(torch.tensor(float(best)))
+    assert abs(shift) > 0.1
+    assert torch.allclose(written["hm.2.bias"] - raw["hm.2.bias"], shift, atol=0.1)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the convert extra")
 from torch import nn  # noqa: E402
 
-from edge_fairmot.convert.training import LabelledPicture, judge  # noqa: E402
+from edge_fairmot.convert.network import FairMOT, NetworkSpec  # noqa: E402
+from edge_fairmot.convert.training import (  # noqa: E402
+    WORKING_THRESHOLD,
+    LabelledPicture,
+    judge,
+    with_working_threshold,
+)
 from edge_fairmot.convert.training.pieces import fit_piece  # noqa: E402
 from edge_fairmot.convert.training.targets import make_targets  # noqa: E402
 
@@ -49,10 +55,35 @@ def test_whoever_finds_everybody_and_nobody_else_is_perfect():
     assert (result.people, result.average_precision, result.recall, result.precision) == (3, 1, 1, 1)
 
 
-def test_a_doubtful_find_counts_for_the_average_only():
-    result = judge(Says(BOXES, [0.9, 0.8, 0.3]), [picture(BOXES, [True] * 3)], SIZE)
+def test_recall_and_precision_are_those_of_the_best_f1():
+    # Best first: right, right, wrong, right: F1 of 0.67, 0.8, 0.67 and 0.86.
+    found = np.concatenate([BOXES[:2], [[40, 0, 56, 8]], BOXES[2:]]).astype(np.float32)
+    result = judge(Says(found, [0.9, 0.8, 0.5, 0.3]), [picture(BOXES, [True] * 3)], SIZE)
 
-    assert (result.average_precision, result.recall, result.precision) == (1, pytest.approx(2 / 3), 1)
+    assert (result.recall, result.precision) == (1, 0.75)
+    assert result.best_score == pytest.approx(0.3)
+
+
+def test_a_doubtful_find_of_nobody_is_left_below_the_best_score():
+    found = np.concatenate([BOXES[:2], [[40, 0, 56, 8]]]).astype(np.float32)
+    result = judge(Says(found, [0.9, 0.2, 0.1]), [picture(BOXES[:2], [True] * 2)], SIZE)
+
+    assert (result.recall, result.precision) == (1, 1)
+    assert result.best_score == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("best", [0.07, 0.4, 0.8])
+def test_what_scored_the_best_score_scores_the_working_threshold(best):
+    network = FairMOT(NetworkSpec())
+    shifted = with_working_threshold(network, best)
+
+    logit = torch.logit(torch.tensor(best)) + shifted.hm[-1].bias - network.hm[-1].bias
+    assert torch.sigmoid(logit).item() == pytest.approx(WORKING_THRESHOLD, abs=1e-6)
+    assert all(
+        torch.equal(value, shifted.state_dict()[name])
+        for name, value in network.state_dict().items()
+        if name != "hm.2.bias"
+    )
 
 
 def test_a_find_of_nobody_costs_precision():
@@ -70,7 +101,8 @@ def test_a_second_find_of_somebody_is_wrong():
 
     result = judge(Says(twice, [0.9, 0.8]), [picture(alone, [True])], SIZE)
 
-    assert (result.recall, result.precision) == (1, 0.5)
+    assert (result.recall, result.precision) == (1, 1)
+    assert result.best_score == pytest.approx(0.9)
 
 
 def test_finding_who_is_not_counted_is_no_fault_and_no_merit():
