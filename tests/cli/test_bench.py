@@ -19,7 +19,8 @@ from edge_fairmot.cli.bench_sweep import list_variants
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.tape import read_tape
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+from .command_line import COMMAND
+
 FRAMES = 60
 """Enough for a comparison to be judged."""
 

@@ -13,29 +13,7 @@ import pytest
 from edge_fairmot.benchmarks.mot_text import read_mot_text
 from edge_fairmot.sinks import read_json_lines
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
-
-
-def run(*arguments, check=True):
-    result = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-    )
-    if check:
-        assert result.returncode == 0, result.stderr
-    return result
-
-
-def assert_one_line_error(result, *parts):
-    lines = result.stderr.strip().splitlines()
-    assert result.returncode == 1
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("error: ")
-    for part in parts:
-        assert part in lines[0]
+from .command_line import COMMAND, assert_one_line_error, run
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +121,13 @@ def test_a_source_that_is_none_is_one_line(small_model, tmp_path, make, parts):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("not a video\n" * 100)
     (tmp_path / "no-pictures").mkdir()
-    result = run("track", make(tmp_path), "-m", small_model, "-o", tmp_path / "out", check=False)
+    result = run("track", make(tmp_path), "-m", small_model, "-o", tmp_path / "out", status=None)
     assert_one_line_error(result, *parts)
 
 
 def test_other_bad_input_is_one_line(small_model, picture_folder, tmp_path):
     def fails(*arguments):
-        return run(*arguments, check=False)
+        return run(*arguments, status=None)
 
     (tmp_path / "text.pth").write_text("not a checkpoint")
     (tmp_path / "file").touch()
@@ -194,7 +172,7 @@ def test_a_video_that_ends_early_leaves_what_it_had(small_model, shared, tmp_pat
     subprocess.run(
         [sys.executable, Path(__file__).with_name("cut_video.py"), whole, cut, "60", "0.6"], check=True
     )
-    result = run("track", cut, "-m", small_model, "-o", tmp_path / "out", "--no-video", check=False)
+    result = run("track", cut, "-m", small_model, "-o", tmp_path / "out", "--no-video", status=None)
     assert_one_line_error(result, "cut.mp4", "of 60 frames")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert not summary["complete"]
@@ -234,14 +212,14 @@ def test_input_is_never_written_over(small_model, picture_folder, shared, tmp_pa
     video = tmp_path / "video.mp4"
     video.write_bytes((shared / "mot15" / "TUD-Campus" / "TUD-Campus.mp4").read_bytes())
     before = video.read_bytes()
-    result = run("track", video, "-m", small_model, "-o", tmp_path, check=False)
+    result = run("track", video, "-m", small_model, "-o", tmp_path, status=None)
     assert_one_line_error(result, "would write over the input", "video.mp4")
     assert video.read_bytes() == before
-    result = run("track", picture_folder, "-m", small_model, "-o", picture_folder, check=False)
+    result = run("track", picture_folder, "-m", small_model, "-o", picture_folder, status=None)
     assert_one_line_error(result, "would write over the input")
     checkpoint = tmp_path / "model.pth"
     checkpoint.write_bytes(b"weights")
-    result = run("convert", checkpoint, "-o", checkpoint, check=False)
+    result = run("convert", checkpoint, "-o", checkpoint, status=None)
     assert_one_line_error(result, "would write over the checkpoint")
     assert checkpoint.read_bytes() == b"weights"
 
@@ -280,7 +258,7 @@ def test_a_full_disk_is_named_and_the_summary_is_honest(small_model, shared, tmp
         pytest.skip("needs the right to mount a small tmpfs")
     try:
         video = shared / "videos" / "one-by-one-432p.mp4"
-        result = run("track", video, "-m", small_model, "-o", small_disk / "out", check=False)
+        result = run("track", video, "-m", small_model, "-o", small_disk / "out", status=None)
         errors = result.stderr.strip().splitlines()
         assert result.returncode == 1
         assert errors[-1].startswith("error: ")
@@ -297,7 +275,7 @@ def test_a_full_disk_is_named_and_the_summary_is_honest(small_model, shared, tmp
 def test_a_pair_given_twice_is_refused(tmp_path):
     results = tmp_path / "tracks.txt"
     results.write_text("1,1,0,0,10,10,1,-1,-1,-1\n")
-    result = run("eval", results, results, "--gt", results, "--gt", results, check=False)
+    result = run("eval", results, results, "--gt", results, "--gt", results, status=None)
     assert_one_line_error(result, "given twice")
 
 

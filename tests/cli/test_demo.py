@@ -1,26 +1,12 @@
 """``demo`` as a newcomer runs it."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+from .command_line import run
+
 SCORES = ("HOTA", "MOTA", "IDF1")
-
-
-def run(*arguments, status=0):
-    result = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-    )
-    assert result.returncode == status, result.stdout + result.stderr
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -1,34 +1,11 @@
 """``atlas`` and ``distill`` as a user runs them, and the student's way on to a verified file."""
 
 import json
-import os
-import subprocess
-import sys
 
 import cv2
 import pytest
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
-
-
-def run(*arguments, status: int | None = 0):
-    result = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-    )
-    if status is not None:
-        assert result.returncode == status, result.stdout + result.stderr
-    return result
-
-
-def error_of(*arguments):
-    lines = run(*arguments, status=1).stderr.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("error: ")
-    return lines[0]
+from .command_line import error_of, run
 
 
 @pytest.fixture(scope="module")

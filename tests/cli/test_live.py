@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +19,9 @@ import pytest
 
 from edge_fairmot.sinks import read_json_lines
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()", "live")
+from .command_line import COMMAND
+
+LIVE = (*COMMAND, "live")
 PATIENCE_S = 60
 STREET = "synthetic:size=64x64,people=1,fps=20"
 
@@ -57,7 +58,7 @@ class Live:
 @contextmanager
 def live(*arguments: Any, **environment: str) -> Iterator[Live]:
     with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
+        [*LIVE, *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

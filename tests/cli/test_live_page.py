@@ -11,7 +11,7 @@ from subprocess import PIPE
 
 import pytest
 
-from .test_live import COMMAND, STREET, live
+from .test_live import LIVE, STREET, live
 
 DRAWING = {"line": [{"name": "door", "start": [0.5, 0.0], "end": [0.5, 1.0]}], "zone": []}
 
@@ -49,7 +49,7 @@ def test_other_devices_need_the_token_that_is_printed_once(still_model: Path, tm
     web = ("--web", "--web-port", "0", "--web-host", "0.0.0.0", "--web-token-file", str(tmp_path / "token"))
     for run in range(2):
         with subprocess.Popen(
-            [*COMMAND, STREET, "--model", str(still_model), *web], stdout=PIPE, stderr=PIPE, text=True
+            [*LIVE, STREET, "--model", str(still_model), *web], stdout=PIPE, stderr=PIPE, text=True
         ) as process:
             assert process.stderr is not None
             log = next(line for line in process.stderr if "page at " in line)

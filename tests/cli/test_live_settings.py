@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from edge_fairmot.bundled import bundled_model
 from edge_fairmot.cli.live import live
 from edge_fairmot.cli.live_settings import SHAPES, LiveSettings, read_live_settings
 from edge_fairmot.cli.settings import Entry, entries
@@ -158,12 +159,17 @@ def test_what_is_wrong_in_the_file_is_told_by_name(tmp_path: Path, text: str, co
         ({"transport": "smoke"}, '--transport = "smoke" must be one of tcp, udp'),
         ({"line": ["door"]}, "write name:x1,y1,x2,y2"),
         ({"source": None}, "source is missing: give SOURCE on the command line, or source = "),
-        ({"model": None}, "model is missing: give --model FILE.onnx, or model = "),
     ],
 )
 def test_what_is_wrong_in_a_flag_is_told_by_name(given: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InvalidInputError, match=complaint):
         read_live_settings(None, LEAST | given)
+
+
+def test_the_bundled_model_stands_in_for_none() -> None:
+    settings, _ = read_live_settings(None, LEAST | {"model": None})
+
+    assert settings.model == bundled_model()
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

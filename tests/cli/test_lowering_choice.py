@@ -1,9 +1,6 @@
 """``convert --for``: a lowering that the runtime runs, with the reason."""
 
 import json
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +9,8 @@ from edge_fairmot.cli.lowering_choice import choose_lowering
 from edge_fairmot.cli.runtime_flags import advise_on_precision
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.runtimes import list_runtimes
+
+from .command_line import run
 
 HERE = {row.name for row in list_runtimes() if row.available}
 
@@ -89,18 +88,9 @@ def test_convert_says_what_it_chose_and_why(shared, tmp_path):
     model = tmp_path / "old.onnx"
     checkpoint = shared / "checkpoints" / "fairmot_dla34.pth"
 
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-c", "from edge_fairmot.cli.main import run; run()", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-        ).stdout
-
-    shown = run("convert", checkpoint, "-o", model, "--size", "64x64", "--for", "cpu@1.23")
+    shown = run("convert", checkpoint, "-o", model, "--size", "64x64", "--for", "cpu@1.23").stdout
     assert "16 as gather" in shown
     assert "ONNX Runtime has DeformConv from 1.25, not in 1.23; by rule" in shown
-    described = json.loads(run("inspect", model, "--json"))
+    described = json.loads(run("inspect", model, "--json").stdout)
     assert set(described["manifest"]["deform_conv"].values()) == {"gather"}
     assert "DeformConv" not in described["operators"]

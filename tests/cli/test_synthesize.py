@@ -1,36 +1,15 @@
 """The synthetic street from the command line: tracked, evaluated, written to disk."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from edge_fairmot.benchmarks.mot_text import read_mot_text
 from edge_fairmot.sources import open_source
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+from .command_line import error_of, run
+
 SPEC = "synthetic:seed=3,frames=12,size=320x180"
-
-
-def run(*arguments, status=0):
-    result = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-    )
-    assert result.returncode == status, result.stdout + result.stderr
-    return result
-
-
-def error_of(*arguments):
-    lines = run(*arguments, status=1).stderr.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 def test_a_street_is_tracked_and_evaluated_without_a_file(small_model, tmp_path):

@@ -1,7 +1,6 @@
 """Recording a run and playing it again, by the commands of the README."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,30 +13,13 @@ import pytest
 from edge_fairmot.sinks import read_json_lines
 from edge_fairmot.tape import read_tape, spool_folder
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+from .command_line import COMMAND, assert_one_line_error, run
+
 FRAMES = 12
 
 
-def track(*arguments, check=True):
-    result = subprocess.run(
-        [*COMMAND, "track", *map(str, arguments), "--no-video"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-    )
-    if check:
-        assert result.returncode == 0, result.stderr
-    return result
-
-
-def assert_one_line_error(result, *parts):
-    lines = result.stderr.strip().splitlines()
-    assert result.returncode == 1
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("error: ")
-    for part in parts:
-        assert part in lines[0]
+def track(*arguments, status: int | None = 0):
+    return run("track", *arguments, "--no-video", status=status)
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +42,11 @@ def recorded(small_model, pictures, tmp_path_factory):
     return tape, folder
 
 
-def replay(source, tape, output, *arguments, check=True):
+def replay(source, tape, output, *arguments, status: int | None = 0):
     return track(
         *(source, "-m", tape, "--runtime", "replay", "-o", output, "--score-threshold", "0.3"),
         *arguments,
-        check=check,
+        status=status,
     )
 
 
@@ -103,20 +85,20 @@ def test_a_tape_that_ends_first_leaves_what_it_had(recorded, pictures, tmp_path)
     longer.mkdir()
     for n in range(FRAMES + 2):
         (longer / f"{n}.png").write_bytes((pictures / f"{min(n, FRAMES - 1)}.png").read_bytes())
-    result = replay(longer, tape, tmp_path / "out", check=False)
+    result = replay(longer, tape, tmp_path / "out", status=None)
     assert_one_line_error(result, f"ends after {FRAMES} frames and one more was asked for", str(pictures))
     assert (tmp_path / "out" / "tracks.txt").read_bytes() == (folder / "tracks.txt").read_bytes()
 
 
 def test_a_run_that_the_tape_is_not_of_is_one_line(recorded, pictures, tmp_path):
     tape, _ = recorded
-    lower = replay(tape, tape, tmp_path / "out", "--score-threshold", "0.2", check=False)
+    lower = replay(tape, tape, tmp_path / "out", "--score-threshold", "0.2", status=None)
     assert_one_line_error(lower, "above 0.3 only, not above 0.2")
     other = tmp_path / "other"
     other.mkdir()
     cv2.imwrite(str(other / "1.png"), np.zeros((90, 200, 3), np.uint8))
-    assert_one_line_error(replay(other, tape, tmp_path / "out", check=False), "is 200x90 pixels")
-    forgotten = track(tape, "-m", tape, "-o", tmp_path / "out", check=False)
+    assert_one_line_error(replay(other, tape, tmp_path / "out", status=None), "is 200x90 pixels")
+    forgotten = track(tape, "-m", tape, "-o", tmp_path / "out", status=None)
     assert_one_line_error(forgotten, "is a tape", "add --runtime replay")
     assert not (tmp_path / "out").exists()
 
@@ -127,7 +109,7 @@ def test_frames_that_are_not_those_of_the_tape_end_the_run(recorded, pictures, t
         changed = dict(archive)
     changed["frame_index"] *= 2  # as of a run that looked at every other frame
     np.savez(tmp_path / "other.npz", **changed)
-    result = replay(pictures, tmp_path / "other.npz", tmp_path / "out", check=False)
+    result = replay(pictures, tmp_path / "other.npz", tmp_path / "out", status=None)
     assert_one_line_error(result, "in frame 2, where the tape has those of frame 3", "--detect-every")
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["frames"] == 1
 
@@ -135,13 +117,13 @@ def test_frames_that_are_not_those_of_the_tape_end_the_run(recorded, pictures, t
 def test_tapes_are_kept_from_harm(recorded, small_model, pictures, tmp_path):
     tape, _ = recorded
     before = tape.read_bytes()
-    over = replay(tape, tape, tmp_path / "out", "--record", tape, check=False)
+    over = replay(tape, tape, tmp_path / "out", "--record", tape, status=None)
     assert_one_line_error(over, "would write over the input", "tape.npz")
-    named = track(pictures, "-m", small_model, "-o", tmp_path / "out", "--record", "tape.zip", check=False)
+    named = track(pictures, "-m", small_model, "-o", tmp_path / "out", "--record", "tape.zip", status=None)
     assert_one_line_error(named, "ends in .npz")
     (tmp_path / "file").touch()
     unwritable = tmp_path / "file" / "tape.npz"
-    failed = track(pictures, "-m", small_model, "-o", tmp_path / "out", "--record", unwritable, check=False)
+    failed = track(pictures, "-m", small_model, "-o", tmp_path / "out", "--record", unwritable, status=None)
     assert_one_line_error(failed, "cannot be written")
     assert tape.read_bytes() == before
 
@@ -189,9 +171,9 @@ def test_a_killed_run_can_be_finished(small_model, shared, tmp_path):
     wait_for_frames(process, output, 10)
     process.kill()
     process.communicate()
-    result = track(tape, "-m", tape, "--runtime", "replay", "-o", tmp_path / "again", check=False)
+    result = track(tape, "-m", tape, "--runtime", "replay", "-o", tmp_path / "again", status=None)
     assert_one_line_error(result, "does not exist")  # as a source
-    result = track(video, "-m", tape, "--runtime", "replay", "-o", tmp_path / "again", check=False)
+    result = track(video, "-m", tape, "--runtime", "replay", "-o", tmp_path / "again", status=None)
     assert_one_line_error(result, "is not finished", "finish_tape")
     command = result.stderr.split(": in the second case ")[1].replace("python3", sys.executable)
     subprocess.run(command, shell=True, check=True)

@@ -1,36 +1,15 @@
 """``train`` as a user runs it, up to a converted file."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
+from .command_line import error_of, run
+
 pytest.importorskip("torch", reason="needs the convert extra")
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
 SMALL = ("--size", "64x64", "--piece", 64, "--batch-size", 2, "--judged", 2)
 STREET = ("--frames", "synthetic:frames=20,size=160x96")
-
-
-def run(*arguments, status=0):
-    result = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-    )
-    assert result.returncode == status, result.stdout + result.stderr
-    return result
-
-
-def error_of(*arguments):
-    lines = run(*arguments, status=1).stderr.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 def test_a_network_is_trained_in_two_goes_and_converted(tmp_path):

@@ -10,27 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+from .command_line import error_of, run
+
 FRAMES = 5
-
-
-def run(*arguments, status=0):
-    result = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-    )
-    assert result.returncode == status, result.stdout + result.stderr
-    return result
-
-
-def error_of(*arguments):
-    lines = run(*arguments, status=1).stderr.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

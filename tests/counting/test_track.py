@@ -1,15 +1,13 @@
 """Counting from the command line, on the synthetic street."""
 
 import json
-import os
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+from ..cli.command_line import error_of, run  # noqa: TID252 (tests are no package)
+
 SPEC = "synthetic:seed=5,frames=100,size=480x270,fps=12.5"
 SHOP = """
 [counting]
@@ -24,25 +22,6 @@ end = [0.98, 0.6]
 name = "square"
 polygon = [[0.3, 0.5], [0.7, 0.5], [0.7, 0.8], [0.3, 0.8]]
 """
-
-
-def run(*arguments, status=0):
-    result = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-    )
-    assert result.returncode == status, result.stdout + result.stderr
-    return result
-
-
-def error_of(*arguments):
-    lines = run(*arguments, status=1).stderr.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 @pytest.fixture(scope="module")
