@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from typer.core import TyperGroup
 
+from edge_fairmot.bundled import bundled_model
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
 from edge_fairmot.cli.interruption import INTERRUPTED, terminated_as_interrupted
 from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
@@ -71,7 +72,10 @@ Pictures = Annotated[
 @app.callback()
 def bench(
     ctx: typer.Context,
-    models: Annotated[list[Path] | None, typer.Option(help="ONNX files; several may follow.")] = None,
+    models: Annotated[
+        list[Path] | None,
+        typer.Option(help="ONNX files; several may follow. The bundled one if not given."),
+    ] = None,
     runtimes: Annotated[
         str, typer.Option(help="Comma-separated, as in cpu,openvino:GPU; or all that are here.")
     ] = "cpu",
@@ -92,15 +96,13 @@ def bench(
     """Measure speed, accuracy and agreement of files on runtimes; writes a report and results.json."""
     if ctx.invoked_subcommand is not None:
         return
-    if not models:
-        raise InvalidInputError("there is nothing to measure: give --models out/*.onnx")
     require_packages(ground_truth)
     from edge_fairmot.benchmarks.benchmark import Benchmark
     from edge_fairmot.benchmarks.contenders import Starter, choose_runtimes, describe_model, name_models
 
     chosen = choose_runtimes(runtimes)
     settings = make_settings(frames, threads, score_threshold, live_s, detect_every)
-    named = name_models(models)
+    named = name_models(models or [bundled_model()])
     if reference is not None and reference not in named.values():
         raise InvalidInputError(f"--reference {reference} is not among the --models: add it to them")
     preferred = next((name for name, path in named.items() if path == reference), "")

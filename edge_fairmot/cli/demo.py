@@ -12,7 +12,8 @@ from edge_fairmot.bundled import bundled_model
 from edge_fairmot.cli.console import stderr, stdout
 from edge_fairmot.cli.eval import accuracy_table
 from edge_fairmot.cli.runtime_flags import RuntimeFlag
-from edge_fairmot.cli.track import TEXT_NAME, TRUTH_NAME, VIDEO_NAME, track
+from edge_fairmot.cli.track import track
+from edge_fairmot.cli.track_folder import TEXT_NAME, TRUTH_NAME, VIDEO_NAME
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError
 from edge_fairmot.street import parse_street
 
