@@ -87,7 +87,7 @@ ROOMS = {
         {"types", "errors", "geometry", "contracts", "counting"}, CORE, lazy_packages=frozenset({"av"})
     ),
     "web": Room(
-        {"types", "errors", "contracts", "counting", "sources", "sinks", "pipeline", "whole_file"},
+        {"types", "errors", "contracts", "counting", "sources", "sinks", "pipeline", "whole_file", "heat"},
         {"numpy", "cv2", "tomli", "anyio", "starlette", "uvicorn", "prometheus_client"},
     ),
     "mqtt": Room(
@@ -107,7 +107,8 @@ ROOMS = {
     ),
     "recording": Room({"types", "errors", "contracts", "counting", "sinks", "run_lock"}, CORE),
     "bundled": Room({"errors"}, set()),
-    "doctor": Room({"errors", "runtimes"}, set()),
+    "doctor": Room({"errors", "runtimes", "heat"}, set()),
+    "heat": Room(set(), set()),
     "run_lock": Room({"errors"}, set()),
     "channel": Room(set(), CORE),
     "schedule": Room({"errors"}, CORE),
@@ -137,7 +138,7 @@ ROOMS = {
         {
             *FRAMEWORK_FREE,
             *("onnx_file", "certificate", "sources", "sinks", "stages", "pipeline", "runtimes"),
-            *("street", "tape", "tape_recorder", "whole_file"),
+            *("street", "tape", "tape_recorder", "whole_file", "heat"),
         },
         {"numpy", "cv2"},
         lazy_packages=frozenset({"trackeval", "onnxruntime", "plotly", "psutil", "pydantic", "pynvml"}),

@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from edge_fairmot.heat import warmest_zone
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.web.feed import Feed
 from edge_fairmot.web.run import WatchedRun
 from edge_fairmot.web.scene import Scene
-from edge_fairmot.web.thermometer import read_temperature
 from edge_fairmot.web.viewers import Viewers
 
 PREFIX = "edge_fairmot_"
@@ -43,9 +43,9 @@ class RunCollector(Collector):
         yield _counter("source_reconnects", "How often frames came again.", state.reconnects)
         yield _gauge("viewers", "Who watch the page.", len(self._viewers))
         yield self._delays()
-        temperature_c = read_temperature()
-        if temperature_c is not None:
-            yield _gauge("device_temperature_celsius", "Of the warmest thermal zone.", temperature_c)
+        zone = warmest_zone()
+        if zone is not None:
+            yield _gauge("device_temperature_celsius", "Of the warmest thermal zone.", zone.celsius)
         if self._feed.latest is not None:
             yield from _of_the_scene(self._feed.latest)
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import edge_fairmot
+from edge_fairmot.heat import warmest_zone
 from edge_fairmot.web.feed import Feed
 from edge_fairmot.web.rates import RateMeter
 from edge_fairmot.web.run import WatchedRun
-from edge_fairmot.web.thermometer import read_temperature
 
 STALLED_S = 30.0
 """Without a frame for so long, a run whose source is well is not."""
@@ -41,7 +41,7 @@ class StatusBoard:
         """Everything, for JSON."""
         summary, state, now_s = self._run.summary(), self._run.state(), self._clock()
         rates = self._rates.read(summary)
-        temperature_c = read_temperature()
+        zone = warmest_zone()
         return {
             "version": edge_fairmot.__version__,
             "source": {
@@ -58,7 +58,7 @@ class StatusBoard:
             "dropped": summary.dropped,
             "identities": summary.identities,
             "running_s": round(summary.wall_s, 1),
-            "temperature_c": None if temperature_c is None else round(temperature_c, 1),
+            "temperature_c": None if zone is None else round(zone.celsius, 1),
         }
 
     def health(self) -> tuple[bool, str]:

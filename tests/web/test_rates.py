@@ -4,7 +4,6 @@ import pytest
 
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.web.rates import WINDOW_S, RateMeter
-from edge_fairmot.web.thermometer import read_temperature
 
 
 def summary(frames, mean_ms):
@@ -38,19 +37,3 @@ def test_many_who_ask_at_once_shorten_nothing():
         rates = meter.read(summary(step // 100, 1.0))
     assert rates.frame_rate == pytest.approx(10, rel=0.1)
     assert len(meter._samples) < 20
-
-
-@pytest.mark.parametrize(
-    ("zones", "expected"),
-    [
-        ({}, None),
-        ({"0": "48250"}, 48.25),
-        ({"0": "48250", "1": "61000", "2": "-274000", "3": "999000", "4": "none", "5": ""}, 61.0),
-        ({"0": "-3000"}, -3.0),
-    ],
-)
-def test_the_warmest_zone_that_makes_sense(tmp_path, zones, expected):
-    for name, text in zones.items():
-        (tmp_path / f"thermal_zone{name}").mkdir()
-        (tmp_path / f"thermal_zone{name}" / "temp").write_text(text + "\n")
-    assert read_temperature(tmp_path) == expected
