@@ -12,7 +12,6 @@ convolutions, thrown away afterwards, bring its features to the teacher's width 
 from __future__ import annotations
 
 import copy
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,7 +195,7 @@ class Distillation:
             "teacher": teacher_sha256,
             "layers": sorted(self._student.spec.plain_layers),
             "width": self._student.spec.base_channels,
-            "frames": _digest(self._footage),
+            "frames": self._footage.digest(),
             **describe_options(self._options),
         }
 
@@ -230,10 +229,3 @@ def _make_widening(student: FairMOT, heads: FairMOT) -> nn.ModuleList:
 def _as_numbers(losses: Losses) -> dict[str, float]:
     parts = {name: getattr(losses, name) for name in ("features", "heatmap", "boxes", "embeddings", "total")}
     return {name: float(value.detach()) for name, value in parts.items() if isinstance(value, Tensor)}
-
-
-def _digest(footage: Footage) -> str:
-    digest = hashlib.sha256()
-    for picture in footage.pictures:
-        digest.update(picture.tobytes())
-    return digest.hexdigest()

@@ -66,6 +66,21 @@ def compare_with_teacher(
     -------
     Losses
     """
+    heatmap, boxes, embeddings = compare_heads(student, heads, features, lesson)
+    return Losses(
+        features=torch.stack(
+            [_relative_error(a.float(), b) for a, b in zip(maps, lesson.maps, strict=True)]
+        ).mean(),
+        heatmap=heatmap,
+        boxes=boxes,
+        embeddings=embeddings,
+    )
+
+
+def compare_heads(
+    student: FairMOT, heads: FairMOT, features: Tensor, lesson: Lesson
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute what of the loss is of heads: heatmap, boxes, embeddings; see :func:`compare_with_teacher`."""
     theirs, ours = lesson.maps[-1], features.float()
     scores, _, cells = find_peaks(torch.sigmoid(lesson.heatmap), min(PEAKS, lesson.heatmap[0].numel()))
     weight = scores / scores.sum().clamp_min(1e-6)
@@ -75,13 +90,10 @@ def compare_with_teacher(
     side = ((boxes[..., 2:] - boxes[..., :2]).abs().mean(dim=2)).clamp_min(SMALLEST_SIDE_PX)
     distance = (own_boxes - boxes).abs().mean(dim=2) / side
     cosine = F.cosine_similarity(own_embeddings, embeddings, dim=2)
-    return Losses(
-        features=torch.stack(
-            [_relative_error(a.float(), b) for a, b in zip(maps, lesson.maps, strict=True)]
-        ).mean(),
-        heatmap=_divergence(student.hm(ours).float(), lesson.heatmap),
-        boxes=(weight * distance).sum(),
-        embeddings=(weight * (1 - cosine)).sum(),
+    return (
+        _divergence(student.hm(ours).float(), lesson.heatmap),
+        (weight * distance).sum(),
+        (weight * (1 - cosine)).sum(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -68,6 +69,13 @@ class Footage:
     def join(self, other: Footage) -> Footage:
         """Put the other's after this one's."""
         return Footage((*self.pictures, *other.pictures), (*self.held_out, *other.held_out))
+
+    def digest(self) -> str:
+        """Compute a SHA-256 of what is learnt from."""
+        digest = hashlib.sha256()
+        for picture in self.pictures:
+            digest.update(picture.tobytes())
+        return digest.hexdigest()
 
 
 def read_footage(

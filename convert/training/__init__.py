@@ -7,6 +7,7 @@ from edge_fairmot.convert.training.judgement import (
     with_working_threshold,
 )
 from edge_fairmot.convert.training.labelled import LabelledPicture, LabelledSet
+from edge_fairmot.convert.training.memory import Memory
 from edge_fairmot.convert.training.training import Training, TrainingOptions
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Judgement",
     "LabelledPicture",
     "LabelledSet",
+    "Memory",
     "Training",
     "TrainingOptions",
     "judge",

@@ -15,6 +15,7 @@ from edge_fairmot.convert.network import SIZE_MULTIPLE, FairMOT, normalise_image
 from edge_fairmot.convert.resume_file import check_origin, describe_options, read_resume_file
 from edge_fairmot.convert.training.labelled import LabelledSet
 from edge_fairmot.convert.training.loss import TaskLoss
+from edge_fairmot.convert.training.memory import WEIGHT, Memory
 from edge_fairmot.convert.training.pieces import draw_pieces
 from edge_fairmot.convert.training.targets import make_targets
 from edge_fairmot.errors import InvalidInputError
@@ -79,6 +80,8 @@ class Training:
         Of one class; trained in place.
     labelled : LabelledSet
     options : TrainingOptions
+    memory : Memory, optional
+        Of what it must not forget.
 
     Raises
     ------
@@ -86,7 +89,13 @@ class Training:
         If the network has several classes, or there is nothing to learn from.
     """
 
-    def __init__(self, network: FairMOT, labelled: LabelledSet, options: TrainingOptions) -> None:
+    def __init__(
+        self,
+        network: FairMOT,
+        labelled: LabelledSet,
+        options: TrainingOptions,
+        memory: Memory | None = None,
+    ) -> None:
         if network.spec.num_classes != 1:
             raise InvalidInputError(
                 f"the network has {network.spec.num_classes} classes, and training knows people only: give a "
@@ -97,7 +106,7 @@ class Training:
         self.network = network.train(options.batch_statistics)
         # Twice as fast on a CPU, whose convolutions have their gradients in this order only.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._labelled, self._options = labelled, options
+        self._labelled, self._options, self._memory = labelled, options, memory
         self._device = next(network.parameters()).device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
@@ -124,20 +133,29 @@ class Training:
             self._labelled.pictures, options.input_size, options.piece_side, options.batch_size, seed
         )
         targets = make_targets(pieces, self.network.spec.box_channels).to(self._device)
-        images = torch.from_numpy(np.stack([piece.image for piece in pieces])).to(self._device)
+        reminder = self._memory.remind(seed) if self._memory else None
+        shown = np.stack([piece.image for piece in pieces])
+        if reminder:
+            shown = np.concatenate([shown, reminder.images])
+        images = torch.from_numpy(shown).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=options.bf16):
             features = self.network.features(
                 normalise_images(images).contiguous(memory_format=torch.channels_last)
             )
-        losses = self._loss(self.network, features.float(), targets)
+        losses = self._loss(self.network, features[: len(pieces)].float(), targets)
         numbers: dict[str, float] = losses.as_numbers()
+        total = losses.total
+        if self._memory and reminder:
+            forgotten = self._memory.loss(self.network, features[len(pieces) :].float(), reminder)
+            total = total + WEIGHT * forgotten
+            numbers |= {"memory": float(forgotten.detach()), "total": float(total.detach())}
         if not math.isfinite(numbers["total"]):
             raise InvalidInputError(
                 f"the loss is no number any more at step {self.steps}: go on from an earlier checkpoint with "
                 f"a lower --learning-rate than {options.learning_rate:g}"
             )
         self._optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
+        total.backward()
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate_at(self.steps, options)
         self._optimizer.step()
@@ -184,6 +202,7 @@ class Training:
             "start": start_sha256,
             "plain layers": sorted(self.network.spec.plain_layers),
             "pictures": self._labelled.digest(),
+            **(self._memory.origin if self._memory else {}),
             **describe_options(self._options),
         }
 

@@ -25,9 +25,9 @@ from edge_fairmot.cli.learning_flags import (
     choose_device,
     choose_resume_file,
 )
+from edge_fairmot.cli.unlabelled_sources import read_frames
 from edge_fairmot.cli.verify import check_writable, print_report
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.sources import open_source
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.ladder_report import LadderReport
@@ -133,7 +133,7 @@ def distill(
     chosen = choose_layers(network, layers or ())
     files = StudentFiles(output, resume_path, checkpoint.sha256)
     with stderr.status("reading frames ...") as status:
-        footage = _read_footage(frames, held_out or [], input_size, pictures, judged)
+        footage = read_frames(frames, held_out or [], input_size, pictures, judged)
         status.update("the teacher looks at the held-out frames ...")
         agreement = Agreement(network, footage.held_out)
         if not agreement.people:
@@ -162,18 +162,6 @@ def distill(
             distillation, agreement, limits, files, on_step=on_step, on_judgement=on_judgement
         )
     _finish(report, files, distillation.steps, json_path)
-
-
-def _read_footage(
-    frames: list[str], held_out: list[str], input_size: tuple[int, int], pictures: int, judged: int
-) -> Footage:
-    from edge_fairmot.convert.footage import Footage, read_footage
-
-    footage = Footage((), ())
-    for spec, learn in [*((name, True) for name in frames), *((name, False) for name in held_out)]:
-        with open_source(spec) as source:
-            footage = footage.join(read_footage(source, input_size, pictures, judged, learn=learn))
-    return footage
 
 
 def _start(

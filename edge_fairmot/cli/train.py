@@ -24,6 +24,7 @@ from edge_fairmot.cli.learning_flags import (
     choose_device,
     choose_resume_file,
 )
+from edge_fairmot.cli.unlabelled_sources import read_frames
 from edge_fairmot.cli.verify import check_writable
 from edge_fairmot.errors import InvalidInputError
 
@@ -49,6 +50,17 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint to write.")] = Path("my.pth"),
     start: Annotated[
         Path | None, typer.Option(help="Checkpoint to go on from; from scratch without.")
+    ] = None,
+    remember: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remember",
+            help="Pictures without labels (video, folder) on which the teacher is to stay right; may be "
+            "repeated.",
+        ),
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="For --remember: whose knowledge; that of --start if not given.")
     ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="From scratch: plain convolutions in place of deformable ones.")
@@ -77,12 +89,15 @@ def train(
         raise InvalidInputError(f"--minutes must be above 0, not {minutes:g}")
     if start and plain:
         raise InvalidInputError("--plain is for training from scratch: a checkpoint knows its own layers")
+    teacher = teacher or start
+    if remember and teacher is None:
+        raise InvalidInputError("--remember is for what a checkpoint knows: give it as --start or --teacher")
     input_size = parse_size(size)
     check_writable(output)
     resume_path = choose_resume_file(output, resume)
-    from edge_fairmot.convert.checkpoint import write_checkpoint
+    from edge_fairmot.convert.checkpoint import load_network, write_checkpoint
     from edge_fairmot.convert.learning_run import RunLimits
-    from edge_fairmot.convert.training import Training, TrainingOptions, with_working_threshold
+    from edge_fairmot.convert.training import Memory, Training, TrainingOptions, with_working_threshold
 
     options = TrainingOptions(
         steps=steps,
@@ -98,7 +113,12 @@ def train(
     network.to(choose_device(device))
     with stderr.status("reading pictures ..."):
         labelled = _read(data or [], frames or [], input_size, pictures, judged)
-    training = Training(network, labelled, options)
+        memory = None
+        if remember and teacher:
+            knowing, knowing_sha256 = load_network(teacher)
+            footage = read_frames(remember, (), input_size, pictures, judged)
+            memory = Memory(knowing.to(choose_device(device)), knowing_sha256, footage, options)
+    training = Training(network, labelled, options, memory)
     if resume:
         training.resume(resume_path, start_sha256)
     stdout.print(
