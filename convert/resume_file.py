@@ -50,7 +50,7 @@ def check_origin(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) ->
     CheckpointError
         If an entry differs; names them.
     """
-    differing = [name for name, value in now.items() if then.get(name) != value]
+    differing = [name for name in {**now, **then} if then.get(name) != now.get(name)]
     if differing:
         raise CheckpointError(
             f"{path} was made with other {', '.join(differing)}: give the same arguments as then, "

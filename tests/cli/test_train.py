@@ -40,6 +40,14 @@ def test_a_trained_network_goes_on_with_its_own_layers(tmp_path):
     assert len(read_checkpoint(tmp_path / "b.pth").spec.plain_layers) == 16
 
 
+def test_what_is_to_be_remembered_comes_from_any_source(tmp_path):
+    run("train", *STREET, "-o", tmp_path / "a.pth", *SMALL, "--plain", "--steps", 1)
+    onwards = ("--start", tmp_path / "a.pth", "--remember", "synthetic:seed=2,frames=4,size=160x96")
+    said = run("train", *STREET, *onwards, "-o", tmp_path / "b.pth", *SMALL, "--steps", 2).stdout
+
+    assert "memory 0.0" in said
+
+
 def test_the_checkpoint_works_at_the_trackers_threshold(tmp_path, shared):
     import torch
 
@@ -64,6 +72,7 @@ def test_the_checkpoint_works_at_the_trackers_threshold(tmp_path, shared):
         ((*STREET, "--judged", 0), "--judged must be at least 1"),
         ((*STREET, "--minutes", 0), "--minutes must be above 0"),
         ((*STREET, "--start", "a.pth", "--plain"), "from scratch"),
+        ((*STREET, "--remember", "photos", "--plain"), "--remember is for what a checkpoint knows"),
         ((*STREET, "--resume"), "nothing to resume"),
         ((*STREET, "--start", "none.pth"), "none.pth"),
         ((*STREET, "--piece", 100), "piece side must be"),

@@ -1,0 +1,93 @@
+"""A network that is trained further stays with what its teacher says of other pictures."""
+
+import copy
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the convert extra")
+
+from edge_fairmot.convert import FairMOT, NetworkSpec  # noqa: E402
+from edge_fairmot.convert.footage import Footage  # noqa: E402
+from edge_fairmot.convert.network import deformable_layers, normalise_images  # noqa: E402
+from edge_fairmot.convert.training import (  # noqa: E402
+    LabelledPicture,
+    LabelledSet,
+    Memory,
+    Training,
+    TrainingOptions,
+)
+from edge_fairmot.errors import CheckpointError  # noqa: E402
+
+from ...conftest import make_lively_network  # noqa: E402, TID252 (tests are no package)
+
+OPTIONS = TrainingOptions(steps=40, input_size=(64, 64), piece_side=64, batch_size=2, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return make_lively_network(NetworkSpec(plain_layers=frozenset(deformable_layers(FairMOT(NetworkSpec())))))
+
+
+@pytest.fixture(scope="module")
+def footage():
+    noise = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 3), np.uint8)
+    return Footage(tuple(cv2.resize(picture, (64, 64)) for picture in noise), ())
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """A grey person in front of nothing: unlike what is remembered."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[16:48, 24:40] = 128
+    box = np.array([[24, 16, 40, 48]], np.float32) / 64
+    encoded = cv2.imencode(".png", image)[1].tobytes()
+    picture = LabelledPicture("p", encoded, box, np.array([0]), np.array([True]))
+    return LabelledSet((picture,), (), 1)
+
+
+def forgotten(memory, network):
+    """Compute what a network has forgotten, on pieces that no step draws."""
+    reminder = memory.remind((99, 0))
+    with torch.no_grad():
+        features = network.eval().features(normalise_images(torch.from_numpy(reminder.images)))
+        return float(memory.loss(network, features, reminder))
+
+
+def test_whoever_is_the_teacher_has_forgotten_nothing(teacher, footage):
+    memory = Memory(copy.deepcopy(teacher), "abc", footage, OPTIONS)
+
+    assert forgotten(memory, teacher) == pytest.approx(0, abs=1e-4)
+
+
+def test_who_is_reminded_forgets_less(teacher, footage, labelled):
+    memory = Memory(copy.deepcopy(teacher), "abc", footage, OPTIONS)
+    left = {}
+    for reminded in (None, memory):
+        training = Training(copy.deepcopy(teacher), labelled, OPTIONS, reminded)
+        losses = [training.step() for _ in range(12)]
+        assert ("memory" in losses[0]) == (reminded is not None)
+        assert losses[-1]["heatmap"] < losses[0]["heatmap"]
+        left[reminded is not None] = forgotten(memory, training.network)
+
+    assert left[True] < 0.85 * left[False]
+
+
+def test_a_run_is_not_resumed_with_another_memory(teacher, footage, labelled, tmp_path):
+    def start(sha256, remembered):
+        memory = Memory(copy.deepcopy(teacher), sha256, remembered, OPTIONS)
+        return Training(copy.deepcopy(teacher), labelled, OPTIONS, memory)
+
+    start("abc", footage).save(tmp_path / "run.resume", "")
+
+    start("abc", footage).resume(tmp_path / "run.resume", "")
+    with pytest.raises(CheckpointError, match="other teacher"):
+        start("abd", footage).resume(tmp_path / "run.resume", "")
+    with pytest.raises(CheckpointError, match="other remembered"):
+        start("abc", dataclasses.replace(footage, pictures=footage.pictures[1:])).resume(
+            tmp_path / "run.resume", ""
+        )
+    with pytest.raises(CheckpointError, match="other teacher, remembered"):
+        Training(copy.deepcopy(teacher), labelled, OPTIONS).resume(tmp_path / "run.resume", "")
