@@ -43,6 +43,7 @@ class HeldOutSequence:
     frame_rate : float
         Of the frames that are here.
     letterbox : Letterbox
+        Of the source's first frame.
     frames : tuple of HeldOutFrame
     """
 
@@ -109,10 +110,11 @@ def read_footage(
     split = first_held_out(info.frame_count) if learn else 0
     step = max(1, math.ceil(split / pictures))
     judged_step = min(HELD_OUT_STEP, max(1, (info.frame_count - split) // held_out))
-    letterbox = Letterbox(info.frame_size, input_size)
     taken: list[UInt8Array] = []
     judged: list[HeldOutFrame] = []
     for frame in source:
+        height, width = frame.image.shape[:2]
+        letterbox = Letterbox((width, height), input_size)  # photos of a folder differ in size
         if frame.index < split:
             if frame.index % step == 0:
                 taken.append(shrink(frame.image, letterbox))
@@ -120,7 +122,8 @@ def read_footage(
             judged.append(HeldOutFrame(letterbox.apply(frame.image), frame.index, frame.time_s))
         if len(judged) == held_out:
             break
-    sequence = HeldOutSequence(info.name, info.frame_rate, letterbox, tuple(judged))
+    first = Letterbox(info.frame_size, input_size)
+    sequence = HeldOutSequence(info.name, info.frame_rate, first, tuple(judged))
     return Footage(tuple(taken), (sequence,))
 
 

@@ -5,7 +5,7 @@ from edge_fairmot.sources.gstreamer import GStreamerSource
 from edge_fairmot.sources.image_folder import ImageFolderSource
 from edge_fairmot.sources.live import open_live_source
 from edge_fairmot.sources.network import NetworkOptions, NetworkSource
-from edge_fairmot.sources.opening import is_camera, open_source, shown_name
+from edge_fairmot.sources.opening import is_camera, open_pictures, open_source, shown_name
 from edge_fairmot.sources.paced import PacedSource
 from edge_fairmot.sources.picamera import PicameraSource
 from edge_fairmot.sources.picamera_options import PicameraOptions
@@ -35,6 +35,7 @@ __all__ = [
     "VideoSource",
     "is_camera",
     "open_live_source",
+    "open_pictures",
     "open_source",
     "shown_name",
 ]

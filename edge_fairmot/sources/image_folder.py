@@ -33,6 +33,8 @@ class ImageFolderSource(AbstractContextManager["ImageFolderSource"]):
         Folder. Folders inside it and files of other kinds are passed over.
     frame_rate : float
         Frames per second; ``time_s`` is ``index / frame_rate``.
+    same_size : bool
+        Whether a picture that differs in size from the first is a fault: frames of one video have one size.
 
     Raises
     ------
@@ -42,10 +44,12 @@ class ImageFolderSource(AbstractContextManager["ImageFolderSource"]):
         If the rate is not positive.
     """
 
-    def __init__(self, path: str | Path, frame_rate: float = DEFAULT_FRAME_RATE) -> None:
+    def __init__(
+        self, path: str | Path, frame_rate: float = DEFAULT_FRAME_RATE, *, same_size: bool = True
+    ) -> None:
         if not 0 < frame_rate < float("inf"):
             raise InvalidInputError(f"frame_rate must be positive, not {frame_rate}")
-        self._path = Path(path)
+        self._path, self._same_size = Path(path), same_size
         self._pictures: list[Path] | None = _list_pictures(self._path)
         height, width = read_picture(self._pictures[0]).shape[:2]
         self._info = SourceInfo(str(path), (width, height), frame_rate, len(self._pictures))
@@ -62,8 +66,8 @@ class ImageFolderSource(AbstractContextManager["ImageFolderSource"]):
         Raises
         ------
         SourceError
-            At a picture that cannot be decoded or differs in size from the first; at once, if the source was
-            read or closed before.
+            At a picture that cannot be decoded, or differs in size where it must not; at once, if the source
+            was read or closed before.
         """
         pictures, self._pictures = self._pictures, None
         if pictures is None:
@@ -84,7 +88,7 @@ class ImageFolderSource(AbstractContextManager["ImageFolderSource"]):
             if self._closed:
                 return
             image = read_picture(path)
-            if image.shape[:2] != (height, width):
+            if self._same_size and image.shape[:2] != (height, width):
                 raise SourceError(
                     f"{path} is {image.shape[1]}x{image.shape[0]} pixels where {pictures[0].name} is "
                     f"{width}x{height}: remove it or resize it"

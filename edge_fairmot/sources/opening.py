@@ -89,6 +89,20 @@ def open_source(spec: str | Path, network: NetworkOptions | None = None) -> AnyS
     return _open_path(Path(spec), text)
 
 
+def open_pictures(spec: str | Path) -> AnySource:
+    """Open a source whose pictures are looked at one by one; those of a folder may be of many sizes.
+
+    Parameters
+    ----------
+    spec : str or Path
+        As for :func:`open_source`, and raises as it does.
+    """
+    folder = Path(spec)
+    if folder.is_dir() and not (folder / SEQINFO_NAME).exists():
+        return ImageFolderSource(folder, same_size=False)
+    return open_source(spec)
+
+
 def _open_camera(spec: str, network: NetworkOptions | None) -> AnySource:
     if spec.startswith(PICAMERA_PREFIX):
         return PicameraSource(parse_picamera(spec))

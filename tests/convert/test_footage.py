@@ -54,6 +54,19 @@ def test_a_source_to_judge_on_is_not_learnt_from():
     assert [frame.index for frame in footage.held_out[0].frames] == list(range(6))
 
 
+def test_each_photo_fills_what_its_own_shape_allows():
+    class Photos(NumberedFrames):
+        def __iter__(self):
+            for i, (height, width) in enumerate([(32, 48), (48, 32), (90, 90), (20, 60)]):
+                yield Frame(np.full((height, width, 3), 200, np.uint8), i, i / 25)
+
+    footage = read_footage(Photos(4), SIZE, pictures=9, held_out=9)
+
+    assert [picture.shape[:2] for picture in footage.pictures] == [(32, 48), (48, 32), (90, 90)]
+    (frame,) = footage.held_out[0].frames
+    assert (frame.image == 200).all(axis=2).sum(axis=0).max() == round(64 * 20 / 60)
+
+
 @pytest.mark.parametrize(("count", "known"), [(1, True), (50, False)])
 def test_what_cannot_be_split_is_refused(count, known):
     with pytest.raises(InvalidInputError, match="numbered has"):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fairmot.errors import InvalidInputError, SourceError
-from edge_fairmot.sources import ImageFolderSource
+from edge_fairmot.sources import ImageFolderSource, open_pictures
 from edge_fairmot.sources.image_folder import natural_order
 
 
@@ -76,6 +76,24 @@ def test_a_picture_of_another_size_is_named_with_its_size(
     assert (next(frames).index, next(frames).index) == (0, 1)
     with pytest.raises(SourceError, match=r"3\.png is 32x20 pixels where 1\.png is 64x48"):
         next(frames)
+
+
+def test_photos_may_be_of_many_sizes(tmp_path: Path, make_pictures: Callable[..., Path]) -> None:
+    make_pictures(tmp_path, ["1.png"])
+    make_pictures(tmp_path, ["2.png"], size=(32, 20))
+    with open_pictures(tmp_path) as source:
+        assert [frame.image.shape[:2] for frame in source] == [(48, 64), (20, 32)]
+
+
+def test_a_sequence_is_read_by_its_own_rules_among_pictures_too(
+    tmp_path: Path, make_pictures: Callable[..., Path]
+) -> None:
+    make_pictures(tmp_path / "img1", ["1.png"])
+    (tmp_path / "seqinfo.ini").write_text(
+        "[Sequence]\nname=s\nimDir=img1\nframeRate=10\nseqLength=1\nimWidth=64\nimHeight=48\nimExt=.png\n"
+    )
+    with open_pictures(tmp_path) as source:
+        assert source.info.frame_rate == 10
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def test_exported_names_are_what_the_room_promises() -> None:
         *("NetworkOptions", "NetworkSource", "PacedSource", "PicameraOptions", "PicameraSource"),
         *("ReconnectConfig", "ReconnectingSource", "SequenceSource", "SourceState"),
         *("SyntheticSource", "TapeSource", "VideoSource", "is_camera", "open_live_source"),
-        *("open_source", "shown_name"),
+        *("open_pictures", "open_source", "shown_name"),
     ]
     assert sorted(edge_fairmot.sources.__all__) == expected
 
