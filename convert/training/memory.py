@@ -53,6 +53,13 @@ class Memory:
         The pictures, without labels.
     options : TrainingOptions
         Of the training: a third as many pieces are remembered in a step as are learnt from.
+
+    Attributes
+    ----------
+    spec : NetworkSpec
+        The teacher's.
+    origin : dict of str to str
+        What a run with it depends on.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class Memory:
         footage: Footage,
         options: TrainingOptions,
     ) -> None:
+        self.spec = teacher.spec
         self._heads = teacher.eval().requires_grad_(False)
         self._footage, self._options = footage, options
         self._count = max(1, options.batch_size // PIECES_LEARNT_PER_REMEMBERED)

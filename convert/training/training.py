@@ -86,7 +86,7 @@ class Training:
     Raises
     ------
     InvalidInputError
-        If the network has several classes, or there is nothing to learn from.
+        If the network has several classes, there is nothing to learn from, or the teacher embeds otherwise.
     """
 
     def __init__(
@@ -100,6 +100,11 @@ class Training:
             raise InvalidInputError(
                 f"the network has {network.spec.num_classes} classes, and training knows people only: give a "
                 "checkpoint with one"
+            )
+        if memory and memory.spec.embedding_dim != network.spec.embedding_dim:
+            raise InvalidInputError(
+                f"the network's embeddings have {network.spec.embedding_dim} numbers, the teacher's "
+                f"{memory.spec.embedding_dim}: give another --teacher"
             )
         if not labelled.identities:
             raise InvalidInputError("there is nobody in the pictures to learn from: give some with boxes")

@@ -19,7 +19,7 @@ from edge_fairmot.convert.training import (  # noqa: E402
     Training,
     TrainingOptions,
 )
-from edge_fairmot.errors import CheckpointError  # noqa: E402
+from edge_fairmot.errors import CheckpointError, InvalidInputError  # noqa: E402
 
 from ...conftest import make_lively_network  # noqa: E402, TID252 (tests are no package)
 
@@ -91,3 +91,11 @@ def test_a_run_is_not_resumed_with_another_memory(teacher, footage, labelled, tm
         )
     with pytest.raises(CheckpointError, match="other teacher, remembered"):
         Training(copy.deepcopy(teacher), labelled, OPTIONS).resume(tmp_path / "run.resume", "")
+
+
+def test_a_teacher_with_other_embeddings_is_refused(teacher, footage, labelled):
+    memory = Memory(copy.deepcopy(teacher), "abc", footage, OPTIONS)
+    network = FairMOT(dataclasses.replace(teacher.spec, embedding_dim=64))
+
+    with pytest.raises(InvalidInputError, match="have 64 numbers, the teacher's 128"):
+        Training(network, labelled, OPTIONS, memory)
