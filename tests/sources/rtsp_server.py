@@ -1,6 +1,8 @@
 """An RTSP camera for tests, run by the system's Python, which has GStreamer's bindings: prints its port.
 
-/usr/bin/python3 rtsp_server.py PORT WIDTHxHEIGHT FPS [USER PASSWORD]
+/usr/bin/python3 rtsp_server.py PORT WIDTHxHEIGHT FPS [USER PASSWORD [PICTURES]]
+
+With a folder of JPEGs (00000.jpg ...) of that size it shows those, over and over; else a bouncing ball.
 """
 
 import sys
@@ -15,6 +17,10 @@ PIPELINE = (
     "( videotestsrc is-live=true pattern=ball ! "
     "video/x-raw,format=I420,width={w},height={h},framerate={fps}/1 ! {encoder} name=pay0 pt=96 )"
 )
+PICTURES = (
+    '( multifilesrc location="{pictures}/%05d.jpg" loop=true '
+    'caps="image/jpeg,width={w},height={h},framerate={fps}/1" ! rtpjpegpay name=pay0 pt=26 )'
+)
 ENCODERS = {
     "x264enc": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 bitrate=800 "
     "! rtph264pay config-interval=1",
@@ -22,12 +28,14 @@ ENCODERS = {
 }
 
 
-def main(port, size, fps, user="", password=""):
+def main(port, size, fps, *rest):
+    user, password, pictures = (*rest, "", "", "")[:3]
     Gst.init(None)
     encoder = next(line for name, line in ENCODERS.items() if Gst.ElementFactory.find(name))
     width, height = size.split("x")
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(PIPELINE.format(w=width, h=height, fps=fps, encoder=encoder))
+    launch = PICTURES if pictures else PIPELINE
+    factory.set_launch(launch.format(w=width, h=height, fps=fps, encoder=encoder, pictures=pictures))
     factory.set_shared(True)
     server = GstRtspServer.RTSPServer.new()
     server.set_address("127.0.0.1")
