@@ -115,9 +115,9 @@ def train(
         labelled = _read(data or [], frames or [], input_size, pictures, judged)
         memory = None
         if remember and teacher:
-            knowing, knowing_sha256 = load_network(teacher)
+            knowing, known = load_network(teacher)
             footage = read_frames(remember, (), input_size, pictures, judged)
-            memory = Memory(knowing.to(choose_device(device)), knowing_sha256, footage, options)
+            memory = Memory(knowing.to(choose_device(device)), known.sha256, footage, options)
     training = Training(network, labelled, options, memory)
     if resume:
         training.resume(resume_path, start_sha256)

@@ -43,8 +43,11 @@ def test_a_trained_network_goes_on_with_its_own_layers(tmp_path):
 def test_what_is_to_be_remembered_comes_from_any_source(tmp_path):
     run("train", *STREET, "-o", tmp_path / "a.pth", *SMALL, "--plain", "--steps", 1)
     onwards = ("--start", tmp_path / "a.pth", "--remember", "synthetic:seed=2,frames=4,size=160x96")
-    said = run("train", *STREET, *onwards, "-o", tmp_path / "b.pth", *SMALL, "--steps", 2).stdout
+    train = ("train", *STREET, *onwards, "-o", tmp_path / "b.pth", *SMALL, "--steps", 2, "--judge-every", 1)
+    run(*train, "--minutes", 1e-4)
+    said = run(*train, "--resume").stdout
 
+    assert "step 1, " in said
     assert "memory 0.0" in said
 
 
