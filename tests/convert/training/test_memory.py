@@ -48,6 +48,11 @@ def labelled():
     return LabelledSet((picture,), (), 1)
 
 
+@pytest.fixture(scope="module")
+def memory(teacher, footage):
+    return Memory(copy.deepcopy(teacher), "abc", footage, OPTIONS)
+
+
 def forgotten(memory, network):
     """Compute what a network has forgotten, on pieces that no step draws."""
     reminder = memory.remind((99, 0))
@@ -56,14 +61,11 @@ def forgotten(memory, network):
         return float(memory.loss(network, features, reminder))
 
 
-def test_whoever_is_the_teacher_has_forgotten_nothing(teacher, footage):
-    memory = Memory(copy.deepcopy(teacher), "abc", footage, OPTIONS)
-
+def test_whoever_is_the_teacher_has_forgotten_nothing(teacher, memory):
     assert forgotten(memory, teacher) == pytest.approx(0, abs=1e-4)
 
 
-def test_who_is_reminded_forgets_less(teacher, footage, labelled):
-    memory = Memory(copy.deepcopy(teacher), "abc", footage, OPTIONS)
+def test_who_is_reminded_forgets_less(teacher, memory, labelled):
     left = {}
     for reminded in (None, memory):
         training = Training(copy.deepcopy(teacher), labelled, OPTIONS, reminded)
@@ -75,26 +77,22 @@ def test_who_is_reminded_forgets_less(teacher, footage, labelled):
     assert left[True] < 0.85 * left[False]
 
 
-def test_a_run_is_not_resumed_with_another_memory(teacher, footage, labelled, tmp_path):
-    def start(sha256, remembered):
-        memory = Memory(copy.deepcopy(teacher), sha256, remembered, OPTIONS)
+def test_a_run_is_not_resumed_with_another_memory(teacher, memory, footage, labelled, tmp_path):
+    def start(memory):
         return Training(copy.deepcopy(teacher), labelled, OPTIONS, memory)
 
-    start("abc", footage).save(tmp_path / "run.resume", "")
+    fewer = dataclasses.replace(footage, pictures=footage.pictures[1:])
+    path = tmp_path / "run.resume"
+    start(memory).save(path, "")
 
-    start("abc", footage).resume(tmp_path / "run.resume", "")
-    with pytest.raises(CheckpointError, match="other teacher"):
-        start("abd", footage).resume(tmp_path / "run.resume", "")
-    with pytest.raises(CheckpointError, match="other remembered"):
-        start("abc", dataclasses.replace(footage, pictures=footage.pictures[1:])).resume(
-            tmp_path / "run.resume", ""
-        )
+    start(memory).resume(path, "")
     with pytest.raises(CheckpointError, match="other teacher, remembered"):
-        Training(copy.deepcopy(teacher), labelled, OPTIONS).resume(tmp_path / "run.resume", "")
+        start(Memory(copy.deepcopy(teacher), "abd", fewer, OPTIONS)).resume(path, "")
+    with pytest.raises(CheckpointError, match="other teacher, remembered"):
+        start(None).resume(path, "")
 
 
-def test_a_teacher_with_other_embeddings_is_refused(teacher, footage, labelled):
-    memory = Memory(copy.deepcopy(teacher), "abc", footage, OPTIONS)
+def test_a_teacher_with_other_embeddings_is_refused(teacher, memory, labelled):
     network = FairMOT(dataclasses.replace(teacher.spec, embedding_dim=64))
 
     with pytest.raises(InvalidInputError, match="have 64 numbers, the teacher's 128"):
