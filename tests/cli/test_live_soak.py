@@ -37,13 +37,13 @@ MODEL = os.environ.get("EDGE_FAIRMOT_SOAK_MODEL", "")
 pytestmark = pytest.mark.skipif(not MINUTES, reason="takes long: EDGE_FAIRMOT_SOAK_MINUTES=60")
 
 SAMPLE_S = 5.0
-KILL_EVERY_S, AWAY_S = 240.0, 8.0
-BROKER_EVERY_S, BROKER_AWAY_S = 420.0, 30.0
+KILL_EVERY_S, AWAY_S = min(240.0, 20 * MINUTES), 8.0
+BROKER_EVERY_S, BROKER_AWAY_S = min(420.0, 35 * MINUTES), 15.0
 SETTLED_SHARE = 0.25
 """Of the run: caches and pools fill before."""
 
 ALLOWED_GROWTH_MB = 30.0
-"""Over an hour, of a process of several hundred."""
+"""Over the run, of a process of several hundred."""
 
 
 class Camera:
@@ -208,7 +208,8 @@ def test_an_hour_with_everything_on(camera: Camera, tmp_path: Path) -> None:
         assert run.wait(10) == 0
         time.sleep(2)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    recorded = sum(1 for path in tmp_path.glob("shop*.jsonl") for _ in read_json_lines(path)[1])
+    tracks = (path for path in tmp_path.glob("shop*.jsonl") if ".events." not in path.name)
+    recorded = sum(1 for path in tracks for _ in read_json_lines(path)[1])
     table = np.array(samples[int(SETTLED_SHARE * len(samples)) :])
     slope, _ = np.polyfit(table[:, 0] / 3600, table[:, 1], 1)
     print(
@@ -224,7 +225,7 @@ def test_an_hour_with_everything_on(camera: Camera, tmp_path: Path) -> None:
     assert recorded == summary["frames"] > 60 * MINUTES
     assert summary["reconnects"] == camera.kills
     assert set(listener.numbers) == set(range(min(listener.numbers), max(listener.numbers) + 1))
-    assert slope * max(1, MINUTES / 60) < ALLOWED_GROWTH_MB
+    assert slope * MINUTES / 60 < ALLOWED_GROWTH_MB
     assert table[:, 3].max() - table[:, 3].min() < 10
 
 
