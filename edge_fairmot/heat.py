@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from edge_fairmot.system_file import read_text
+
 ROOT = Path("/")
 """Where ``sys`` is."""
 
@@ -32,22 +34,23 @@ def warmest_zone(root: Path = ROOT) -> Zone | None:
     """Give the warmest thermal zone that makes sense; None where the system tells of none."""
     found = []
     for folder in (root / "sys/class/thermal").glob("thermal_zone*"):
-        with suppress(OSError, ValueError):  # a zone may refuse to be read while its device sleeps
-            celsius = int((folder / "temp").read_text()) / 1000
+        with suppress(ValueError):  # empty: a zone may refuse to be read while its device sleeps
+            celsius = int(read_text(folder / "temp")) / 1000
             if PLAUSIBLE_C[0] < celsius < PLAUSIBLE_C[1]:
-                found.append(Zone(celsius, _text(folder / "type").strip() or folder.name))
+                found.append(Zone(celsius, read_text(folder / "type").strip() or folder.name))
     return max(found, default=None)
 
 
-def count_heat_events(root: Path = ROOT) -> int | None:
-    """Count how often heat held a core back since the start; None where it is not told."""
-    counters = list((root / "sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
-    return sum(int(_text(path) or 0) for path in counters) if counters else None
+def count_heat_events(root: Path = ROOT, whom: str = "core") -> int | None:
+    """Count how often heat held a ``core`` or ``package`` (``*``: either) back; None where it is not told."""
+    folder = root / "sys/devices/system/cpu"
+    counters = list(folder.glob(f"cpu[0-9]*/thermal_throttle/{whom}_throttle_count"))
+    return sum(int(read_text(path) or 0) for path in counters) if counters else None
 
 
 def count_quota_events(root: Path = ROOT) -> int | None:
     """Count how often this container's share of the processor ran out; None where it is not told."""
-    found = re.search(r"^nr_throttled (\d+)", _text(root / "sys/fs/cgroup/cpu.stat"), re.MULTILINE)
+    found = re.search(r"^nr_throttled (\d+)", read_text(root / "sys/fs/cgroup/cpu.stat"), re.MULTILINE)
     return int(found[1]) if found else None
 
 
@@ -63,9 +66,3 @@ def read_throttle_bits(vcgencmd: str | None = None) -> int | None:
         found = re.search(r"throttled=0x([0-9a-fA-F]+)", told.stdout)
         return int(found[1], 16) if found else None
     return None
-
-
-def _text(path: Path) -> str:
-    with suppress(OSError):
-        return path.read_text(errors="replace")
-    return ""

@@ -41,5 +41,6 @@ class ThrottleGauge:
         return (self._before or 0) > (before or 0) or bool((now or 0) & HELD_BACK_NOW)
 
     def _count(self) -> int | None:
-        told = [n for n in (count_heat_events(self._root), count_quota_events(self._root)) if n is not None]
+        counts = (count_heat_events(self._root, "*"), count_quota_events(self._root))
+        told = [count for count in counts if count is not None]
         return sum(told) if told else None

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from edge_fairmot.bundled import bundled_model
 from edge_fairmot.cli.console import stderr, stdout
 from edge_fairmot.cli.eval import accuracy_table
 from edge_fairmot.cli.runtime_flags import RuntimeFlag
@@ -38,7 +37,7 @@ def demo(
     for package, extra, purpose in NEEDED:
         if find_spec(package) is None:
             raise MissingDependencyError(package, extra, purpose)
-    track(street, model or bundled_model(), output, runtime)
+    track(street, model, output, runtime)
     from edge_fairmot.benchmarks.accuracy import evaluate
     from edge_fairmot.benchmarks.baseline import track_motion
 

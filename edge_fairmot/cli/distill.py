@@ -22,6 +22,7 @@ from edge_fairmot.cli.learning_flags import (
     ResumeFlag,
     SeedFlag,
     SizeFlag,
+    check_counts,
     choose_device,
     choose_resume_file,
 )
@@ -100,9 +101,7 @@ def distill(
 ) -> None:
     """Replace deformable layers by plain 3x3 convolutions and teach them, without labels, to see the same."""
     input_size = parse_size(size)
-    for name, value in (("--pictures", pictures), ("--judged", judged)):
-        if value < 1:
-            raise InvalidInputError(f"{name} must be at least 1, not {value}")
+    check_counts(pictures=pictures, judged=judged)
     for path in filter(None, (output, json_path)):
         check_writable(path)
     resume_path = choose_resume_file(output, resume)

@@ -28,6 +28,13 @@ LOGGED_EVERY = 10
 """Steps, where there is no terminal to show each."""
 
 
+def check_counts(**counts: int) -> None:
+    """Refuse a count below 1; names are flags, with underscores for dashes."""
+    for name, value in counts.items():
+        if value < 1:
+            raise InvalidInputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+
+
 def choose_resume_file(output: Path, resume: bool) -> Path:
     """Say where a run keeps what its next step depends on.
 

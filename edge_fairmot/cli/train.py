@@ -21,6 +21,7 @@ from edge_fairmot.cli.learning_flags import (
     ResumeFlag,
     SeedFlag,
     SizeFlag,
+    check_counts,
     choose_device,
     choose_resume_file,
 )
@@ -82,9 +83,7 @@ def train(
     device: DeviceFlag = None,
 ) -> None:
     """Train a network with FairMOT's losses: heatmap, boxes, offsets, identities."""
-    for name, value in (("--pictures", pictures), ("--judged", judged), ("--judge-every", judge_every)):
-        if value < 1:
-            raise InvalidInputError(f"{name} must be at least 1, not {value}")
+    check_counts(pictures=pictures, judged=judged, judge_every=judge_every)
     if minutes is not None and minutes <= 0:
         raise InvalidInputError(f"--minutes must be above 0, not {minutes:g}")
     if start and plain:

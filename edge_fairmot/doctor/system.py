@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fairmot.doctor.finding import Finding
+from edge_fairmot.system_file import read_text
 
 MB = 10**6
 
@@ -111,14 +112,6 @@ def examine_disk(folder: Path) -> Finding:
             "disk", "mend", text, "sudo apt-get clean; sudo du -xh --max-depth=2 / | sort -h | tail"
         )
     return Finding("disk", "ok" if free >= SOME_DISK else "note", text)
-
-
-def read_text(path: Path) -> str:
-    """Text of a file of the system, empty where there is none."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def _field(text: str, name: str, separator: str) -> str:

@@ -198,6 +198,8 @@ def test_throttling_is_told_by_rising_counters(tmp_path):
     assert gauge.throttled() is False
     lay(tmp_path, {"sys/fs/cgroup/cpu.stat": "nr_throttled 9\n"})
     assert gauge.throttled() is True
+    lay(tmp_path, {heat.replace("core_", "package_"): "1\n"})
+    assert gauge.throttled() is True
 
 
 def test_a_system_that_says_nothing_of_throttling_is_not_taken_for_unthrottled(tmp_path):

@@ -21,17 +21,16 @@ def run(*arguments, status: int | None = 0):
 
 
 def assert_one_line_error(result, *parts):
-    """Hold that a run ended with one line that has all the parts."""
+    """Hold that a run ended with one line that has all the parts, and give it."""
     lines = result.stderr.strip().splitlines()
     assert result.returncode == 1
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("error: ")
     for part in parts:
         assert part in lines[0]
+    return lines[0]
 
 
 def error_of(*arguments):
     """Give the one line that a run fails with."""
-    (line,) = run(*arguments, status=1).stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    return line
+    return assert_one_line_error(run(*arguments, status=1))
