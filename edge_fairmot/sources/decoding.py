@@ -17,6 +17,10 @@ many answers in a row are the same: two minutes of video. At a true end they tak
 second, and none are asked for where the promised count is reached."""
 
 
+LARGEST_STEP_BACK_S, LARGEST_STEP_S = 1.0, 10.0
+"""Between two pictures of a live stream; a camera's clock that goes further was set, or is mistaken."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecodedPicture:
     """One picture of a video.
@@ -88,3 +92,32 @@ class RisingClock:
         if last_s > -math.inf:
             self.longest_gap_s = max(self.longest_gap_s, self.now_s - last_s)
         return self.now_s
+
+
+@dataclass(slots=True)
+class StreamClock:
+    """Times of a live stream, strictly rising, whatever happens to the camera's clock.
+
+    A jump counts as one frame period, and the stream's own differences go on from there: waiting until a
+    clock that was set back has caught up would take as long as it was set back.
+
+    Attributes
+    ----------
+    rising : RisingClock
+    shift_s : float
+        Of the stream's times, for the jumps up to now.
+    """
+
+    rising: RisingClock
+    shift_s: float = field(default=0.0, init=False)
+
+    def advance(self, presented_s: float | None) -> float:
+        """Time of the next picture, seconds; None where the stream gives it none."""
+        last_s = self.rising.now_s
+        expected_s = max(0.0, last_s + self.rising.period_s)
+        if presented_s is None:
+            return self.rising.advance(expected_s)
+        step_s = presented_s + self.shift_s - last_s
+        if last_s > -math.inf and not -LARGEST_STEP_BACK_S <= step_s <= LARGEST_STEP_S:
+            self.shift_s = expected_s - presented_s
+        return self.rising.advance(presented_s + self.shift_s)

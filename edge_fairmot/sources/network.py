@@ -14,7 +14,7 @@ import numpy as np
 from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
 from edge_fairmot.sources.address import is_network_address, take_option, without_secrets
-from edge_fairmot.sources.decoding import RisingClock
+from edge_fairmot.sources.decoding import RisingClock, StreamClock
 from edge_fairmot.sources.reading_guard import ReadingGuard
 from edge_fairmot.types import Frame
 
@@ -181,10 +181,19 @@ class NetworkSource(AbstractContextManager["NetworkSource"]):
         return info, _chain(first, pictures)
 
     def _decode(self, container: InputContainer) -> Iterator[av.VideoFrame]:
+        began_s = time.monotonic()
+        patience_s: float | None = self._options.open_timeout_s + self._options.read_timeout_s
         for packet in container.demux(container.streams.video[0]):
+            if self._guard.closed:  # while nothing could be decoded
+                return
+            if patience_s is not None and time.monotonic() - began_s > patience_s:
+                raise SourceError(
+                    f"{self._name} sends nothing that can be decoded: check the camera's codec settings"
+                )
             with suppress(self._av.error.InvalidDataError):
                 for picture in packet.decode():
                     if isinstance(picture, self._av.VideoFrame) and not picture.is_corrupt:
+                        patience_s = None
                         yield picture
 
     def _take(self, pictures: Iterator[av.VideoFrame]) -> av.VideoFrame | None:
@@ -202,12 +211,10 @@ class NetworkSource(AbstractContextManager["NetworkSource"]):
         )
 
     def _read(self, pictures: Iterator[av.VideoFrame]) -> Iterator[Frame]:
-        clock = RisingClock(1 / self._info.frame_rate)
+        clock = StreamClock(RisingClock(1 / self._info.frame_rate))
         count = 0
         while (picture := self._take(pictures)) is not None:
             presented_s = picture.time if self._keeps_time else time.monotonic()
-            if presented_s is None:  # of the first after opening, as a rule
-                presented_s = max(0.0, clock.now_s + clock.period_s)
             image = np.ascontiguousarray(picture.to_ndarray(format="bgr24"), np.uint8)
             yield Frame(image, count, clock.advance(presented_s))
             count += 1

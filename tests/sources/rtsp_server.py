@@ -6,6 +6,8 @@ With a folder of JPEGs (00000.jpg ...) of that size it shows those, over and ove
 """
 
 import sys
+from itertools import cycle
+from pathlib import Path
 
 import gi
 
@@ -18,14 +20,26 @@ PIPELINE = (
     "video/x-raw,format=I420,width={w},height={h},framerate={fps}/1 ! {encoder} name=pay0 pt=96 )"
 )
 PICTURES = (
-    '( multifilesrc location="{pictures}/%05d.jpg" loop=true '
-    'caps="image/jpeg,width={w},height={h},framerate={fps}/1" ! rtpjpegpay name=pay0 pt=26 )'
+    "( appsrc name=pictures is-live=true do-timestamp=true format=time "
+    "caps=image/jpeg,width={w},height={h},framerate={fps}/1 ! rtpjpegpay name=pay0 pt=26 )"
 )
 ENCODERS = {
     "x264enc": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 bitrate=800 "
     "! rtph264pay config-interval=1",
     "jpegenc": "jpegenc ! rtpjpegpay",
 }
+
+
+def show(media, folder, fps):
+    """Give the pictures at their rate, for as long as somebody looks."""
+    source = media.get_element().get_by_name("pictures")
+    encoded = cycle([path.read_bytes() for path in sorted(Path(folder).glob("*.jpg"))])
+
+    def push():
+        source.emit("push-buffer", Gst.Buffer.new_wrapped(next(encoded)))
+        return media.get_status() != GstRtspServer.RTSPMediaStatus.UNPREPARED
+
+    GLib.timeout_add(1000 // fps, push)
 
 
 def main(port, size, fps, *rest):
@@ -35,7 +49,9 @@ def main(port, size, fps, *rest):
     width, height = size.split("x")
     factory = GstRtspServer.RTSPMediaFactory()
     launch = PICTURES if pictures else PIPELINE
-    factory.set_launch(launch.format(w=width, h=height, fps=fps, encoder=encoder, pictures=pictures))
+    factory.set_launch(launch.format(w=width, h=height, fps=fps, encoder=encoder))
+    if pictures:
+        factory.connect("media-configure", lambda _, media: show(media, pictures, int(fps)))
     factory.set_shared(True)
     server = GstRtspServer.RTSPServer.new()
     server.set_address("127.0.0.1")

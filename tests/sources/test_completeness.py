@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fairmot.sources.completeness import INDEX_TOLERANCE, Delivery, Promise, shortfall
-from edge_fairmot.sources.decoding import RisingClock
+from edge_fairmot.sources.decoding import RisingClock, StreamClock
 
 EXACT = Promise(frame_count=100, exact=True, cut_off=False, duration_s=4.0)
 ESTIMATE = Promise(frame_count=100, exact=False, cut_off=False, duration_s=4.0)
@@ -72,3 +73,35 @@ def test_the_clock_rises_and_follows_times_that_rise(presented: list[float]) -> 
     assert times[0] == presented[0]
     if all(later > earlier for earlier, later in pairwise(presented)):
         assert times == presented
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1))
+def test_a_stream_s_clock_rises_whatever_the_camera_says(presented: list[float | None]) -> None:
+    clock = StreamClock(RisingClock(period_s=0.04))
+    times = [clock.advance(at) for at in presented]
+    assert all(later > earlier for earlier, later in pairwise(times))
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, -5.0, 20.0, 3600.0])
+def test_a_camera_whose_clock_is_set_keeps_its_pace(jump_s: float) -> None:
+    """It tells 25 frames a second and gives 12: counting periods meanwhile would be half speed."""
+    clock = StreamClock(RisingClock(period_s=1 / 25))
+    true_s = np.arange(200) / 12
+    told_s = 5000 + true_s + jump_s * (np.arange(200) >= 100)
+    given_s = np.array([clock.advance(at) for at in told_s])
+    assert np.delete(np.diff(given_s), 99) == pytest.approx(1 / 12)
+    assert np.diff(given_s)[99] == pytest.approx(1 / 25)
+
+
+def test_one_wild_time_costs_two_periods_and_no_more() -> None:
+    clock = StreamClock(RisingClock(period_s=1 / 25))
+    told_s = np.arange(20) / 12
+    told_s[10] += 3600
+    given_s = [clock.advance(at) for at in told_s]
+    assert np.diff(given_s) == pytest.approx([1 / 12] * 9 + [1 / 25] * 2 + [1 / 12] * 8)
+
+
+def test_a_time_that_is_told_twice_costs_nothing() -> None:
+    clock = StreamClock(RisingClock(period_s=1 / 25))
+    given_s = [clock.advance(at) for at in (0.0, 0.1, 0.1, 0.2, 0.3)]
+    assert given_s == pytest.approx([0.0, 0.1, 0.14, 0.2, 0.3])

@@ -27,6 +27,7 @@ from edge_fairmot.sources import (
     ReconnectingSource,
     open_source,
 )
+from edge_fairmot.sources.connection import Connection
 from edge_fairmot.types import Frame
 
 av = pytest.importorskip("av", reason="needs PyAV")
@@ -34,6 +35,7 @@ av = pytest.importorskip("av", reason="needs PyAV")
 SYSTEM_PYTHON = "/usr/bin/python3"
 SERVER = Path(__file__).with_name("rtsp_server.py")
 HURRIED = NetworkOptions(open_timeout_s=2.0, read_timeout_s=0.7)
+MOTION_JPEG = "multipart/x-mixed-replace; boundary=frame"
 FAST = ReconnectConfig(first_wait_s=0.05, longest_wait_s=0.2, stall_s=3.0)
 
 
@@ -203,9 +205,11 @@ def http_camera(kind: str, feed: Callable[[Send], None]) -> Iterator[str]:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/video"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/video"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def picture(index: int) -> np.ndarray:
@@ -237,7 +241,7 @@ def test_motion_jpeg_over_http_has_the_time_of_its_arrival() -> None:
             time.sleep(0.02 if index < 40 else 0.3)
 
     with (
-        http_camera("multipart/x-mixed-replace; boundary=frame", feed) as address,
+        http_camera(MOTION_JPEG, feed) as address,
         open_source(address) as source,
     ):
         frames = list(itertools.islice(source, 44))
@@ -257,13 +261,47 @@ def test_pictures_that_cannot_be_decoded_are_passed_over() -> None:
 
     frames: list[Frame] = []
     with (
-        http_camera("multipart/x-mixed-replace; boundary=frame", feed) as address,
+        http_camera(MOTION_JPEG, feed) as address,
         NetworkSource(address) as source,
         pytest.raises(SourceError, match=r"gives no more pictures|ended after"),
     ):
         keep(source, frames)
     assert len(frames) == 24
     assert [frame.index for frame in frames] == list(range(24))
+
+
+def jpegs_without_a_picture(good: int) -> Callable[[Send], None]:
+    """Feed this many pictures, then such as cannot be decoded, for as long as somebody listens."""
+
+    def feed(send: Send) -> None:
+        for index in itertools.count():
+            jpeg = cv2.imencode(".jpg", picture(index))[1].tobytes()
+            if index >= good:
+                jpeg = jpeg[:2] + b"no tables, no scan" * 20 + jpeg[-2:]
+                time.sleep(0.02)
+            send(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+            send(jpeg + b"\r\n")
+
+    return feed
+
+
+def test_a_stream_that_cannot_be_decoded_any_more_is_let_go_of() -> None:
+    with http_camera(MOTION_JPEG, jpegs_without_a_picture(after := 20)) as address:
+        connection = Connection(lambda: NetworkSource(address, HURRIED))
+        connection.wait_open(20)
+        assert connection.next_frame(20).index < after
+        time.sleep(0.5)
+        connection.close()
+        connection.join(5)
+        assert not connection.is_stuck
+
+
+def test_a_stream_without_a_picture_is_not_open() -> None:
+    with (
+        http_camera(MOTION_JPEG, jpegs_without_a_picture(0)) as address,
+        pytest.raises(SourceError, match="sends nothing that can be decoded"),
+    ):
+        NetworkSource(address, HURRIED)
 
 
 def test_a_stream_that_is_cut_off_gives_what_came_and_says_so() -> None:
