@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -37,6 +37,8 @@ from edge_fairmot.types import UInt8Array
 TAPES = "tapes"
 
 NOT_BEGUN = "not begun when the run was interrupted"
+
+UNRECORDED = "neither its tapes nor those it was compared with are there: run the same command again"
 
 
 class Benchmark:
@@ -123,6 +125,8 @@ class Benchmark:
         measurements: dict[str, Measurement] = {}
         group, origin_s = len(self._conditions), 0.0
         for starter in starters:
+            if starter.entry.name == self._reference:
+                self._reference = ""  # others were compared with a recording that this one takes the place of
             self._entries[starter.entry.name] = replace(starter.entry, group=group, failure=NOT_BEGUN)
 
         def keep(measurement: Measurement, what: str) -> None:
@@ -144,7 +148,7 @@ class Benchmark:
         self.judge()
 
     def judge(self) -> None:
-        """Score the rows that have been measured whole and not been scored."""
+        """Score the rows that have been measured whole and not been scored; all, by another reference."""
         recordings = {
             name: found
             for name, entry in self._entries.items()
@@ -152,7 +156,9 @@ class Benchmark:
         }
         if not recordings:
             return
-        self._reference = self._choose_reference(recordings.keys())
+        if self._reference not in recordings:
+            self._reference = self._choose_reference(recordings)
+            self._forget_scores(recordings)
         self._footage = [
             replace(footage, frames=len(recording.tape))
             for footage, recording in zip(self._footage, recordings[self._reference], strict=True)
@@ -286,9 +292,14 @@ class Benchmark:
             recordings.append(Recording(source, tape, costs))
         return tuple(recordings) if begin == len(entry.speed.times) else None
 
-    def _choose_reference(self, names: Collection[str]) -> str:
-        if self._reference:
-            return self._reference
+    def _forget_scores(self, recorded: Container[str]) -> None:
+        """Drop what was held against an earlier reference; who left no recording cannot be scored again."""
+        for name, entry in self._entries.items():
+            whole = entry.speed is not None and not entry.failure
+            failure = UNRECORDED if whole and name not in recorded else entry.failure
+            self._entries[name] = replace(entry, correctness=None, failure=failure)
+
+    def _choose_reference(self, names: Iterable[str]) -> str:
         able = [self._entries[name] for name in names]
         wanted = [entry for entry in able if entry.model.name == self._preferred]
         exact = [entry for entry in able if entry.model.precision == "fp32"]

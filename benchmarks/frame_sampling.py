@@ -11,7 +11,7 @@ from edge_fairmot.types import UInt8Array
 
 
 def sample_frames(source: Source, input_size: tuple[int, int], count: int) -> UInt8Array:
-    """Take frames at equal distances; the first ones where the source does not know its length.
+    """Take frames spread evenly over the whole; the first ones where the source does not know its length.
 
     Parameters
     ----------
@@ -30,10 +30,12 @@ def sample_frames(source: Source, input_size: tuple[int, int], count: int) -> UI
     if count < 1:
         raise InvalidInputError(f"at least 1 frame must be sampled, not {count}")
     length = source.info.frame_count
-    step = max(1, length // count) if length else 1
+    part = -1
     taken: list[UInt8Array] = []
     for frame in source:
-        if frame.index % step == 0:
+        # The first frame of each of so many parts, whose lengths differ by one at most.
+        before, part = part, frame.index * count // length if length else frame.index
+        if part > before:
             height, width = frame.image.shape[:2]
             taken.append(Letterbox((width, height), input_size).apply(frame.image))
         if len(taken) == count:

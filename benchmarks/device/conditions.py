@@ -170,8 +170,9 @@ class ConditionsLog:
         read: Callable[[], dict[str, Any]] = getattr(self._psutil, "sensors_temperatures", dict)
         sensors = read()
         found = [entry.current for entries in sensors.values() for entry in entries if entry.current]
-        if self._gpu is not None:
-            found.append(self._gpu.temperature_c())
+        gpu_c = self._gpu.temperature_c() if self._gpu is not None else None
+        if gpu_c is not None:
+            found.append(gpu_c)
         return max(found, default=None)
 
     def _frequency_mhz(self) -> float | None:

@@ -6,7 +6,7 @@ What is metered is a package, a GPU or a whole board, idle power and neighbours 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
@@ -17,6 +17,9 @@ from edge_fairmot.benchmarks.device.tegrastats import opened_tegrastats
 
 POWER_INTERVAL_S = 0.1
 """Between readings of a sensor that tells watts: a few in the time of one inference."""
+
+LONGEST_SILENCE_S = 0.5
+"""A sensor may refuse a reading, and the next makes up for it; after longer its energy is not known."""
 
 BOARD_RAILS = ("VDD_IN", "VIN_SYS_5V0", "POM_5V_IN", "VDD_TOTAL")
 """Rails that feed all others, by the names that boards give them."""
@@ -29,8 +32,8 @@ class EnergyMeter(Protocol):
     def name(self) -> str:
         """What is metered, and by what."""
 
-    def energy_j(self) -> float:
-        """Joules up to now; only differences mean something."""
+    def energy_j(self) -> float | None:
+        """Joules up to now; only differences mean something. None where it is not told now."""
 
 
 class MeterSum:
@@ -40,9 +43,9 @@ class MeterSum:
         self._meters = meters
         self.name = " + ".join(meter.name for meter in meters)
 
-    def energy_j(self) -> float:
-        """Joules up to now, of all."""
-        return sum(meter.energy_j() for meter in self._meters)
+    def energy_j(self) -> float | None:
+        """Joules up to now, of all; None where one does not tell."""
+        return _sum_of_all(meter.energy_j() for meter in self._meters)
 
 
 class RaplPackage:
@@ -76,9 +79,10 @@ class PowerIntegrator:
     ----------
     name : str
     power_w : callable
+        Gives watts, or None where the sensor does not tell them now.
     """
 
-    def __init__(self, name: str, power_w: Callable[[], float]) -> None:
+    def __init__(self, name: str, power_w: Callable[[], float | None]) -> None:
         self.name = name
         self._power_w = power_w
         self._total_j = 0.0
@@ -88,10 +92,11 @@ class PowerIntegrator:
         self._thread = threading.Thread(target=self._integrate, name="edge-fairmot power", daemon=True)
         self._thread.start()
 
-    def energy_j(self) -> float:
-        """Joules since it was opened."""
+    def energy_j(self) -> float | None:
+        """Joules since it was opened; None where the sensor has been silent for too long."""
         self._advance()
-        return self._total_j
+        with self._lock:
+            return self._total_j if monotonic() - self._last_s <= LONGEST_SILENCE_S else None
 
     def close(self) -> None:
         """End the thread."""
@@ -105,7 +110,10 @@ class PowerIntegrator:
     def _advance(self) -> None:
         with self._lock:
             now_s, now_w = monotonic(), self._power_w()
-            self._total_j += (now_s - self._last_s) * (now_w + self._last_w) / 2
+            if now_w is None:  # the next reading stands for this time, too
+                return
+            before_w = now_w if self._last_w is None else self._last_w
+            self._total_j += (now_s - self._last_s) * (now_w + before_w) / 2
             self._last_s, self._last_w = now_s, now_w
 
 
@@ -125,7 +133,9 @@ def opened_meter(root: Path = Path("/")) -> Iterator[EnergyMeter | None]:
     """
     with ExitStack() as stack:
         tegrastats = stack.enter_context(opened_tegrastats())
-        sensor = (lambda: tegrastats.power_w) if tegrastats is not None else _ina_power(root)
+        sensor: Callable[[], float | None] | None = (
+            (lambda: tegrastats.power_w) if tegrastats is not None else _ina_power(root)
+        )
         if sensor is not None:
             kind = "tegrastats" if tegrastats is not None else "INA"
             integrator = PowerIntegrator(f"board, by {kind}", sensor)
@@ -134,7 +144,7 @@ def opened_meter(root: Path = Path("/")) -> Iterator[EnergyMeter | None]:
             return
         meters: list[EnergyMeter] = list(_rapl_packages(root))
         gauge = stack.enter_context(opened_gauge())
-        if gauge is not None:
+        if gauge is not None and gauge.energy_j() is not None:
             meters.append(gauge)
         yield MeterSum(meters) if meters else None
 
@@ -149,7 +159,7 @@ def _rapl_packages(root: Path) -> Iterator[RaplPackage]:
                 return
 
 
-def _ina_power(root: Path) -> Callable[[], float] | None:
+def _ina_power(root: Path) -> Callable[[], float | None] | None:
     """Watts of a board by its INA sensors, in the layout of the kernel's hwmon."""
     rails: dict[str, tuple[Path, Path]] = {}
     for folder in sorted((root / "sys/class/hwmon").glob("hwmon*")):
@@ -158,14 +168,33 @@ def _ina_power(root: Path) -> Callable[[], float] | None:
         for current in sorted(folder.glob("curr*_input")):
             channel = current.name.removeprefix("curr").removesuffix("_input")
             label = _text(folder / f"in{channel}_label") or f"{folder.name}:{channel}"
-            if (folder / f"in{channel}_input").exists() and not label.startswith("sum of"):
-                rails[label] = (current, folder / f"in{channel}_input")
+            rail = (current, folder / f"in{channel}_input")
+            # One that is switched off refuses to be read.
+            if not label.startswith("sum of") and _rail_power_w(*rail) is not None:
+                rails[label] = rail
     whole = [rails[name] for name in BOARD_RAILS if name in rails][:1]
     chosen = whole or list(rails.values())
     if not chosen:
         return None
-    # Milliamperes and millivolts.
-    return lambda: sum(float(_text(current)) * float(_text(volts)) for current, volts in chosen) / 1e6
+    return lambda: _sum_of_all(_rail_power_w(*rail) for rail in chosen)
+
+
+def _rail_power_w(current: Path, voltage: Path) -> float | None:
+    """Watts of files that tell milliamperes and millivolts; None where one refuses to be read."""
+    try:
+        return float(_text(current)) * float(_text(voltage)) / 1e6
+    except ValueError:  # empty
+        return None
+
+
+def _sum_of_all(parts: Iterable[float | None]) -> float | None:
+    """Sum up, unless a part is not known: less than the whole would pass for it."""
+    total = 0.0
+    for part in parts:
+        if part is None:
+            return None
+        total += part
+    return total
 
 
 def _text(path: Path) -> str:

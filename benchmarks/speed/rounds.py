@@ -34,7 +34,7 @@ class Measurement:
     blocks : list of (tuple of TimedFrame, float)
         Frames of a turn, and resident memory after it.
     energy_j : float or None
-        Over the frames of all blocks.
+        Over the frames of all blocks; None where a block was not metered.
     pipelined : (int, float) or None
         Frames and seconds.
     live : LiveRun or None
@@ -143,6 +143,7 @@ class _Racer:
     def __init__(self, measurement: Measurement) -> None:
         self.measurement = measurement
         self.running = False
+        self._metered = True
         self._process: ContenderProcess | None = None
 
     def attempt(self, step: Callable[[], None]) -> None:
@@ -166,15 +167,22 @@ class _Racer:
     def run_block(self, count: int, meter: EnergyMeter | None) -> None:
         process, measurement = self._opened(), self.measurement
         process.warm_up()
-        before_j = meter.energy_j() if meter is not None else 0.0
+        before_j = meter.energy_j() if meter is not None else None
         block = process.run_block(count)
         if not block.frames:
             self.running = False
             measurement.finished, measurement.peak_mb = True, process.peak_mb()
             return
-        if meter is not None:
-            measurement.energy_j = (measurement.energy_j or 0.0) + meter.energy_j() - before_j
+        self._add_energy(before_j, meter.energy_j() if meter is not None else None)
         measurement.blocks.append((block.frames, block.resident_mb))
+
+    def _add_energy(self, before_j: float | None, after_j: float | None) -> None:
+        """Add a turn's; with one missing, the sum would be of fewer frames than it is divided by."""
+        measurement = self.measurement
+        if before_j is None or after_j is None:
+            self._metered, measurement.energy_j = False, None
+        elif self._metered:
+            measurement.energy_j = (measurement.energy_j or 0.0) + after_j - before_j
 
     def run_pipelined(self) -> None:
         self.measurement.pipelined = self._opened().run_pipelined()

@@ -48,6 +48,8 @@ NAIVE = "naive"
 """The graph as a plain export would have it: deformable convolutions out of GridSample, which is what runs
 everywhere, and none of the exact rewrites."""
 
+PLAIN = "the checkpoint has no deformable layers: one file was made for all of --deform-conv"
+
 MODELS = "models"
 
 
@@ -111,7 +113,8 @@ class Variant:
             manifest.checkpoint_sha256 == checkpoint_sha256
             and manifest.input_size == self.size
             and manifest.default_precision == self.precision
-            and set(manifest.deform_conv.values()) == {self.lowering}
+            # A plain student has none to be lowered.
+            and set(manifest.deform_conv.values()) <= {self.lowering}
             and ("late-heads" in manifest.rewrites) == (self.kind != NAIVE)
             and (self.kind != "int8" or source in manifest.calibration)
             and not certificate_fault(path, manifest)
@@ -206,7 +209,12 @@ def _starters(
     from edge_fairmot.benchmarks.contenders import Starter, describe_model
 
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    plain: set[str] = set()
     for variant in group:
+        if variant.kind in plain:
+            if PLAIN not in benchmark.notes:
+                _note(benchmark, PLAIN)
+            continue
         path = folder / variant.name(checkpoint)
         if not variant.is_made(path, sha256):
             try:
@@ -217,6 +225,8 @@ def _starters(
                     benchmark.add_failure(_unmade(variant, path.name), runtime, f"not converted: {error}")
                 continue
         model, fault = describe_model(path, path.name)
+        if not fault and not model.lowering:
+            plain.add(variant.kind)
         for runtime in runtimes:
             starter = Starter(model, path, runtime)
             if fault:

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge_fairmot.benchmarks.device import nvidia
 from edge_fairmot.benchmarks.device.conditions import Conditions, ConditionsLog, Reading
 from edge_fairmot.benchmarks.device.energy import MeterSum, PowerIntegrator, opened_meter
 from edge_fairmot.benchmarks.device.machine import describe_machine
@@ -150,6 +149,51 @@ def test_rails_are_summed_where_none_feeds_the_others(tmp_path):
         assert meter._power_w() == pytest.approx(5.0)
 
 
+def refuse(path):
+    """Make a file that is there and cannot be read, as a sensor that is switched off is; to root, too."""
+    path.unlink()
+    path.mkdir()
+
+
+def test_a_channel_that_refuses_to_be_read_is_left_out(tmp_path):
+    ina(tmp_path, 0, [("VDD_IN", 5000, 1000), ("VDD_GPU", 1000, 3000), ("VDD_CPU", 1000, 2000)])
+    refuse(tmp_path / "sys/class/hwmon/hwmon0/curr1_input")
+
+    with opened_meter(tmp_path) as meter:
+        assert meter._power_w() == pytest.approx(5.0)
+
+    for channel in (2, 3):
+        refuse(tmp_path / f"sys/class/hwmon/hwmon0/in{channel}_input")
+    with opened_meter(tmp_path) as meter:
+        assert meter is None
+
+
+def test_a_sensor_that_falls_silent_is_not_known_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_fairmot.benchmarks.device.energy.LONGEST_SILENCE_S", 0.2)
+    ina(tmp_path, 0, [("VDD_GPU", 1000, 3000), ("VDD_CPU", 1000, 2000)])
+    current = tmp_path / "sys/class/hwmon/hwmon0/curr1_input"
+
+    with opened_meter(tmp_path) as meter:
+        assert meter.energy_j() is not None
+        refuse(current)
+        assert meter._power_w() is None  # two amperes would be less than what flows
+        time.sleep(0.3)
+        assert meter.energy_j() is None
+        current.rmdir()
+        current.write_text("3000")
+        assert meter.energy_j() is not None
+        assert meter._thread.is_alive()
+
+
+def test_a_sum_is_not_known_where_a_part_is_not():
+    known, unknown = (
+        SimpleNamespace(name="made up", energy_j=lambda told=told: told) for told in (3.0, None)
+    )
+
+    assert MeterSum([known, known]).energy_j() == 6.0
+    assert MeterSum([known, unknown]).energy_j() is None
+
+
 def test_a_machine_that_meters_nothing_says_so(tmp_path):
     with opened_meter(tmp_path) as meter:
         assert meter is None
@@ -213,67 +257,6 @@ def test_a_raspberry_pi_tells_by_vcgencmd(tmp_path, monkeypatch, told, held):
     install(tmp_path, "vcgencmd", f'[ "$1" = get_throttled ] && echo "throttled={told}"', monkeypatch)
 
     assert ThrottleGauge(tmp_path / "no-system").throttled() is held
-
-
-class MadeUpNvml(SimpleNamespace):
-    """The few functions of NVML that are used, with a GPU that is too hot."""
-
-    class NVMLError(Exception):
-        pass
-
-    NVML_TEMPERATURE_GPU = 0
-
-    def nvmlInit(self):  # noqa: N802
-        self.open = True
-
-    def nvmlShutdown(self):  # noqa: N802
-        self.open = False
-
-    def nvmlDeviceGetCount(self):  # noqa: N802
-        return 1
-
-    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802
-        return ("gpu", index)
-
-    def nvmlDeviceGetName(self, handle):  # noqa: N802
-        return b"Orin"
-
-    def nvmlSystemGetDriverVersion(self):  # noqa: N802
-        return "540.4"
-
-    def nvmlDeviceGetTemperature(self, handle, sensor):  # noqa: N802
-        return 91
-
-    def nvmlDeviceGetCurrentClocksEventReasons(self, handle):  # noqa: N802
-        return self.reasons
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle):  # noqa: N802
-        return 12_500
-
-
-def test_a_gpu_tells_its_name_heat_throttling_and_energy(monkeypatch, tmp_path):
-    nvml = MadeUpNvml(reasons=0x40)
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
-
-    assert nvidia.describe_gpus() == ("Orin, driver 540.4",)
-    with nvidia.opened_gauge() as gauge:
-        assert (gauge.temperature_c(), gauge.throttled(), gauge.energy_j()) == (91.0, True, 12.5)
-        nvml.reasons = 0x1 | 0x4  # idle; capped by the power that was set
-        assert gauge.throttled() is False
-    assert not nvml.open
-    with opened_meter(tmp_path) as meter:
-        assert meter.name == "NVML"
-
-
-def test_without_a_driver_there_is_no_gpu(monkeypatch):
-    class NoDriver(MadeUpNvml):
-        def nvmlInit(self):  # noqa: N802
-            raise self.NVMLError
-
-    monkeypatch.setitem(sys.modules, "pynvml", NoDriver())
-    assert nvidia.describe_gpus() == ()
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert nvidia.describe_gpus() == ()
 
 
 def test_the_log_reads_this_machine():

@@ -152,6 +152,22 @@ def test_energy_is_that_of_the_timed_frames(job):
     assert measured.energy_j == 30.0  # three turns; the one that finds the end has no frames
 
 
+def test_energy_is_not_known_where_a_turn_was_not_metered(job):
+    class Meter:
+        """Ten joules between any two readings, of which one fails."""
+
+        name = "made up"
+        read = 0.0
+
+        def energy_j(self):
+            self.read += 10
+            return None if self.read == 30 else self.read
+
+    (measured,) = measure([job("cpu", frames=9)], BLOCK, 0, meter=Meter())
+
+    assert (measured.finished, measured.energy_j) == (True, None)
+
+
 def test_a_closed_contender_has_gone(job):
     contender = ContenderProcess(job("cpu"))
     process = contender._process
