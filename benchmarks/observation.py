@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge_fairmot.contracts import Runtime
-from edge_fairmot.errors import EvaluationError, MissingDependencyError
+from edge_fairmot.errors import EvaluationError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.onnx_file import read_onnx_file
 from edge_fairmot.types import Float32Array, Int64Array, RawDetections, UInt8Array
@@ -175,10 +175,6 @@ def _brief(manifest: ModelManifest) -> str:
 
 
 def _open_session(path: str | Path) -> Any:
-    try:
-        import onnxruntime  # noqa: PLC0415 - not on every device
-    except ImportError as error:
-        raise MissingDependencyError("onnxruntime", "cpu", "to read dense heads") from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    from edge_fairmot.runtimes.ort_session import open_session  # noqa: PLC0415 - not on every device
+
+    return open_session(Path(path), ["CPUExecutionProvider"])

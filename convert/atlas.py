@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from edge_fairmot.convert.deform_conv import TAPS, fold_taps
-from edge_fairmot.convert.network import DCN, FairMOT, deformable_layers, normalise_images
+from edge_fairmot.convert.network import DCN, FairMOT, check_sides, deformable_layers, normalise_images
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.types import Float32Array, UInt8Array
 
@@ -95,13 +95,14 @@ def measure_atlas(
     Raises
     ------
     InvalidInputError
-        If there is no frame, or no deformable layer.
+        If there is no frame, or no deformable layer, or the network takes no frames of that size.
     """
     layers = deformable_layers(network)
     if not layers:
         raise InvalidInputError("this network has no deformable layer: give the checkpoint of a teacher")
     if not len(images):
         raise InvalidInputError("there are no frames to look at: give --frames street.mp4")
+    check_sides(width=images.shape[2], height=images.shape[1])
     reaches = {name: _Reach() for name in layers}
     with _hooked({layer.conv_offset_mask: reaches[name].see for name, layer in layers.items()}):
         _run(network, images, on_frame)

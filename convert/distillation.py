@@ -23,7 +23,8 @@ from edge_fairmot.convert.checkpoint import write_atomically
 from edge_fairmot.convert.distillation_loss import Losses, compare_with_teacher
 from edge_fairmot.convert.dla import level_channels
 from edge_fairmot.convert.footage import Footage, draw_batch
-from edge_fairmot.convert.network import SIZE_MULTIPLE, FairMOT, normalise_images
+from edge_fairmot.convert.learning_run import check_learning
+from edge_fairmot.convert.network import FairMOT, normalise_images
 from edge_fairmot.convert.resume_file import check_origin, describe_options, read_resume_file
 from edge_fairmot.convert.teacher import LEVELS, Teacher
 from edge_fairmot.errors import InvalidInputError
@@ -66,17 +67,9 @@ class DistillationOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        width, height = self.input_size
-        for name, value in (("width", width), ("height", height), ("piece side", self.piece_side)):
-            if value < SIZE_MULTIPLE or value % SIZE_MULTIPLE:
-                raise InvalidInputError(f"{name} must be a multiple of {SIZE_MULTIPLE}, not {value}")
-        if self.batch_size < 1:
-            raise InvalidInputError(f"batch size must be at least 1, not {self.batch_size}")
-        if not (0 < self.learning_rate < 1 and 0 <= self.average_decay < 1):
-            raise InvalidInputError(
-                f"learning rate must be between 0 and 1 and average decay below 1, not {self.learning_rate} "
-                f"and {self.average_decay}"
-            )
+        check_learning(self.input_size, self.piece_side, self.batch_size, self.learning_rate, self.seed)
+        if not 0 <= self.average_decay < 1:
+            raise InvalidInputError(f"average decay must be 0 or more and below 1, not {self.average_decay}")
 
 
 class Distillation:

@@ -16,6 +16,7 @@ from edge_fairmot.convert.calibration import Ranges
 from edge_fairmot.convert.deploy import OUTPUT_NAMES
 from edge_fairmot.convert.quantization import convolution_layers, quantize
 from edge_fairmot.errors import ConversionError
+from edge_fairmot.runtimes.ort_session import make_session_options
 from edge_fairmot.types import RawDetections, UInt8Array
 
 ATTRIBUTION_FRAMES = 6
@@ -145,8 +146,14 @@ class DriftSearch:
         Raises
         ------
         ConversionError
-            If the budget is broken with every layer float.
+            If there is nothing to compare, or the budget is broken with every layer float.
         """
+        if self._decisions(self._reference).recall is None:
+            raise ConversionError(
+                f"the float model finds nobody with a score above {self._threshold} in the "
+                f"{len(self._images)} frames that judge, so there is nothing to compare: calibrate on "
+                "footage with people in it"
+            )
         kept = list(always_float)
         on_step("quantizing")
         model, decisions = self._try(kept)
@@ -206,8 +213,7 @@ def _detect(
     models: Sequence[onnx.ModelProto], images: UInt8Array
 ) -> tuple[list[list[RawDetections]], list[float]]:
     """Run models in turn, picture by picture: what each finds, and its least time for one."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options = make_session_options()
     # A model's waiting threads would spin on the processors that the next one needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     sessions = [

@@ -7,10 +7,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_fairmot.convert.network import check_sides
 from edge_fairmot.errors import InvalidInputError
 
 SAVE_EVERY_S = 120.0
 """What a power cut costs, at most."""
+
+
+def check_learning(
+    input_size: tuple[int, int], piece_side: int, batch_size: int, learning_rate: float, seed: int
+) -> None:
+    """Refuse what nothing can learn with, whether it is trained or distilled.
+
+    Raises
+    ------
+    InvalidInputError
+        If an option is out of its range; names it.
+    """
+    check_sides(width=input_size[0], height=input_size[1], piece_side=piece_side)
+    if batch_size < 1:
+        raise InvalidInputError(f"batch size must be at least 1, not {batch_size}")
+    if not 0 < learning_rate < 1:
+        raise InvalidInputError(f"learning rate must be between 0 and 1, not {learning_rate}")
+    if seed < 0:
+        raise InvalidInputError(f"seed must be 0 or more, not {seed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +91,7 @@ def run_steps(
     judge : callable
         Judges what was reached, and writes it; at the start and at the end too. Says whether it is enough.
     save : callable
-        Writes what was reached: a run that is cut off loses two minutes at most.
+        Keeps what the next step depends on: a run that is cut off loses two minutes at most.
     on_step : callable
         Called with the number of steps and the parts of the loss.
     """

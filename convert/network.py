@@ -267,6 +267,21 @@ def _known_layer(layers: Mapping[str, DCN], name: str) -> DCN:
     return layers[name]
 
 
+def check_sides(**sides: int) -> None:
+    """Refuse sides of pictures, in pixels, that the network cannot take.
+
+    Raises
+    ------
+    InvalidInputError
+        If one is not a multiple of 32; names it.
+    """
+    for name, side in sides.items():
+        if side < SIZE_MULTIPLE or side % SIZE_MULTIPLE:
+            raise InvalidInputError(
+                f"{name.replace('_', ' ')} must be a multiple of {SIZE_MULTIPLE}, not {side}"
+            )
+
+
 def normalise_images(images: Tensor) -> Tensor:
     """Turn uint8 (N, H, W, 3) BGR into float32 (N, 3, H, W) RGB in [0, 1]."""
     return images.flip(-1).permute(0, 3, 1, 2).float() / 255

@@ -7,7 +7,10 @@ is gathered by itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import floor
+from typing import Any
 
 import numba
 import numpy as np
@@ -17,7 +20,16 @@ from edge_fairmot.types import Float32Array
 TAPS = 9
 
 
-@numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _compiled(function: Callable[..., None]) -> Any:
+    compile_it = partial(numba.njit, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
+    try:
+        return compile_it(cache=True)(function)
+    except RuntimeError:
+        # A service has no place to keep it, where neither this folder nor its home can be written.
+        return compile_it()(function)
+
+
+@_compiled
 def sample_taps(
     picture: Float32Array, offset: Float32Array, mask: Float32Array, columns: Float32Array
 ) -> None:

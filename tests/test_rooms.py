@@ -88,7 +88,7 @@ ROOMS = {
     ),
     "web": Room(
         {"types", "errors", "contracts", "counting", "sources", "sinks", "pipeline", "whole_file", "heat"},
-        {"numpy", "cv2", "tomli", "anyio", "starlette", "uvicorn", "prometheus_client"},
+        {"numpy", "cv2", "tomli", "anyio", "h11", "starlette", "uvicorn", "prometheus_client"},
     ),
     "mqtt": Room(
         {
@@ -126,7 +126,7 @@ ROOMS = {
         lazy_rooms=frozenset({"convert", "benchmarks"}),
         lazy_packages=frozenset({"onnx", "onnxruntime", "openvino", "trackeval"}),
     ),
-    "runtimes": Room({"types", "errors", "manifest", "contracts", "onnx_file", "tape"}, None),
+    "runtimes": Room({"types", "errors", "manifest", "contracts", "onnx_file", "tape", "system_file"}, None),
     "convert": Room(
         {
             *("types", "geometry", "manifest", "errors", "contracts", "certificate", "whole_file"),

@@ -35,10 +35,24 @@ class Reminder:
     images : uint8 (N, side, side, 3)
         BGR.
     lesson : Lesson
+    teacher : FairMOT
     """
 
     images: UInt8Array
     lesson: Lesson
+    teacher: FairMOT
+
+    def loss(self, network: FairMOT, features: Tensor) -> Tensor:
+        """Compute how far a network's heads are from the teacher's: a scalar, 0 where they agree.
+
+        Parameters
+        ----------
+        network : FairMOT
+        features : float32 (N, C, side / 4, side / 4)
+            What its heads look at, of these pieces.
+        """
+        heatmap, boxes, embeddings = compare_heads(network, self.teacher, features, self.lesson)
+        return heatmap + boxes + embeddings
 
 
 class Memory:
@@ -70,7 +84,7 @@ class Memory:
         options: TrainingOptions,
     ) -> None:
         self.spec = teacher.spec
-        self._heads = teacher.eval().requires_grad_(False)
+        self._teacher = teacher.eval().requires_grad_(False)
         self._footage, self._options = footage, options
         self._count = max(1, options.batch_size // PIECES_LEARNT_PER_REMEMBERED)
         self._teach = make_teacher(teacher, (self._count, options.piece_side, options.piece_side))
@@ -80,17 +94,4 @@ class Memory:
         """Draw pieces; the same seed draws the same."""
         options = self._options
         images = draw_batch(self._footage, options.input_size, options.piece_side, self._count, seed)
-        return Reminder(images, self._teach(images))
-
-    def loss(self, network: FairMOT, features: Tensor, reminder: Reminder) -> Tensor:
-        """Compute how far the network's heads are from the teacher's: a scalar, 0 where they agree.
-
-        Parameters
-        ----------
-        network : FairMOT
-        features : float32 (N, C, side / 4, side / 4)
-            What its heads look at, of the reminder's pieces.
-        reminder : Reminder
-        """
-        heatmap, boxes, embeddings = compare_heads(network, self._heads, features, reminder.lesson)
-        return heatmap + boxes + embeddings
+        return Reminder(images, self._teach(images), self._teacher)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -147,7 +148,8 @@ def _read_archive(path: Path) -> Callable[[str], bytes]:
     def read(name: str) -> bytes:
         try:
             return archive.read(name)
-        except (KeyError, zipfile.BadZipFile, OSError) as error:
+        # RuntimeError: it is encrypted, or packed in a way that is unknown here.
+        except (KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, OSError) as error:
             raise InvalidInputError(f"picture {name!r} cannot be read from {path} ({error})") from error
 
     return read

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from edge_fairmot.convert.checkpoint import write_atomically
-from edge_fairmot.convert.network import SIZE_MULTIPLE, FairMOT, normalise_images
+from edge_fairmot.convert.learning_run import check_learning
+from edge_fairmot.convert.network import FairMOT, normalise_images
 from edge_fairmot.convert.resume_file import check_origin, describe_options, read_resume_file
 from edge_fairmot.convert.training.labelled import LabelledSet
 from edge_fairmot.convert.training.loss import TaskLoss
@@ -60,15 +61,9 @@ class TrainingOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        width, height = self.input_size
-        for name, value in (("width", width), ("height", height), ("piece side", self.piece_side)):
-            if value < SIZE_MULTIPLE or value % SIZE_MULTIPLE:
-                raise InvalidInputError(f"{name} must be a multiple of {SIZE_MULTIPLE}, not {value}")
-        for name, value in (("steps", self.steps), ("batch size", self.batch_size)):
-            if value < 1:
-                raise InvalidInputError(f"{name} must be at least 1, not {value}")
-        if not 0 < self.learning_rate < 1:
-            raise InvalidInputError(f"learning rate must be between 0 and 1, not {self.learning_rate}")
+        check_learning(self.input_size, self.piece_side, self.batch_size, self.learning_rate, self.seed)
+        if self.steps < 1:
+            raise InvalidInputError(f"steps must be at least 1, not {self.steps}")
 
 
 class Training:
@@ -86,7 +81,8 @@ class Training:
     Raises
     ------
     InvalidInputError
-        If the network has several classes, there is nothing to learn from, or the teacher embeds otherwise.
+        If the network has several classes, there is nothing to learn from, or the teacher has several
+        classes or embeds otherwise.
     """
 
     def __init__(
@@ -100,6 +96,11 @@ class Training:
             raise InvalidInputError(
                 f"the network has {network.spec.num_classes} classes, and training knows people only: give a "
                 "checkpoint with one"
+            )
+        if memory and memory.spec.num_classes != 1:
+            raise InvalidInputError(
+                f"the teacher has {memory.spec.num_classes} classes, and training knows people only: give "
+                "another --teacher"
             )
         if memory and memory.spec.embedding_dim != network.spec.embedding_dim:
             raise InvalidInputError(
@@ -150,8 +151,8 @@ class Training:
         losses = self._loss(self.network, features[: len(pieces)].float(), targets)
         numbers: dict[str, float] = losses.as_numbers()
         total = losses.total
-        if self._memory and reminder:
-            forgotten = self._memory.loss(self.network, features[len(pieces) :].float(), reminder)
+        if reminder:
+            forgotten = reminder.loss(self.network, features[len(pieces) :].float())
             total = total + WEIGHT * forgotten
             numbers |= {"memory": float(forgotten.detach()), "total": float(total.detach())}
         if not math.isfinite(numbers["total"]):

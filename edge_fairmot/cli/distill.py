@@ -114,11 +114,13 @@ def distill(
     from edge_fairmot.convert.teacher import make_teacher
 
     is_narrow = width != 1
+    if learning_rate is None:
+        learning_rate = NARROW_LEARNING_RATE if is_narrow else LEARNING_RATE
     options = DistillationOptions(
         input_size=input_size,
         piece_side=piece,
         batch_size=batch_size,
-        learning_rate=learning_rate or (NARROW_LEARNING_RATE if is_narrow else LEARNING_RATE),
+        learning_rate=learning_rate,
         bf16=bf16,
         seed=seed,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_fairmot.cli.console import stderr
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sinks.ground_truth import LEAST_VISIBILITY
 from edge_fairmot.sources import SyntheticSource, open_source
@@ -19,14 +21,18 @@ if TYPE_CHECKING:
     from edge_fairmot.convert.training.sequences import FrameLabels
 
 
+DETECTORS = re.compile(r"-(DPM|FRCNN|SDP)$")
+"""MOT17 holds each sequence once for each of these detectors, with the same pictures and people."""
+
+
 def read_labelled(spec: str, input_size: tuple[int, int], pictures: int, held_out: int) -> LabelledSet:
     """Read labelled pictures.
 
     Parameters
     ----------
     spec : str
-        A table of boxes (``.tsv``), a MOTChallenge sequence with ground truth, a folder of such sequences, or
-        ``synthetic:``.
+        A table of boxes (``.tsv``), a MOTChallenge sequence with ground truth, a folder of such sequences (of
+        those that differ only by MOT17's detector, one is taken), or ``synthetic:``.
     input_size : (int, int)
         Width and height of the network's input, pixels.
     pictures, held_out : int
@@ -67,7 +73,17 @@ def _find_sequences(spec: str) -> list[str]:
             f"{spec} has no boxes to learn from: give a table of them (.tsv), a MOTChallenge sequence "
             f"({SEQINFO_NAME} and gt/gt.txt), a folder of such, or {SPEC_PREFIX}"
         )
-    return found
+    kept: dict[str, str] = {}
+    for sequence in found:
+        kept.setdefault(DETECTORS.sub("", sequence), sequence)
+    passed_over = [Path(sequence).name for sequence in found if sequence not in kept.values()]
+    if passed_over:
+        stderr.print(
+            f"passed over, as they hold pictures that are learnt from already: {', '.join(passed_over)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return list(kept.values())
 
 
 def _labels_of_street(source: SyntheticSource) -> Callable[[int], FrameLabels]:

@@ -126,12 +126,16 @@ def train(
         highlight=False,
     )
 
-    def save(best_score: float) -> None:
-        write_checkpoint(output, with_working_threshold(training.network, best_score), training.steps)
+    def save() -> None:
         training.save(resume_path, start_sha256)
 
+    def write(best_score: float) -> None:
+        write_checkpoint(output, with_working_threshold(training.network, best_score), training.steps)
+        save()
+
     with stderr.status("learning ..."):
-        _run(training, labelled, input_size, RunLimits(steps, minutes, judge_every, early_stop=False), save)
+        limits = RunLimits(steps, minutes, judge_every, early_stop=False)
+        _run(training, labelled, input_size, limits, write, save)
     print_pairs((("written", f"{output}, after {training.steps} steps"),))
     if training.steps < steps:
         warn("not all steps were taken: go on with --resume")
@@ -174,26 +178,25 @@ def _run(
     labelled: LabelledSet,
     input_size: tuple[int, int],
     limits: RunLimits,
-    save: Callable[[float], None],
+    write: Callable[[float], None],
+    save: Callable[[], None],
 ) -> None:
+    """Train; only a judgement says which score is to be the threshold, so that alone writes a checkpoint."""
     from edge_fairmot.convert.learning_run import run_steps
-    from edge_fairmot.convert.training import WORKING_THRESHOLD, judge
+    from edge_fairmot.convert.training import judge
 
     began = time.monotonic()
     seen: dict[str, float] = {}
-    best_score = WORKING_THRESHOLD
 
     def judge_and_tell() -> bool:
-        nonlocal best_score
         elapsed_min = (time.monotonic() - began) / 60
         result = judge(training.network, labelled.held_out, input_size)
-        best_score = result.best_score
-        save(best_score)
+        write(result.best_score)
         loss = ", ".join(f"{name} {value:.3f}" for name, value in seen.items())
         stdout.print(
             f"step {training.steps}, {elapsed_min:.1f} min: AP {result.average_precision:.3f}, "
-            f"recall {result.recall:.3f}, precision {result.precision:.3f} at score {best_score:.2f}, of "
-            f"{result.people} people" + (f"; loss: {loss}" if loss else ""),
+            f"recall {result.recall:.3f}, precision {result.precision:.3f} at score {result.best_score:.2f}, "
+            f"of {result.people} people" + (f"; loss: {loss}" if loss else ""),
             highlight=False,
             soft_wrap=True,
         )
@@ -206,4 +209,4 @@ def _run(
         if steps % LOGGED_EVERY == 0:
             stderr.print(f"step {steps}, loss {seen['total']:.3f}", highlight=False)
 
-    run_steps(training, limits, judge=judge_and_tell, save=lambda: save(best_score), on_step=on_step)
+    run_steps(training, limits, judge=judge_and_tell, save=save, on_step=on_step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from types import MappingProxyType
 
 from edge_fairmot.doctor.finding import Finding
@@ -16,6 +17,7 @@ from edge_fairmot.runtimes.ort_packages import (
     ort_packages,
 )
 from edge_fairmot.runtimes.probe import ProbeResult
+from edge_fairmot.runtimes.processor import int8_sums_overflow
 
 EXTRAS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -27,11 +29,25 @@ EXTRAS: Mapping[str, tuple[str, str]] = MappingProxyType(
 """A module of each extra that a device may want, and what it is for."""
 
 
-def examine_runtimes(rows: Sequence[RuntimeStatus]) -> Iterator[Finding]:
-    """Look at what can run a file here."""
+def examine_runtimes(rows: Sequence[RuntimeStatus], root: Path = Path("/")) -> Iterator[Finding]:
+    """Look at what can run a file here.
+
+    Parameters
+    ----------
+    rows : sequence of RuntimeStatus
+    root : Path
+        Where ``proc`` is.
+    """
     able = [row for row in rows if row.choices]
     for row in able:
         yield Finding("runtimes", "ok", f"{row.name}: {row.version}, {row.devices}")
+    if int8_sums_overflow(root) and any("openvino:CPU" in row.choices for row in able):
+        yield Finding(
+            "runtimes",
+            "note",
+            "openvino: int8 sums can overflow on this processor, which has no VNNI",
+            "for an int8 file use --runtime cpu, or take an fp32 file",
+        )
     if not able:
         remedy = next((row.remedy for row in rows if row.name == "cpu"), "")
         yield Finding("runtimes", "mend", "none is installed: nothing can run a file", remedy)

@@ -81,11 +81,18 @@ def test_a_student_is_distilled_converted_and_verified_against_its_teacher(teach
 
 
 def test_what_cannot_be_distilled_is_refused_in_one_line(teacher, pictures, tmp_path):
-    start = ("distill", teacher, "--frames", pictures, "--size", "96x64", "-o")
+    start = ("distill", teacher, "--frames", pictures, "--size", "96x64", "--steps", 1, "-o")
     assert "nothing to resume" in error_of(*start, tmp_path / "a.pth", "--resume")
     assert "is not a folder" in error_of(*start, tmp_path / "absent" / "a.pth")
     assert "no deformable layer is called 'dla'" in error_of(*start, tmp_path / "a.pth", "--layers", "dla")
     assert "multiple of 32" in error_of(*start, tmp_path / "a.pth", "--piece", 100)
+    assert "seed must be 0 or more" in error_of(*start, tmp_path / "a.pth", "--seed", -1)
+    assert "learning rate must be between" in error_of(*start, tmp_path / "a.pth", "--learning-rate", 0)
+
+
+def test_an_atlas_of_frames_that_the_network_cannot_take_is_refused(teacher, pictures):
+    error = error_of("atlas", teacher, "--frames", pictures, "--size", "100x100", "--count", 1)
+    assert "width must be a multiple of 32, not 100" in error
 
 
 def test_a_narrow_student_is_distilled(teacher, pictures, tmp_path):

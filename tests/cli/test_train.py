@@ -31,6 +31,31 @@ def test_a_network_is_trained_in_two_goes_and_converted(tmp_path):
     run("convert", checkpoint, "-o", tmp_path / "my.onnx", "--size", "64x64")
 
 
+def test_what_was_judged_last_stays_until_the_next_judgement(tmp_path, monkeypatch):
+    """A network that was not judged has no threshold to be shifted to: it is kept, and not written."""
+    from edge_fairmot.cli.train import train
+    from edge_fairmot.convert import learning_run
+    from edge_fairmot.convert.training import Training
+
+    checkpoint, kept = tmp_path / "my.pth", tmp_path / "my.pth.resume"
+    small = {"size": "64x64", "piece": 64, "batch_size": 2, "judged": 2, "plain": True, "steps": 3}
+    arguments = {"frames": [STREET[1]], "output": checkpoint, "judge_every": 2, **small}
+    train(**arguments, minutes=1e-4)
+    checkpoint.write_text("judged")
+    before = kept.stat().st_mtime_ns
+
+    def lose_power(training):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learning_run, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(Training, "step", lose_power)
+    with pytest.raises(KeyboardInterrupt):
+        train(**arguments, resume=True)
+
+    assert kept.stat().st_mtime_ns > before
+    assert checkpoint.read_text() == "judged"
+
+
 def test_a_trained_network_goes_on_with_its_own_layers(tmp_path):
     from edge_fairmot.convert import read_checkpoint
 
@@ -79,6 +104,7 @@ def test_the_checkpoint_works_at_the_trackers_threshold(tmp_path, shared):
         ((*STREET, "--resume"), "nothing to resume"),
         ((*STREET, "--start", "none.pth"), "none.pth"),
         ((*STREET, "--piece", 100), "piece side must be"),
+        ((*STREET, "--seed", -1), "seed must be 0 or more"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, arguments, message):

@@ -298,7 +298,15 @@ def test_widths_that_cannot_be_are_refused(teacher, width):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"piece_side": 100}, {"batch_size": 0}, {"learning_rate": 0.0}, {"input_size": (64, 50)}]
+    "wrong",
+    [
+        {"piece_side": 100},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"average_decay": 1.0},
+        {"input_size": (64, 50)},
+        {"seed": -1},
+    ],
 )
 def test_options_that_cannot_be_are_refused(wrong):
     with pytest.raises(InvalidInputError, match="must be"):

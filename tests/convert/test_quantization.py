@@ -12,9 +12,7 @@ import torch
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from edge_fairmot.benchmarks.frame_sampling import sample_frames
 from edge_fairmot.benchmarks.parity_budget import INT8_BUDGET
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.convert import CalibrationFrames, GraphOptions, Int8Options, convert
 from edge_fairmot.convert.calibration import METHODS, Ranges, calibrate
 from edge_fairmot.convert.drift_search import DriftSearch
@@ -22,8 +20,7 @@ from edge_fairmot.convert.equalization import equalize
 from edge_fairmot.convert.parity import check_picture
 from edge_fairmot.convert.quantization import convolution_layers, int8_share, quantize
 from edge_fairmot.errors import ConversionError, InvalidInputError
-from edge_fairmot.runtimes import open_runtime
-from edge_fairmot.types import Frame
+from edge_fairmot.runtimes import open_runtime, ort_session
 
 LENIENT = replace(INT8_BUDGET, recall=0.0, precision=0.0, iou_mean=0.0, cosine_mean=0.0)
 """A random network amplifies rounding without bound: what is tested here is the mechanism."""
@@ -305,6 +302,28 @@ def test_a_budget_that_cannot_be_kept_is_an_error(model, ranges, images):
         DriftSearch(model, ranges, images[1:3], impossible, 0.5).run(everything)
 
 
+def test_footage_without_people_judges_nothing(model, ranges, images):
+    nobody = DriftSearch(model, ranges, images[1:3], LENIENT, 0.9999)
+    with pytest.raises(
+        ConversionError, match=r"nobody .* above 0\.9999 in the 2 frames .* with people in it"
+    ):
+        nobody.run()
+
+
+def test_candidates_are_judged_with_the_kernels_that_will_run_them(model, ranges, images, monkeypatch):
+    monkeypatch.setattr(ort_session, "int8_sums_overflow", lambda: True)
+    opened = []
+    open_session = onnxruntime.InferenceSession
+
+    def record(model, options, **arguments):
+        opened.append(options.get_session_config_entry("session.x64quantprecision"))
+        return open_session(model, options, **arguments)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", record)
+    DriftSearch(model, ranges, images[:1], LENIENT, 0.5)
+    assert opened == ["1"]
+
+
 @pytest.mark.slow
 def test_convert_writes_a_certified_int8_file(lively_network, tmp_path, images):
     torch.save(lively_network().state_dict(), tmp_path / "lively.pth")
@@ -356,21 +375,3 @@ def test_unusable_calibration_frames_are_refused(model, images):
         calibrate(model, images[:, :, :64])
     with pytest.raises(InvalidInputError, match="unknown calibration method 'magic'"):
         calibrate(model, images, "magic")
-
-
-@pytest.mark.parametrize(
-    ("length", "count", "expected"), [(10, 4, [0, 2, 4, 6]), (3, 8, [0, 1, 2]), (None, 2, [0, 1])]
-)
-def test_frames_are_sampled_at_equal_distances(length, count, expected):
-    class Numbers:
-        info = SourceInfo("numbers", (32, 32), 25.0, length)
-
-        def __iter__(self):
-            for index in range(length or 100):
-                yield Frame(np.full((32, 32, 3), index, np.uint8), index, index / 25)
-
-        def close(self):
-            pass
-
-    taken = sample_frames(Numbers(), (32, 32), count)
-    assert taken[:, 16, 16, 0].tolist() == expected

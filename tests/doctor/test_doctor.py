@@ -321,6 +321,18 @@ def test_a_device_without_a_runtime_is_told_what_to_install():
     assert not of(examine_runtimes(able), "mend")
 
 
+def test_openvino_on_a_processor_without_vnni_is_a_note(tmp_path):
+    rows = [RuntimeStatus("openvino", True, "openvino 2026.4", "CPU", "", ("openvino:CPU",))]
+    old = tree(tmp_path / "old", {"proc/cpuinfo": "flags\t\t: fpu avx avx2\n"})
+    new = tree(tmp_path / "new", {"proc/cpuinfo": "flags\t\t: fpu avx avx2 avx_vnni\n"})
+    (found,) = of(examine_runtimes(rows, old), "note")
+    assert "int8 sums can overflow on this processor" in found.text
+    assert "--runtime cpu, or take an fp32 file" in found.remedy
+    assert not of(examine_runtimes(rows, new), "note")
+    elsewhere = [RuntimeStatus("openvino", True, "openvino 2026.4", "GPU", "", ("openvino:GPU",))]
+    assert not of(examine_runtimes(elsewhere, old), "note")
+
+
 def test_a_lowering_that_does_not_run_is_a_note_where_another_does():
     old = [
         ProbeResult("cpu", "native", None, None, "no DeformConv"),

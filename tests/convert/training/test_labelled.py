@@ -1,6 +1,7 @@
 """Tables and sequences become pictures with boxes, and nobody of one source is somebody of another."""
 
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -122,6 +123,29 @@ def test_missing_columns_and_pictures_are_named(table, tmp_path):
         read_table(tmp_path / "none.tsv", 10)
 
 
+@pytest.mark.parametrize("fault", ["damaged", "encrypted", "packed unknown"])
+def test_a_picture_that_does_not_come_out_of_the_archive_is_named(table, tmp_path, fault):
+    path = table(LINES[:1], inside="elsewhere", archive=True)
+    archive = tmp_path / "images.zip"
+    name = b"a.png"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(name.decode(), bytes(1000))
+    content = bytearray(archive.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    if fault == "damaged":
+        content[30 + len(name)] = 0xFF
+    # In the local header and in the entry of the directory: a bit for encryption, the way of packing.
+    elif fault == "encrypted":
+        content[6] |= 1
+        content[entry + 8] |= 1
+    else:
+        content[8] = content[entry + 10] = 99
+    archive.write_bytes(content)
+
+    with pytest.raises(InvalidInputError, match=r"'a\.png' cannot be read from .*images\.zip"):
+        read_table(path, 10)
+
+
 def test_a_damaged_picture_is_named():
     picture = LabelledPicture("a.jpg", b"no", np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool))
 
@@ -164,6 +188,25 @@ def test_a_motchallenge_folder_says_the_same_as_the_street_that_it_was_written_f
         assert np.allclose(one.xyxy, other.xyxy, atol=1e-3)
         assert one.identity.tolist() == other.identity.tolist()
         assert one.counted.tolist() == other.counted.tolist()
+
+
+def test_what_differs_by_its_detector_only_is_learnt_from_once(tmp_path, capsys):
+    names = ("MOT17-02-DPM", "MOT17-02-FRCNN", "MOT17-02-SDP", "MOT17-04-SDP", "mall-sdp")
+    for name in names:
+        with (
+            open_source("synthetic:frames=10,size=64x64") as street,
+            SequenceWriter(tmp_path / name, 25) as writer,
+        ):
+            for frame in street:
+                writer.write(frame, street.truth(frame.index))
+
+    found = read_labelled(str(tmp_path), SIZE, 1, 1)
+
+    assert {Path(picture.name.split(",")[0]).name for picture in found.pictures} == {names[0], *names[3:]}
+    said = capsys.readouterr().err
+    assert said.startswith("passed over, ")
+    assert said.endswith(": MOT17-02-FRCNN, MOT17-02-SDP\n")
+    assert len(read_labelled(str(tmp_path / names[2]), SIZE, 1, 1).pictures) == 1
 
 
 def test_nobody_of_one_source_is_in_another():

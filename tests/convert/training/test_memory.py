@@ -58,7 +58,7 @@ def forgotten(memory, network):
     reminder = memory.remind((99, 0))
     with torch.no_grad():
         features = network.eval().features(normalise_images(torch.from_numpy(reminder.images)))
-        return float(memory.loss(network, features, reminder))
+        return float(reminder.loss(network, features))
 
 
 def test_whoever_is_the_teacher_has_forgotten_nothing(teacher, memory):
@@ -90,6 +90,13 @@ def test_a_run_is_not_resumed_with_another_memory(teacher, memory, footage, labe
         start(Memory(copy.deepcopy(teacher), "abd", fewer, OPTIONS)).resume(path, "")
     with pytest.raises(CheckpointError, match="other teacher, remembered"):
         start(None).resume(path, "")
+
+
+def test_a_teacher_of_several_classes_is_refused(teacher, footage, labelled):
+    knowing = FairMOT(dataclasses.replace(teacher.spec, num_classes=3))
+
+    with pytest.raises(InvalidInputError, match="the teacher has 3 classes"):
+        Training(copy.deepcopy(teacher), labelled, OPTIONS, Memory(knowing, "abc", footage, OPTIONS))
 
 
 def test_a_teacher_with_other_embeddings_is_refused(teacher, memory, labelled):

@@ -166,6 +166,7 @@ def test_what_cannot_be_trained_is_refused(start, labelled):
         {"piece_side": 100},
         {"input_size": (576, 300)},
         {"learning_rate": 0.0},
+        {"seed": -1},
     ],
 )
 def test_options_out_of_range_are_refused(options):
