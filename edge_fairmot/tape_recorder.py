@@ -137,8 +137,9 @@ class TapeRecorder(AbstractContextManager["TapeRecorder"]):
             shutil.rmtree(spool_folder(self._path), ignore_errors=True)
 
     def _close_files(self) -> None:
-        for file in self._files.values():
-            file.close()
+        with ExitStack() as stack:  # all of them, also where one fails
+            for file in self._files.values():
+                stack.callback(file.close)
 
     def _check(self, frame: Frame, rows: Mapping[str, NDArray[Any]]) -> None:
         height, width = frame.image.shape[:2]

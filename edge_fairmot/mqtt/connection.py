@@ -17,7 +17,7 @@ from edge_fairmot.mqtt.config import Certificates, MqttConfig
 from edge_fairmot.mqtt.topics import OFFLINE, Topics
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client
+    from paho.mqtt.client import Client, MQTTMessageInfo
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +60,14 @@ class Connection:
     def __init__(self, config: MqttConfig, topics: Topics, on_news: Callable[[], None]) -> None:
         try:
             from paho.mqtt.client import Client  # noqa: PLC0415 (an extra)
-            from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
+            from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise MissingDependencyError("paho-mqtt", "mqtt", "to publish by MQTT") from error
         self._broker, self._status_topic, self._on_news = config.broker, topics.status, on_news
         self.acknowledged: SimpleQueue[int] = SimpleQueue()
+        self._number_in_use = MQTTErrorCode.MQTT_ERR_QUEUE_SIZE  # of no queue's size: we set none
         self._device = config.device
-        self._connected = self._refused = False
+        self._connected = self._refused = self._over = False
         self._times_made, self._since_s = 0, 0.0
         self._message, self._logged, self._times_dropped = "not connected yet", "", 0
         self._client: Client = Client(CallbackAPIVersion.VERSION2, f"edge-fairmot-{config.device}")
@@ -79,6 +80,7 @@ class Connection:
         # A fleet that lost its broker does not come back all in the same second.
         shortest, longest = (bound * random.uniform(0.8, 1.2) for bound in RECONNECT_S)
         self._client.reconnect_delay_set(shortest, longest)  # type: ignore[arg-type] # fractions work
+        self._client.on_pre_connect = self._begin
         self._client.on_connect = self._connected_or_refused
         self._client.on_connect_fail = self._unreachable
         self._client.on_disconnect = self._lost
@@ -106,16 +108,27 @@ class Connection:
 
     def publish(self, topic: str, payload: str, *, qos: int = 0, retain: bool = False) -> int:
         """Hand a message over; returns its number. With ``qos`` 1 it is sent again until acknowledged."""
-        return self._client.publish(topic, payload, qos, retain).mid
+        return self._hand_over(topic, payload, qos, retain).mid
+
+    def _hand_over(self, topic: str, payload: str, qos: int, retain: bool) -> MQTTMessageInfo:
+        sent = self._client.publish(topic, payload, qos, retain)
+        # Numbers come round after 65,535, and this one is of a message that is not acknowledged yet: paho has
+        # not taken the new one. It ends, because only some dozens are sent at a time.
+        while sent.rc == self._number_in_use:
+            sent = self._client.publish(topic, payload, qos, retain)
+        return sent
 
     def stop(self) -> None:
         """Say that we go offline, disconnect and wait for the thread."""
         if self._connected:
             # What is closed with acknowledgements unread is reset, and the broker takes it for a death.
             with suppress(RuntimeError):  # it was lost this moment
-                self._client.publish(self._status_topic, OFFLINE, 1, True).wait_for_publish(GOODBYE_WITHIN_S)
+                self._hand_over(self._status_topic, OFFLINE, 1, True).wait_for_publish(GOODBYE_WITHIN_S)
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _begin(self, client: Any, data: Any) -> None:
+        self._over = False
 
     def _connected_or_refused(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
@@ -134,13 +147,17 @@ class Connection:
         self._say(f"the broker {self._broker} cannot be reached: {error}")
 
     def _lost(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if self._over:  # paho tells twice of one end where both writing and reading fail
+            return
+        self._over = True
         if self._connected and reason.is_failure:
             soon = monotonic() - self._since_s < DROPPED_WITHIN_S
             self._times_dropped = self._times_dropped + 1 if soon else 0
             if self._times_dropped >= DROPPED_OFTEN:
                 self._say(
                     f"the broker {self._broker} lets us in and drops us again: is another run "
-                    f"called {self._device!r}, too? Give each a device name of its own"
+                    f"called {self._device!r}, too? Give each a device name of its own. Or may we not "
+                    "publish there? The broker's log says"
                 )
             else:
                 self._say(f"the connection to the broker {self._broker} is lost: {reason}")

@@ -75,7 +75,11 @@ class Publisher:
         self.connection = Connection(config, self._topics, self._news.set)
         self._announced = Announced(config.spool.with_name(config.spool.name + ".announced"))
         self._shapes: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-        self._in_flight: dict[int, int | None] = {}
+        self._in_flight: dict[int, int | None] = {}  # events by message; None is to be removed nowhere
+        # Which of these are not acknowledged yet. Paho keeps them and sends them again at each connection:
+        # with more of them each time, its queue would grow while a broker hangs up on what we publish.
+        self._greetings: set[int] = set()
+        self._announcements: set[int] = set()
         self._delivered: set[int] = set()
         self._last_number = 0
         self._introduced = 0  # as which of the connections
@@ -136,8 +140,10 @@ class Publisher:
             self._spool.sync()
 
     def _introduce(self) -> None:
+        if self._greetings:
+            return
         self._introduced = self.connection.times_made
-        self.connection.publish(self._topics.status, ONLINE, qos=1, retain=True)
+        self._greetings.add(self.connection.publish(self._topics.status, ONLINE, qos=1, retain=True))
         self._shapes = None
         self._state_text = ""
         self._state_due_s = self._health_due_s = 0.0
@@ -146,15 +152,15 @@ class Publisher:
         """Tell Home Assistant of the sensors, and which are no more, when that has changed."""
         view = self._view()
         shapes = tuple(view.lines), tuple(view.zones)
-        if shapes == self._shapes:
+        if shapes == self._shapes or self._announcements:
             return
         self._shapes = shapes
         prefix = self._config.discovery_prefix
         messages = discovery_messages(prefix, self._config.device, self._topics, *shapes) if prefix else {}
-        for topic in self._announced.topics - messages.keys():
-            self.connection.publish(topic, "", qos=1, retain=True)
-        for topic, document in messages.items():
-            self.connection.publish(topic, payload(document), qos=1, retain=True)
+        texts = dict.fromkeys(self._announced.topics - messages.keys(), "")
+        texts |= {topic: payload(document) for topic, document in messages.items()}
+        for topic, text in texts.items():
+            self._announcements.add(self.connection.publish(topic, text, qos=1, retain=True))
         self._announced.replace(messages)
 
     def _tell(self, now_s: float) -> None:
@@ -162,11 +168,18 @@ class Publisher:
         if now_s >= self._state_due_s:
             text = payload(state_document(self._view(), source))
             if text != self._state_text:
-                self.connection.publish(self._topics.state, text, retain=True)
+                self._publish_newest(self._topics.state, text)
                 self._state_text, self._state_due_s = text, now_s + STATE_S
         if now_s >= self._health_due_s:
             self._health_due_s = now_s + HEALTH_S
-            self.connection.publish(self._topics.health, payload(self._health(source, now_s)), retain=True)
+            self._publish_newest(self._topics.health, payload(self._health(source, now_s)))
+
+    def _publish_newest(self, topic: str, text: str) -> None:
+        number = self.connection.publish(topic, text, retain=True)
+        if number in self._in_flight:
+            # Numbers come round, and what asks for no acknowledgement is reported as if it had one. Which of
+            # the two is meant cannot be told: the event stays in the spool, and the next run sends it.
+            self._in_flight[number] = None
 
     def _health(self, source: SourceState, now_s: float) -> dict[str, object]:
         summary = self._summary()
@@ -186,9 +199,12 @@ class Publisher:
         """Remove what was acknowledged; on a full disk, when it is one no more."""
         while True:
             try:
-                number = self._in_flight.pop(self.connection.acknowledged.get_nowait(), None)
+                message = self.connection.acknowledged.get_nowait()
             except Empty:
                 break
+            self._greetings.discard(message)
+            self._announcements.discard(message)
+            number = self._in_flight.pop(message, None)
             if number is not None:
                 self._delivered.add(number)
         if self._delivered:

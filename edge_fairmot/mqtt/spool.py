@@ -7,8 +7,8 @@ import secrets
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterable
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from edge_fairmot.errors import SinkError
@@ -17,7 +17,8 @@ from edge_fairmot.run_lock import RunLock
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 0.1
-"""How long the loop waits for the thread that sends, which holds the file for less than a millisecond."""
+"""How long the loop waits for the thread that sends. It holds the file for less than a millisecond; every few
+seconds, where there was something to sync, for as long as the disk takes for one page."""
 
 IN_MEMORY = 1000
 """Events that are kept while the disk takes none."""
@@ -32,7 +33,8 @@ class Spool:
     """A bounded queue on disk. One thread adds; another looks, removes and syncs.
 
     What is added is with the operating system, so that it survives the process, and is brought to the disk
-    itself by :meth:`sync`: adding waits for no disk.
+    itself by :meth:`sync`. Adding waits for no disk, except where it comes while a sync makes its last write:
+    then for :data:`LONGEST_WAIT_S` at most, after which the event is in memory for a moment.
 
     Parameters
     ----------
@@ -51,6 +53,7 @@ class Spool:
         self._path, self._limit = path, limit
         self._unwritten: deque[str] = deque()
         self._lost = 0
+        self._synced = False
         self._memory = threading.Lock()
         self._lock = RunLock(
             path.with_name(path.name + ".lock"),
@@ -67,6 +70,8 @@ class Spool:
             ) from error
         with closing(self._sending.execute("SELECT name FROM spool")) as rows:
             self.name: str = rows.fetchone()[0]
+        with suppress(sqlite3.Error):  # on a full disk; adding deals with one
+            self._begin_log()
 
     def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         try:
@@ -119,17 +124,12 @@ class Spool:
 
     def _insert(self, payload: str) -> None:
         adding = self._adding
-        adding.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(adding):
             number = adding.execute("INSERT INTO events (payload) VALUES (?)", (payload,)).lastrowid
             surplus = adding.execute("DELETE FROM events WHERE number <= ?", ((number or 0) - self._limit,))
             if surplus.rowcount:
                 adding.execute("UPDATE spool SET dropped = dropped + ?", (surplus.rowcount,))
-            adding.execute("COMMIT")
-        except sqlite3.Error:
-            with suppress(sqlite3.Error):  # where SQLite has rolled back by itself
-                adding.execute("ROLLBACK")
-            raise
+        self._synced = False
 
     def after(self, number: int, count: int) -> list[tuple[int, str]]:
         """Look at the oldest events after some number: number and payload of ``count`` at most.
@@ -161,6 +161,7 @@ class Spool:
         gone = tuple(numbers)
         places = ",".join("?" * len(gone))
         self._sending.execute(f"DELETE FROM events WHERE number IN ({places})", gone)
+        self._synced = False
 
     def count(self) -> tuple[int, int]:
         """How many events wait, and how many were dropped.
@@ -177,14 +178,33 @@ class Spool:
             return waiting + len(self._unwritten), dropped + self._lost
 
     def sync(self) -> None:
-        """Bring what was added to the disk itself; takes as long as the disk takes.
+        """Bring what was added to the disk itself; takes as long as the disk takes. Of nothing new, none.
 
         Raises
         ------
         sqlite3.Error
             If the disk fails.
         """
-        self._sending.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if self._synced:
+            return
+        self._synced = True  # before, so that what is added from now on is for the next time
+        try:
+            self._sending.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._begin_log()
+        except sqlite3.Error:
+            self._synced = False
+            raise
+
+    def _begin_log(self) -> None:
+        """Make the first write of a log, which changes nothing.
+
+        Who writes first after a checkpoint begins the log anew and waits until the disk has its header
+        (SQLite's ticket ff5be73dee): better the thread that sends than the loop.
+        """
+        with _transaction(self._sending):
+            # What stays as it was from the beginning would not be written.
+            self._sending.execute("UPDATE spool SET dropped = dropped + 1")
+            self._sending.execute("UPDATE spool SET dropped = dropped - 1")
 
     def close(self) -> None:
         """Close the file. May be called twice."""
@@ -192,3 +212,15 @@ class Spool:
             with suppress(sqlite3.Error):
                 connection.close()
         self._lock.close()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        with suppress(sqlite3.Error):  # where SQLite has rolled back by itself
+            connection.execute("ROLLBACK")
+        raise

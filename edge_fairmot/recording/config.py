@@ -68,7 +68,8 @@ class RecordingConfig:
     budget_bytes : int
         For all files of the recording; the oldest go, never one that is being written.
     keep_free_bytes : int
-        Recording stops when less is free on the disk, and goes on when a quarter more is.
+        On the disk. The oldest go also when less than a quarter more is free; where none are left to go,
+        recording stops when less is free, and goes on when a quarter more is.
 
     Raises
     ------

@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 CHECK_S = 5.0
 
 ROOM_TO_GO_ON = 1.25
-"""Times what must stay free: else recording would stop again at once."""
+"""Times what must stay free: else recording would stop again at once. Files are given up from there on, so
+that it does not stop at all where they give room in time."""
 
 LEAST_ROOM = 64 * 1024
 """Bytes that the disk must have taken before recording goes on."""
@@ -61,7 +62,7 @@ class DiskKeeper:
     def look(self) -> None:
         """Look after the disk now."""
         try:
-            self._keep_budget()
+            self._give_up_oldest()
             free = shutil.disk_usage(self._config.folder).free
         except OSError as error:  # unplugged, for instance
             self.stop(SinkError(f"{self._config.folder} cannot be read ({error.strerror})"))
@@ -88,20 +89,25 @@ class DiskKeeper:
                 probe.unlink()
         return True
 
-    def _keep_budget(self) -> None:
-        files = recorded_files(self._config.folder, self._config.stem)
-        writing = set(self._writing())
+    def _give_up_oldest(self) -> None:
+        """Delete what is beyond the budget, or takes the room that must stay free on a smaller disk."""
+        config = self._config
+        files = recorded_files(config.folder, config.stem)
+        writing = set(self._writing())  # asked for later, so that none of the files was begun since
         sizes: dict[Path, int] = {}
         for path in files:
             with suppress(FileNotFoundError):  # somebody else has deleted it
                 sizes[path] = path.stat().st_size
-        surplus = sum(sizes.values()) - self._config.budget_bytes
+        beyond = sum(sizes.values()) - config.budget_bytes
+        missing = ROOM_TO_GO_ON * config.keep_free_bytes - shutil.disk_usage(config.folder).free
+        reason = "the recording is over its budget" if beyond >= missing else "the disk has little room"
+        surplus = max(beyond, missing)
         for path, size in sizes.items():
             if surplus <= 0:
                 break
             if path not in writing:
                 path.unlink(missing_ok=True)
-                log.info("deleted %s, the oldest of a recording that is over its budget", path)
+                log.info("deleted %s, the oldest: %s", path, reason)
                 surplus -= size
 
     def _run(self) -> None:

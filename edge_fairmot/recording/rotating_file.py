@@ -42,14 +42,14 @@ class RotatingFile:
         self._new_path, self._header, self._clock = new_path, header, clock
         self._most_bytes, self._longest_s = most_bytes, longest_s
         self._file: UnbufferedFile | None = None
+        self._path: Path | None = None
         self._size = 0
         self._begun_s = 0.0
 
     @property
     def path(self) -> Path | None:
-        """What is being written now, if anything."""
-        file = self._file
-        return None if file is None else file.path
+        """What is being written now, if anything; from any thread, and from before it is there."""
+        return self._path
 
     def write(self, data: bytes) -> None:
         """Write whole lines; they stay together in one file.
@@ -57,13 +57,14 @@ class RotatingFile:
         Raises
         ------
         SinkError
-            If they cannot be written. The file then ends with the lines before, and the next write begins
-            another.
+            If they cannot be written, or the disk says only now that it has not got those before. The file
+            then ends with what it has, and the next write begins another.
         """
         if self._size + len(data) > self._most_bytes or self._clock() - self._begun_s > self._longest_s:
             self.close()
         if self._file is None:
-            self._file, self._size = UnbufferedFile(self._new_path()), 0
+            self._path = path = self._new_path()
+            self._file, self._size = UnbufferedFile(path), 0
             self._begun_s = self._clock()
             self._append(self._header())
         self._append(data)
@@ -84,7 +85,13 @@ class RotatingFile:
         self._size += len(data)
 
     def close(self) -> None:
-        """Close the file; the next write begins another. May be called twice."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the file; the next write begins another, also where this raises. May be called twice.
+
+        Raises
+        ------
+        SinkError
+            If the disk says only now that it has not got everything.
+        """
+        file, self._file, self._path = self._file, None, None
+        if file is not None:
+            file.close()

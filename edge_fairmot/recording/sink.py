@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,7 +27,8 @@ from edge_fairmot.types import Frame, Tracks, UInt8Array
 class RecordingSink(AbstractContextManager["RecordingSink"]):
     """Records tracks, and events as :meth:`take_event` is told of them.
 
-    A disk that is full, or gone, stops the recording and not the tracking; it goes on when there is room.
+    A disk that is full, or gone, stops the recording and not the tracking; it goes on when there is room, and
+    what is lost meanwhile is counted.
     JSON Lines begin with a header in every file, whose ``settings.recording`` has the time it was begun, UTC,
     and the source's at that moment. Frames are counted on from file to file.
 
@@ -45,6 +46,11 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
         If clips are asked for and PyAV, which the extra ``video`` brings, is not installed.
     SinkError
         If the folder cannot be used, or another run records there under the same name.
+
+    Attributes
+    ----------
+    missed, missed_events : int
+        Frames that were not recorded, and events, with their clips.
     """
 
     def __init__(
@@ -55,7 +61,7 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
     ) -> None:
         self._config, self._header = config, header
         self._time_s, self._closed = 0.0, False
-        self.missed = 0
+        self.missed = self.missed_events = 0
         header_line(header)  # what cannot be written is told now
         self._lock = RunLock(
             config.folder / f".{config.stem}.lock",
@@ -79,7 +85,7 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
 
     @property
     def trouble(self) -> str:
-        """Why nothing is recorded now, one line; empty while it is. ``missed`` counts the frames."""
+        """Why nothing is recorded now, one line; empty while it is."""
         return self._keeper.trouble
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
@@ -102,12 +108,13 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
             return
         self._time_s = frame.time_s
         height, width = frame.image.shape[:2]
-        if (width, height) != self._header.frame_size:
+        changed = (width, height) != self._header.frame_size
+        if changed:
             self._header = replace(self._header, frame_size=(width, height))
-            if self._tracks is not None:
-                self._tracks.close()
         try:
             if self._tracks is not None:
+                if changed:
+                    self._tracks.close()
                 self._tracks.write(frame_line(frame, tracks).encode())
             if self._text is not None:
                 self._text.write(mot_lines(frame.index + 1, tracks).encode())
@@ -118,11 +125,13 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
     def take_event(self, frame: Frame, event: Event) -> None:
         """Record an event, and a clip of it; to be given to :class:`edge_fairmot.sinks.EventsSink`."""
         if self._keeper.trouble:
+            self.missed_events += 1
             return
         try:
             line = json.dumps(event_document(frame.index + 1, event), allow_nan=False) + "\n"
             self._events.write(line.encode())
         except SinkError as error:
+            self.missed_events += 1
             self._keeper.stop(error)
             return
         if self._clips is not None:
@@ -149,8 +158,15 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
         self.close()
 
     def close(self) -> None:
-        """Finish all files. May be called twice."""
+        """Finish all files. May be called twice.
+
+        Raises
+        ------
+        SinkError
+            If the disk says only now that it has not got everything. All are closed first.
+        """
         self._closed = True
-        for part in (self._clips, self._tracks, self._text, self._events, self._keeper, self._lock):
-            if part is not None:
-                part.close()
+        with ExitStack() as stack:  # which closes the last first
+            for part in (self._lock, self._keeper, self._events, self._text, self._tracks, self._clips):
+                if part is not None:
+                    stack.callback(part.close)

@@ -156,7 +156,8 @@ class FragmentedMp4:
             raise SinkError(f"{self._file.path} cannot be encoded ({error}): try another size") from error
 
     def _abandon(self) -> None:
-        self._file.close()
+        with suppress(SinkError):  # what went wrong first is told
+            self._file.close()
         with suppress(self._av.FFmpegError):
             self._finish()
 

@@ -28,6 +28,7 @@ class UnbufferedFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # A buffer would also fail once more at the end when the disk is full.
             self._file = self.path.open("wb", buffering=0)
+            self._failed = False
         except OSError as error:
             raise self._error(error) from error
 
@@ -45,6 +46,7 @@ class UnbufferedFile:
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
+            self._failed = True
             raise self._error(error) from error
 
     @property
@@ -64,8 +66,19 @@ class UnbufferedFile:
             raise SinkError(f"{self.path} is closed: open a new sink to write more")
 
     def close(self) -> None:
-        """Close the file. May be called twice."""
-        self._file.close()
+        """Close the file. May be called twice; it is closed also where that raises.
+
+        Raises
+        ------
+        SinkError
+            If the disk says only now that it has not got everything, as those behind a network do. Not where
+            a write has failed before: that was told.
+        """
+        try:
+            self._file.close()
+        except OSError as error:
+            if not self._failed:
+                raise self._error(error) from error
 
     def _error(self, error: OSError) -> SinkError:
         remedy = "free space there" if error.errno == errno.ENOSPC else "check the folder and its permissions"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -107,6 +111,72 @@ def test_a_full_disk_keeps_events_in_memory_until_there_is_room(small_disk: Path
         assert texts[-1] == "there is room"
         assert list(numbers) == sorted(numbers)
         assert spool.count() == (waiting - 2 + 1, dropped)
+
+
+def log_of(path: Path) -> tuple[bytes, bytes]:
+    """SQLite's log: what it is begun anew with (its salts), and all of it."""
+    log = path.with_name(path.name + "-wal").read_bytes()
+    return log[16:24], log
+
+
+def test_who_syncs_begins_the_next_log_for_which_the_disk_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    Spool(path, 10).close()
+    with closing(Spool(path, 10)) as spool:
+        begun, _ = log_of(path)
+        for number in range(3):
+            spool.add(f"event {number}")
+            assert log_of(path)[0] == begun
+            spool.sync()
+            assert log_of(path)[0] != begun
+            begun, _ = log_of(path)
+        assert [text for _, text in spool.after(0, 10)] == ["event 0", "event 1", "event 2"]
+        assert spool.count() == (3, 0)
+
+
+def test_of_nothing_new_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    with closing(Spool(path, 10)) as spool:
+        spool.add("event")
+        spool.sync()
+        before = log_of(path)
+        spool.sync()
+        assert log_of(path) == before
+        spool.remove([1])
+        spool.sync()
+        assert log_of(path)[0] != before[0]
+
+
+SYNCED = """
+import os, sys, threading
+from pathlib import Path
+from edge_fairmot.mqtt.spool import Spool
+
+Path(sys.argv[1]).parent.mkdir()
+Spool(Path(sys.argv[1]), 10).close()
+spool = Spool(Path(sys.argv[1]), 10)
+os.write(1, b"begin")
+for number in range(3):
+    spool.add("event")
+    thread = threading.Thread(target=spool.sync)
+    thread.start()
+    thread.join()
+os.write(1, b"end")
+"""
+
+
+def test_only_the_thread_that_syncs_waits_for_the_disk(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-e", "trace=fsync,fdatasync,sync_file_range,write", "-o", str(trace)]
+    if shutil.which("strace") is None or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("needs strace (apt-get install strace), and to be let use it")
+    command += [sys.executable, "-c", SYNCED, str(tmp_path / "spool" / "events.db")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    calls = re.search(r'(\d+) +write\(1, "begin".*?\n(.*)"end"', trace.read_text(), re.DOTALL)
+    assert calls is not None
+    waiting = re.findall(r"^(\d+) +f(?:data)?sync", calls[2], re.MULTILINE)
+    assert len(waiting) >= 3
+    assert calls[1] not in waiting
 
 
 def test_a_closed_spool_refuses(tmp_path: Path) -> None:

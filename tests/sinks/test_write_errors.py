@@ -16,6 +16,8 @@ from edge_fairmot.errors import SinkError
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, TruthSink, VideoSink
 from edge_fairmot.types import Frame, Tracks, Truth
 
+from .late_disk import late_disk
+
 SIZE = (320, 240)
 
 
@@ -149,6 +151,18 @@ def test_a_disk_that_is_too_small_for_the_last_fragment_is_told_by_closing(
         make_tracks([]),
     )
     with pytest.raises(SinkError, match="No space left on device"):
+        sink.close()
+    sink.close()
+
+
+@all_sinks
+def test_a_disk_that_complains_only_at_the_end_is_heard(
+    open_sink: Callable[[Path], Sink], tmp_path: Path, make_tracks: Callable[..., Tracks]
+) -> None:
+    with late_disk():
+        sink = open_sink(tmp_path / "tracks")
+    sink.write(noise(0), make_tracks([(1, 0, 0, 9, 9)]))
+    with pytest.raises(SinkError, match=r"tracks cannot be written \(No space left on device\)"):
         sink.close()
     sink.close()
 
