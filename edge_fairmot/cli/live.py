@@ -12,7 +12,7 @@ import typer
 
 from edge_fairmot.cli.interruption import stopped_by_signals, terminated_as_interrupted
 from edge_fairmot.cli.live_report import LiveReport
-from edge_fairmot.cli.live_run import LiveRun, check_outputs, open_sinks
+from edge_fairmot.cli.live_run import LiveRun, check_summary, open_sinks
 from edge_fairmot.cli.live_settings import LiveSettings, read_live_settings
 from edge_fairmot.cli.logs import begin_logging
 from edge_fairmot.cli.runtime_flags import runtime_options
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 def live(config: Path | None = None, **given: Any) -> None:
     """Track people before a camera until stopped.
 
-    Every option can stand in a TOML file, under the key at the end of its description; flags go before it.
+    Every option can stand in a TOML file, under the key at the end of its description; flags override it.
     """
     settings, counting = read_live_settings(config, given)
     begin_logging(settings.log_level, settings.log_format)
@@ -77,9 +77,9 @@ def _run(settings: LiveSettings, counting: CountingConfig, config: Path | None) 
         counts = bool(counting.lines or counting.zones or settings.web)  # or will be drawn on the page
         counter = Counter(counting, source.info.frame_size) if counts else None
         run = LiveRun(settings, source, runtime, tracker, counter, config)
-        check_outputs(settings)
-        sinks = open_sinks(run)
-        run.pipeline = Pipeline(source, runtime, Tracker(tracker), sinks, schedule=schedule)
+        check_summary(settings)
+        run.sinks = open_sinks(run)
+        run.pipeline = Pipeline(source, runtime, Tracker(tracker), run.sinks, schedule=schedule)
         _loop(run, run.pipeline, service)
 
 

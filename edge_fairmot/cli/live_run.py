@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -13,14 +14,14 @@ from typing import Any
 
 from edge_fairmot.cli.console import stdout
 from edge_fairmot.cli.live_answers import mqtt_config, recording_config
-from edge_fairmot.cli.live_settings import LiveSettings
+from edge_fairmot.cli.live_settings import LiveSettings, drawing_file
 from edge_fairmot.contracts import Runtime, Sink
 from edge_fairmot.counting import Counter
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.mqtt import MqttConfig, MqttSink
 from edge_fairmot.pipeline import Pipeline, RunSummary
 from edge_fairmot.recording import RecordingConfig, RecordingSink
-from edge_fairmot.sinks import CountingOverlay, EventsSink, JsonLinesHeader, JsonLinesSink
+from edge_fairmot.sinks import CountingOverlay, EventsSink, JsonLinesHeader
 from edge_fairmot.sinks.events import EventListener
 from edge_fairmot.sources import SourceState
 from edge_fairmot.sources.live import LiveSource
@@ -45,9 +46,11 @@ class LiveRun:
     counter : Counter or None
         None where nothing is to be counted.
     config : Path or None
-        The file of the settings, in which lines and zones are saved that are drawn on the page.
+        The file of the settings.
     pipeline : Pipeline or None
         None until there is one.
+    sinks : sequence of Sink
+        Those of the pipeline.
     """
 
     settings: LiveSettings
@@ -57,6 +60,7 @@ class LiveRun:
     counter: Counter | None
     config: Path | None = None
     pipeline: Pipeline | None = None
+    sinks: Sequence[Sink] = ()
 
     def summary(self) -> RunSummary:
         """Tell what was done up to now; from any thread."""
@@ -83,23 +87,16 @@ class LiveRun:
         return JsonLinesHeader(info.name, info.frame_size, info.frame_rate, model, settings)
 
 
-def check_outputs(settings: LiveSettings) -> None:
-    """Refuse to write two outputs to one file, or over what the run reads.
+def check_summary(settings: LiveSettings) -> None:
+    """Refuse to write the summary over what the run reads.
 
     Raises
     ------
     InvalidInputError
     """
-    inputs = [path for path in (settings.model, Path(settings.source)) if path is not None and path.is_file()]
-    taken = {path.resolve(): "read" for path in inputs}
-    for name in ("tracks", "events", "summary"):
-        path = getattr(settings, name)
-        if path is None:
-            continue
-        if path.resolve() in taken:
-            what = taken[path.resolve()]
-            raise InvalidInputError(f"--{name} {path} is {what} by this run: choose another name")
-        taken[path.resolve()] = "written"
+    read = {path.resolve() for path in (settings.model, Path(settings.source)) if path is not None}
+    if settings.summary is not None and settings.summary.resolve() in read:
+        raise InvalidInputError(f"--summary {settings.summary} is read by this run: choose another name")
 
 
 def open_sinks(run: LiveRun) -> list[Sink]:
@@ -131,9 +128,6 @@ def open_sinks(run: LiveRun) -> list[Sink]:
         openers.append(lambda: open_mqtt(mqtt))
     if recording is not None:
         openers.append(lambda: open_recording(recording))
-    if settings.tracks is not None:
-        tracks = settings.tracks
-        openers.append(lambda: JsonLinesSink(tracks, run.header()))
     if settings.web:
         openers.append(lambda: _open_page(run))
     sinks: list[Sink] = []
@@ -142,25 +136,30 @@ def open_sinks(run: LiveRun) -> list[Sink]:
             sinks.append(opener())
             stack.callback(sinks[-1].close)
         if counter is not None:
-            sinks.insert(0, EventsSink(settings.events, counter, listeners))
+            sinks.insert(0, EventsSink(None, counter, listeners))
         stack.pop_all()
     return sinks
 
 
 def _open_page(run: LiveRun) -> WebSink:
-    """Serve the page, and say where: the first time with the token."""
+    """Serve the page, and say where: the first time with the token, if people read that."""
     settings = run.settings
+    drawing = drawing_file(settings, run.config)
     config = WebConfig(
         settings.web_host,
         settings.web_port,
         settings.web_token_file,
         settings.web_quality,
         settings.web_widest,
-        run.config,
+        drawing,
     )
     page = WebSink(config, run.summary, run.state, run.counter, source=run.source.info.name)
     page.start()
     _log.info("page at %s", page.address)
-    if page.invitation is not None:  # once, and in no log
+    if drawing is not None and drawing != run.config:
+        _log.info("what is drawn is kept in %s, and goes before the lines and zones of --config", drawing)
+    if page.invitation is not None and sys.stdout.isatty():  # once, and in no log: a service's stdout is one
         stdout.print(f"To open the page elsewhere: {page.invitation}", soft_wrap=True, highlight=False)
+    elif page.token_file is not None:
+        _log.info("the page's token is in %s", page.token_file)
     return page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sources import NetworkOptions, ReconnectConfig
 from edge_fairmot.sources.network import TRANSPORTS
 from edge_fairmot.web import WebConfig
+from edge_fairmot.web.counting_file import CountingFile
 
 S = TypeVar("S", bound=Line | Zone)
 
@@ -138,10 +140,6 @@ class LiveSettings:
         _COUNTING.memory_s, "counting", "Who is unseen for longer is gone.", low=0, high=3600
     )
 
-    tracks: Path | None = setting(None, "output", "Write tracks to this file, JSON Lines.", metavar="FILE")
-    events: Path | None = setting(
-        None, "output", "Write what is counted to this file, JSON Lines.", metavar="FILE"
-    )
     summary: Path | None = setting(
         None, "output", "Write what the run did to this file at its end, JSON.", metavar="FILE"
     )
@@ -153,6 +151,14 @@ class LiveSettings:
     web_port: int = setting(_PAGE.port, "web", "At which port.", key="port", low=0, high=65535)
     web_token_file: Path | None = setting(
         None, "web", "Holds the page's token; made where it is not there.", key="token_file", metavar="FILE"
+    )
+    web_drawing_file: Path | None = setting(
+        None,
+        "web",
+        "Keeps what is drawn on the page, and goes before other lines and zones; the file of --config unless "
+        "given, or, where that cannot be written, one under ~/.local/state.",
+        key="drawing_file",
+        metavar="FILE",
     )
     web_quality: int = setting(
         _PAGE.jpeg_quality, "web", "Of the JPEGs for the page.", key="quality", low=1, high=100
@@ -224,7 +230,11 @@ class LiveSettings:
         "2GB", "record", "For all files of the recording; the oldest go.", key="budget", metavar="SIZE"
     )
     record_keep_free: str = setting(
-        "200MB", "record", "Recording stops when less is free on the disk.", key="keep_free", metavar="SIZE"
+        "200MB",
+        "record",
+        "On the disk: the oldest files go for it; then recording stops.",
+        key="keep_free",
+        metavar="SIZE",
     )
 
     log_level: str = setting("info", "log", "The least that is logged.", key="level", choices=LEVELS)
@@ -249,7 +259,7 @@ class LiveSettings:
 
 
 def read_live_settings(path: Path | None, given: Mapping[str, Any]) -> tuple[LiveSettings, CountingConfig]:
-    """Put together what a file and the flags say, lines and zones too.
+    """Put together what a file, the flags and an earlier run's page say, lines and zones too.
 
     Raises
     ------
@@ -261,10 +271,13 @@ def read_live_settings(path: Path | None, given: Mapping[str, Any]) -> tuple[Liv
         counting = parse_counting(shapes)
     except InvalidInputError as error:
         raise InvalidInputError(f"{path}: {error}") from None
+    drawing = drawing_file(settings, path)
+    drawn = None if drawing is None or drawing == path else CountingFile(drawing).read()
+    saved = drawn or counting  # not both: a drawing began as the file's, some of which may be deleted
     counting = replace(
         counting,
-        lines=_joined(counting.lines, tuple(map(parse_line, settings.line))),
-        zones=_joined(counting.zones, tuple(map(parse_zone, settings.zone))),
+        lines=_joined(saved.lines, tuple(map(parse_line, settings.line))),
+        zones=_joined(saved.zones, tuple(map(parse_zone, settings.zone))),
         anchor=settings.anchor,
         hysteresis=settings.hysteresis,
         memory_s=settings.memory_s,
@@ -274,6 +287,27 @@ def read_live_settings(path: Path | None, given: Mapping[str, Any]) -> tuple[Liv
             "source is missing: give SOURCE on the command line, or source = ... in a file with --config"
         )
     return replace(settings, model=settings.model or bundled_model()), counting
+
+
+def drawing_file(
+    settings: LiveSettings, config: Path | None, environment: Mapping[str, str] = os.environ
+) -> Path | None:
+    """Where what is drawn on the page is kept; None keeps it until the run ends.
+
+    A service's settings are often sealed, as a credential of systemd or in a container: its drawing is
+    kept with its state then.
+    """
+    from edge_fairmot.cli.live_answers import state_folder  # which reads these settings
+
+    if settings.web_drawing_file is not None or config is None:
+        return settings.web_drawing_file
+    written = config.resolve()  # beside it and then in its place
+    if os.access(written, os.W_OK) and os.access(written.parent, os.W_OK):
+        return config
+    try:
+        return state_folder(environment) / f"{config.stem}.drawing.toml"
+    except RuntimeError:  # this user has no home
+        return None
 
 
 def _joined(saved: tuple[S, ...], given: tuple[S, ...]) -> tuple[S, ...]:

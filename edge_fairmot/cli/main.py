@@ -12,6 +12,9 @@ import edge_fairmot
 from edge_fairmot.cli.console import fail, stdout
 from edge_fairmot.errors import EdgeFairmotError
 
+WINDOW_LIBRARIES = ("libGL", "libgthread", "libxcb")
+"""What OpenCV asks for when it was built with a window system."""
+
 app = typer.Typer(
     name="edge-fairmot",
     help="FairMOT on edge devices: from a checkpoint to correct, fast tracks.",
@@ -95,7 +98,7 @@ def run() -> None:
             )
         )
     except ImportError as error:
-        if "libGL" not in str(error):
+        if not any(library in str(error) for library in WINDOW_LIBRARIES):
             sys.exit(
                 fail(f"{error.name or 'a package'} is installed but cannot be loaded ({error}): reinstall it")
             )
@@ -103,7 +106,8 @@ def run() -> None:
         sys.exit(
             fail(
                 "OpenCV was installed with a window system that this machine lacks: "
-                "pip install --force-reinstall --no-deps opencv-python-headless (or apt-get install libgl1)"
+                "pip install --force-reinstall --no-deps opencv-python-headless "
+                "(or apt-get install libgl1 libglib2.0-0)"
             )
         )
     except KeyboardInterrupt:

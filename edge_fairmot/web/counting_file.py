@@ -33,11 +33,30 @@ class CountingFile:
     Parameters
     ----------
     path : Path
-        Made with the first change where it does not exist.
+        Made with the first change where it does not exist, and its folder too.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def read(self) -> CountingConfig | None:
+        """Give the file's lines and zones; None where there is no file.
+
+        Raises
+        ------
+        InvalidInputError
+            If it cannot be read, or something in it is not right.
+        """
+        try:
+            document = tomllib.loads(self.path.read_text("utf-8"))
+            return parse_counting({key: document.get(key, []) for key in SHAPES})
+        except FileNotFoundError:
+            return None
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, InvalidInputError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InvalidInputError(
+                f"{self.path}, the drawing of a run before, cannot be read ({reason}): correct or delete it"
+            ) from error
 
     def save(self, lines: Sequence[Line], zones: Sequence[Zone]) -> None:
         """Put lines and zones in the place of the file's: all of them, or nothing is changed.
@@ -48,6 +67,7 @@ class CountingFile:
             If the file is not TOML, or cannot be read or written.
         """
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             present = self.path.read_text("utf-8") if self.path.exists() else ""
             before = tomllib.loads(present)
             _write_atomically(self.path.resolve(), self._replaced(present, before, lines, zones))
@@ -118,10 +138,23 @@ def _write_zone(zone: Zone) -> str:
 
 
 def _write_atomically(path: Path, content: str) -> None:
+    present = path.stat() if path.exists() else None
     with replaced_whole(path) as partial:
-        with partial.open("w", encoding="utf-8") as file:
+        partial.unlink(missing_ok=True)  # a killed run's, which somebody may have open
+        # The file may hold a camera's password: for its owner alone until it is as the one before.
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            partial.chmod(path.stat().st_mode & 0o777)
+            os.fsync(descriptor)
+            if present is not None:
+                _open_to_the_same(descriptor, present)
+
+
+def _open_to_the_same(descriptor: int, present: os.stat_result) -> None:
+    mode = present.st_mode & 0o777
+    try:
+        os.fchown(descriptor, present.st_uid, present.st_gid)
+    except PermissionError:  # it has a group of ours now, which may do what everybody may
+        mode = mode & 0o707 | (mode & 0o007) << 3
+    os.fchmod(descriptor, mode)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any, NoReturn
 
 from edge_fairmot.counting import Counter, CountingConfig, parse_counting
-from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.web.counting_file import CountingFile, shapes_document
 
 MOST_SHAPES, MOST_CORNERS, LONGEST_NAME = 32, 64, 60
 """More than anybody draws by hand, and little enough to be tried in every frame."""
+
+_log = logging.getLogger(__name__)
 
 
 class Drawing:
@@ -27,18 +30,23 @@ class Drawing:
         self._counter = counter
         self._file = file
         self._config: CountingConfig = counter.config
+        self._not_saved: str | None = None
         self._revision = 1
 
     def document(self) -> dict[str, Any]:
-        """Give what is drawn, as TOML holds it, with ``revision`` and the file's name as ``saved_to``."""
+        """Give what is drawn, as TOML holds it, with ``revision`` and the file's name as ``saved_to``.
+
+        ``not_saved`` is why the file does not hold it, or None.
+        """
         return {
             "revision": self._revision,
             "saved_to": None if self._file is None else str(self._file.path),
+            "not_saved": self._not_saved,
             **shapes_document(self._config),
         }
 
     def replace(self, document: dict[str, Any]) -> bool:
-        """Take another drawing over: into the file first, then to the counter.
+        """Take another drawing over: into the file, and also where that fails to the counter.
 
         Parameters
         ----------
@@ -54,19 +62,26 @@ class Drawing:
         ------
         InvalidInputError
             If it is not a drawing, or one of too much.
-        SinkError
-            If it cannot be saved.
         """
         config = parse_counting({key: value for key, value in document.items() if key != "revision"})
         _check_extent(config)
         if document.get("revision") != self._revision:
             return False
-        if self._file is not None:
-            self._file.save(config.lines, config.zones)
+        self._not_saved = self._save(config)
         self._counter.redraw(config.lines, config.zones)
         self._config = config
         self._revision += 1
         return True
+
+    def _save(self, config: CountingConfig) -> str | None:
+        """Give the reason where that fails: who stands before the door and draws wants it counted."""
+        if self._file is not None:
+            try:
+                self._file.save(config.lines, config.zones)
+            except SinkError as error:
+                _log.warning("what was drawn counts until the run ends: %s", error)
+                return str(error)
+        return None
 
 
 def read_document(body: bytes) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from starlette.types import ASGIApp
 
 from edge_fairmot.errors import SinkError
 from edge_fairmot.web.config import WebConfig
+from edge_fairmot.web.connections import MOST_CONNECTIONS, ImpatientProtocol
 
-MOST_CONNECTIONS = 128
+MOST_WAITING = 32
+"""Connections that are accepted in one go: asyncio takes as many as may wait before it looks at the first."""
 
 FAREWELL_S = 1
 """How long answers under way may take when the run ends."""
@@ -22,6 +24,9 @@ FAREWELL_S = 1
 SILENCE_MS = 60_000
 """A phone that left the network while something was sent to it is given up after this; by itself Linux waits
 a quarter of an hour, with an open file for each."""
+
+PROBES = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
+"""And who left while nothing was sent is asked after, seconds: a connection has these of its listener."""
 
 LONGEST_MESSAGE = 64
 """Of a viewer's, bytes: the number of a scene."""
@@ -54,7 +59,7 @@ class PageServer:
         self.port: int = self._socket.getsockname()[1]
         settings = uvicorn.Config(
             app,
-            http="h11",
+            http=ImpatientProtocol,
             ws="websockets-sansio",
             ws_max_size=LONGEST_MESSAGE,
             ws_per_message_deflate=False,  # a JPEG does not get smaller
@@ -65,6 +70,7 @@ class PageServer:
             proxy_headers=False,
             server_header=False,
             limit_concurrency=MOST_CONNECTIONS,
+            backlog=MOST_WAITING,
             timeout_graceful_shutdown=FAREWELL_S,
         )
         self._server = uvicorn.Server(settings)
@@ -96,7 +102,11 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         dualstack = family == socket.AF_INET6 and host == "::"
         listener = socket.create_server(address[:2], family=family, dualstack_ipv6=dualstack)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
+        for name, value in (*PROBES, ("TCP_USER_TIMEOUT", SILENCE_MS)):
+            option = getattr(socket, name, None)  # not every system has them all
+            if option is not None:
+                level = socket.SOL_SOCKET if name.startswith("SO_") else socket.IPPROTO_TCP
+                listener.setsockopt(level, option, value)
         return listener
     except (OSError, UnicodeError) as error:
         known = _REMEDIES.get(error.errno or 0) if isinstance(error, OSError) else None

@@ -49,6 +49,8 @@ class WebSink(AbstractContextManager["WebSink"]):
         Where the page is.
     invitation : str or None
         The address with the token, where one was made now: to be shown once. Later it is in the token file.
+    token_file : Path or None
+        None where no token is needed.
 
     Raises
     ------
@@ -77,9 +79,10 @@ class WebSink(AbstractContextManager["WebSink"]):
         self._number = 0
         self._started = self._closed = False
         self._feed = Feed(functools.partial(pack_scene, quality=config.jpeg_quality, widest=config.widest))
-        token, made = None, False
-        if not config.is_local or config.token_file is not None:
-            token, made = take_token(config.token_file or default_token_file())
+        self.token_file = config.token_file
+        if self.token_file is None and not config.is_local:
+            self.token_file = default_token_file()
+        token, made = (None, False) if self.token_file is None else take_token(self.token_file)
         self._server = _open_server(config, token, WatchedRun(summary, state, counter, source), self._feed)
         self.address = f"http://{_name_of(config.host)}:{self._server.port}/"
         self.invitation = f"{self.address}?token={token}" if made else None

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from threading import Thread
@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from edge_fairmot.errors import InvalidInputError, SinkError
+from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sinks.annotation import Annotator
 from edge_fairmot.web.config import WebConfig
 from edge_fairmot.web.counting_file import CountingFile
@@ -91,7 +91,7 @@ class Site:
         return Starlette(
             routes=routes,
             lifespan=self._lifespan,
-            exception_handlers={InvalidInputError: _explain(422), SinkError: _explain(500)},
+            exception_handlers={InvalidInputError: _explain},
         )
 
     @asynccontextmanager
@@ -198,5 +198,5 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _explain(status: int) -> Callable[[Request, Exception], Response]:
-    return lambda _, error: JSONResponse({"error": str(error)}, status)
+async def _explain(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 422)

@@ -15,13 +15,15 @@ _OTHERS = 0o077
 
 
 def default_token_file() -> Path:
-    """``edge-fairmot/web-token`` in the user's folder for configuration.
+    """``web-token`` in the folder that systemd gives a service, or in the user's for configuration.
 
     Raises
     ------
     SinkError
         If this user has no home.
     """
+    if os.environ.get("STATE_DIRECTORY"):  # a service's user has no home, or one that cannot be written
+        return Path(os.environ["STATE_DIRECTORY"].partition(":")[0]) / "web-token"
     try:
         folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     except RuntimeError as error:

@@ -86,10 +86,13 @@ def pictures(tmp_path: Path) -> Callable[..., Path]:
 
 
 def files(folder: Path) -> tuple[str, ...]:
-    return (
-        *("--tracks", str(folder / "tracks.jsonl"), "--events", str(folder / "events.jsonl")),
-        *("--summary", str(folder / "summary.json")),
-    )
+    return ("--record", str(folder / "kept" / "shop.jsonl"), "--summary", str(folder / "summary.json"))
+
+
+def recorded(folder: Path, suffix: str = "Z.jsonl") -> Path:
+    """Find what :func:`files` asked for."""
+    (path,) = (folder / "kept").glob(f"shop-*{suffix}")
+    return path
 
 
 def test_a_file_is_played_to_its_end_and_every_output_is_there(
@@ -99,13 +102,13 @@ def test_a_file_is_played_to_its_end_and_every_output_is_there(
     config.write_text(
         f'source = "{pictures([20] * 60)}"\nmodel = "{still_model}"\n'
         '[log]\nformat = "json"\n'
-        f'[output]\ntracks = "{tmp_path}/tracks.jsonl"\nevents = "{tmp_path}/events.jsonl"\n'
-        f'summary = "{tmp_path}/summary.json"\n'
+        f'[record]\npath = "{tmp_path}/kept/shop.jsonl"\n'
+        f'[output]\nsummary = "{tmp_path}/summary.json"\n'
         '[[zone]]\nname = "hall"\npolygon = [[0, 0], [1, 0], [1, 1], [0, 1]]\n'
     )
     with live("--config", config) as run:
         assert run.end(None) == 0
-    header, frames = read_json_lines(tmp_path / "tracks.jsonl")
+    header, frames = read_json_lines(recorded(tmp_path))
     rows = list(frames)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert header.settings["clock"]["time_s"] <= rows[0][1] <= time.monotonic()
@@ -113,7 +116,7 @@ def test_a_file_is_played_to_its_end_and_every_output_is_there(
     assert summary["frames"] + summary["dropped"] == 60
     assert summary["identities"] == 1
     assert summary["counts"]["zones"]["hall"]["occupancy"] == 1
-    assert json.loads((tmp_path / "events.jsonl").read_text())["event"] == "enter"
+    assert json.loads((recorded(tmp_path, ".events.jsonl")).read_text())["event"] == "enter"
     last = json.loads(run.lines[-1])
     assert (last["frames"], last["counts"]["zones"]["hall"]["entries"]) == (len(rows), 1)
 
@@ -124,10 +127,10 @@ def test_being_told_to_stop_is_a_good_end(still_model: Path, tmp_path: Path, num
         run.wait_for("frames")
         assert run.end(number) == 0
     summary = json.loads((tmp_path / "summary.json").read_text())
-    rows = list(read_json_lines(tmp_path / "tracks.jsonl")[1])
+    rows = list(read_json_lines(recorded(tmp_path))[1])
     assert (summary["complete"], summary["ended"]) == (True, "")
     assert summary["frames"] == len(rows) > 0
-    assert (tmp_path / "tracks.jsonl").read_bytes().endswith(b"}\n")
+    assert recorded(tmp_path).read_bytes().endswith(b"}\n")
 
 
 def test_a_killed_run_leaves_what_it_tracked(still_model: Path, tmp_path: Path) -> None:
@@ -135,7 +138,7 @@ def test_a_killed_run_leaves_what_it_tracked(still_model: Path, tmp_path: Path) 
         told = run.wait_for("frames")
         run.end(signal.SIGKILL)
     frames = int(told.split("frames ")[1].split(",")[0])
-    assert len(list(read_json_lines(tmp_path / "tracks.jsonl")[1])) >= frames > 0
+    assert len(list(read_json_lines(recorded(tmp_path))[1])) >= frames > 0
 
 
 def test_nan_from_the_model_ends_the_run_with_one_line_and_keeps_the_tracks(
@@ -146,7 +149,7 @@ def test_nan_from_the_model_ends_the_run_with_one_line_and_keeps_the_tracks(
     (error,) = (line for line in run.lines if "ERROR" in line)
     assert "gave boxes that are not finite" in error
     summary = json.loads((tmp_path / "summary.json").read_text())
-    rows = list(read_json_lines(tmp_path / "tracks.jsonl")[1])
+    rows = list(read_json_lines(recorded(tmp_path))[1])
     assert summary["complete"] is False
     assert "not finite" in summary["ended"]
     assert 0 < len(rows) == summary["frames"] <= 60
@@ -181,12 +184,11 @@ def test_what_cannot_be_mended_is_one_line(still_model: Path, tmp_path: Path) ->
         (("picamera2:speed=3", "-m", still_model), "'speed=3' is no option"),
         (("street.mp4", "-m", still_model), "street.mp4 does not exist"),
         (("synthetic:", "-m", tmp_path / "absent.onnx"), "absent.onnx"),
-        (("synthetic:", "-m", still_model, "--tracks", "/proc/no/tracks"), "cannot be written"),
-        (("synthetic:", "-m", still_model, "--tracks", still_model), "is read by this run: choose another"),
         (
-            ("synthetic:", "-m", still_model, "--tracks", tmp_path / "t", "--events", tmp_path / "t"),
-            "is written by this run: choose another",
+            ("synthetic:", "-m", still_model, "--record", "/proc/no/tracks.jsonl"),
+            "/proc/no/tracks cannot be used",
         ),
+        (("synthetic:", "-m", still_model, "--summary", still_model), "is read by this run: choose another"),
     ):
         with live(*arguments) as run:
             assert run.end(None) == 1
@@ -258,7 +260,7 @@ def test_an_rtsp_server_that_is_killed_and_started_again_costs_no_recorded_track
         rtsp_camera(port)
         run.wait_for('"reconnects": 1, "source": "running"')
         assert run.end() == 0
-    header, frames = read_json_lines(tmp_path / "tracks.jsonl")
+    header, frames = read_json_lines(recorded(tmp_path))
     rows = list(frames)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["complete"] is True
@@ -267,5 +269,5 @@ def test_an_rtsp_server_that_is_killed_and_started_again_costs_no_recorded_track
     assert [number for number, _, _ in rows] == sorted({number for number, _, _ in rows})
     assert [time_s for _, time_s, _ in rows] == sorted({time_s for _, time_s, _ in rows})
     assert header.source == summary["source"]["name"] == f"rtsp://***@127.0.0.1:{port}/live?***"
-    written = "".join(path.read_text() for path in tmp_path.iterdir() if path.is_file())
+    written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
     assert "hunter2" not in written + run.log

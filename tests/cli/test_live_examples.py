@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_fairmot.bundled import bundled_model
 from edge_fairmot.cli.live_settings import read_live_settings
 
 if sys.version_info >= (3, 11):
@@ -40,11 +41,12 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 
 def test_the_unit_s_command_and_configuration_are_ours() -> None:
     text = (SERVICE / "edge-fairmot.service").read_text()
-    assert "ExecStart=/opt/edge-fairmot/bin/edge-fairmot live --config %d/live.toml" in text
+    command = "/opt/edge-fairmot/bin/edge-fairmot live --config ${CREDENTIALS_DIRECTORY}/live.toml"
+    assert f"ExecStart={command}\n" in text
     assert "LoadCredential=live.toml:/etc/edge-fairmot/live.toml" in text
     settings, counting = read_live_settings(SERVICE / "live.toml", {})
     assert settings.source.startswith("rtsp://")
-    assert settings.model == Path("/opt/edge-fairmot/fairmot.onnx")
+    assert settings.model == bundled_model()
     assert [line.name for line in counting.lines] == ["door"]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE
 
@@ -45,20 +48,39 @@ def test_what_is_drawn_on_the_page_is_counted_by_the_next_run(still_model: Path,
     assert config.read_text().count("[[line]]") == 1
 
 
-def test_other_devices_need_the_token_that_is_printed_once(still_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("terminal", [True, False])
+def test_other_devices_need_the_token_that_a_terminal_is_shown_once(
+    still_model: Path, tmp_path: Path, terminal: bool
+) -> None:
     web = ("--web", "--web-port", "0", "--web-host", "0.0.0.0", "--web-token-file", str(tmp_path / "token"))
     for run in range(2):
+        shown, stdout = pty.openpty() if terminal else os.pipe()
         with subprocess.Popen(
-            [*LIVE, STREET, "--model", str(still_model), *web], stdout=PIPE, stderr=PIPE, text=True
+            [*LIVE, STREET, "--model", str(still_model), *web], stdout=stdout, stderr=PIPE, text=True
         ) as process:
+            os.close(stdout)
             assert process.stderr is not None
-            log = next(line for line in process.stderr if "page at " in line)
+            log = ""
+            while "page at " not in log:
+                log += process.stderr.readline()
             address = log.split()[-1]
             token = (tmp_path / "token").read_text().strip()
             with pytest.raises(urllib.error.HTTPError, match="401"):
                 ask(f"{address}api/status")
             assert "frames" in ask(f"{address}api/status", token=token)
             process.terminate()
-            printed, rest = process.communicate(timeout=30)
-            assert (f"{address}?token={token}" in printed) == (run == 0)
-            assert token not in log + rest
+            rest = process.stderr.read()  # not communicate, which loses what was read ahead
+        is_told = terminal and run == 0
+        assert (f"{address}?token={token}" in read_all(shown)) == is_told
+        assert token not in log + rest
+        assert ("the page's token is in" in log + rest) == (not is_told)
+
+
+def read_all(descriptor: int) -> str:
+    """Read a pipe or a terminal, and close it; that of a process that is gone ends in an error."""
+    parts = []
+    with suppress(OSError):
+        while part := os.read(descriptor, 4096):
+            parts.append(part)
+    os.close(descriptor)
+    return b"".join(parts).decode()

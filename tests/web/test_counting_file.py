@@ -1,7 +1,9 @@
 """Drawn lines and zones in a file that people write as well."""
 
 import math
+import os
 import stat
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -102,6 +104,46 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
         CountingFile(path).save([], [QUEUE])
     assert path.read_text() == before
     assert [path.name for path in tmp_path.iterdir()] == ["shop.toml"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o444])
+def test_a_password_in_the_file_is_at_no_time_shown_to_more_people(tmp_path, monkeypatch, mode):
+    path, partial = tmp_path / "shop.toml", tmp_path / ".shop.toml.partial"
+    path.write_text('source = "rtsp://user:password@camera/stream"\n')
+    path.chmod(mode)
+    partial.write_text("of a run that was killed")
+    partial.chmod(0o666)
+    seen = []
+
+    def look(_):
+        assert "password" in partial.read_text()
+        seen.append(stat.S_IMODE(partial.stat().st_mode))
+
+    monkeypatch.setattr("os.fsync", look)
+    with partial.open() as curious:
+        CountingFile(path).save([DOOR], [])
+        assert "password" not in curious.read()
+    (found,) = seen
+    assert found & ~(mode | stat.S_IWUSR) == 0
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_the_group_of_a_file_goes_on_reading_it_and_no_other_group_does(tmp_path, monkeypatch):
+    path = tmp_path / "shop.toml"
+    path.write_text("# mine\n")
+    path.chmod(0o640)
+    with suppress(PermissionError):  # root may
+        os.chown(path, -1, 4711)
+    group = path.stat().st_gid
+    CountingFile(path).save([DOOR], [])
+    assert (path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (group, 0o640)
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.fchown", refuse)
+    CountingFile(path).save([DOOR], [QUEUE])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_link_stays_a_link(tmp_path):

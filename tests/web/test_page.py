@@ -184,6 +184,21 @@ def test_a_line_drawn_with_the_mouse_counts_and_is_saved(serve, play, browse, tm
         assert tab.console == []
 
 
+def test_a_line_that_cannot_be_saved_counts_and_says_so(serve, play, browse, tmp_path):
+    (tmp_path / "folder").write_text("that is none")
+    run = play(serve(WebConfig(counting_file=tmp_path / "folder" / "shop.toml"), size=SIZE))
+    with open_live(browse, run) as tab:
+        tab.press("#draw-line")
+        tab.drag((0.5, 0.4), (0.5, 0.98))
+        tab.wait("document.querySelector('#saved').textContent.startsWith('Not saved: cannot save to /')")
+        assert "It counts, but is not saved" in tab.run("document.querySelector('#toast').textContent")
+        tab.wait(f"{COUNTED}.reduce((a, b) => a + b, 0) >= 1")
+        (tmp_path / "folder").unlink()
+        tab.press("#counts button[aria-label^=Turn]")
+        tab.wait("document.querySelector('#saved').textContent.startsWith('Changes are saved in /')")
+        assert tab.console == []
+
+
 def test_a_zone_drawn_with_a_finger_on_a_dark_phone(serve, play, browse):
     run = play(serve(size=SIZE))
     with open_live(browse, run, (390, 844), phone=True, dark=True) as tab:

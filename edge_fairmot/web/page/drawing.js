@@ -6,6 +6,8 @@ export class Drawing extends EventTarget {
   line = [];
   zone = [];
   savedTo = null;
+  /** Why the device could not save what it counts; null where it could. */
+  notSaved = null;
   /** True while something is dragged: news from the device waits. */
   held = false;
   #revision = 0;
@@ -97,8 +99,9 @@ export class Drawing extends EventTarget {
     }
     if (answer.ok) {
       this.#revision = document.revision;
-      this.savedTo = document.saved_to;
+      this.#noteSaved(document);
       this.dispatchEvent(new Event("saved"));
+      if (this.notSaved) this.#complain(`It counts, but is not saved: ${this.notSaved}`);
       return undefined;
     }
     if (answer.status === 409) {
@@ -119,13 +122,18 @@ export class Drawing extends EventTarget {
 
   #accept(document) {
     this.#revision = document.revision;
-    this.savedTo = document.saved_to;
+    this.#noteSaved(document);
     this.line = document.line;
     this.zone = document.zone;
     this.#known = structuredClone({ line: document.line, zone: document.zone });
     this.#changed = false;
     this.#before = [];
     this.dispatchEvent(new Event("change"));
+  }
+
+  #noteSaved({ saved_to: savedTo, not_saved: notSaved }) {
+    this.savedTo = savedTo;
+    this.notSaved = notSaved;
   }
 
   #complain(text) {

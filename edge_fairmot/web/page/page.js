@@ -77,7 +77,8 @@ function showDrawing(document_) {
 
 function showSaved() {
   const empty = drawing.line.length + drawing.zone.length === 0;
-  const place = drawing.savedTo ? `Changes are saved in ${drawing.savedTo}.` : "Changes last until the run ends: start it with a file to keep them.";
+  let place = drawing.savedTo ? `Changes are saved in ${drawing.savedTo}.` : "Changes last until the run ends: start it with a file to keep them.";
+  if (drawing.notSaved) place = `Not saved: ${drawing.notSaved}. It counts until the run ends.`;
   byId("saved").textContent = empty && !drawing.savedTo ? "" : place;
 }
 
