@@ -7,13 +7,15 @@ COPY runtimes runtimes
 COPY convert convert
 COPY benchmarks benchmarks
 RUN python -m venv /opt/edge-fairmot \
-    && /opt/edge-fairmot/bin/pip install --no-cache-dir -c constraints.txt '.[cpu,live]'
+    && /opt/edge-fairmot/bin/pip install --no-cache-dir -c constraints.txt '.[cpu,live,web,mqtt]'
 
 FROM python:3.12-slim-bookworm
 COPY --from=build /opt/edge-fairmot /opt/edge-fairmot
 RUN useradd --system --uid 10001 --no-create-home edge-fairmot && install -d -o edge-fairmot /data
 USER 10001
 WORKDIR /data
+# What a run keeps between starts: the page's token, events that wait for the broker.
+ENV STATE_DIRECTORY=/data
 VOLUME /data
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/opt/edge-fairmot/bin/edge-fairmot"]
