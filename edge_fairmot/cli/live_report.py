@@ -14,8 +14,6 @@ from edge_fairmot.cli.logs import FIELDS
 from edge_fairmot.cli.service import ServiceManager
 from edge_fairmot.cli.summary_file import write_summary
 from edge_fairmot.errors import SinkError
-from edge_fairmot.mqtt import MqttSink
-from edge_fairmot.recording import RecordingSink
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +50,7 @@ class LiveReport:
         """Tell in a line how it is going; from any thread."""
         summary, state = self._run.summary(), self._run.state()
         rate = f"{summary.frame_rate:.1f} frames/s, {summary.identities} identities"
-        return f"{state.status}: {state.message or rate}" + _troubles(_outputs(self._run))
+        return f"{state.status}: {state.message or rate}" + _troubles(self._run.outputs())
 
     def log(self) -> None:
         """Log what was done up to now."""
@@ -75,7 +73,7 @@ class LiveReport:
             words += "".join(
                 f"; {name}: {zone.occupancy} now" for name, zone in self._run.counter.zones.items()
             )
-        outputs = _outputs(self._run)
+        outputs = self._run.outputs()
         fields |= outputs
         words += _troubles(outputs)
         self._service.tell(STATUS=self.status())
@@ -104,21 +102,6 @@ class LiveReport:
             if not ended:
                 raise
             _log.error("%s", error)
-
-
-def _outputs(run: LiveRun) -> dict[str, dict[str, Any]]:
-    """Tell what is wrong with each output that goes on after an error, and what was lost by it."""
-    outputs: dict[str, dict[str, Any]] = {}
-    for sink in run.sinks:
-        if isinstance(sink, RecordingSink):
-            outputs["recording"] = {
-                "trouble": sink.trouble,
-                "missed_frames": sink.missed,
-                "missed_events": sink.missed_events,
-            }
-        elif isinstance(sink, MqttSink):
-            outputs["mqtt"] = {"trouble": sink.trouble}
-    return outputs
 
 
 def _troubles(outputs: dict[str, dict[str, Any]]) -> str:
@@ -154,4 +137,4 @@ def _summary(run: LiveRun, ended: str) -> dict[str, Any]:
     }
     if run.counter is not None:
         content["counts"] = totals_for_summary(run.counter)
-    return content | _outputs(run)
+    return content | run.outputs()

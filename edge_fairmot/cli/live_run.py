@@ -70,6 +70,20 @@ class LiveRun:
         """Tell how the source is doing; from any thread."""
         return self.source.state()
 
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """Tell what is wrong with each output that goes on after an error, and what was lost by it."""
+        outputs: dict[str, dict[str, Any]] = {}
+        for sink in self.sinks:
+            if isinstance(sink, RecordingSink):
+                outputs["recording"] = {
+                    "trouble": sink.trouble,
+                    "missed_frames": sink.missed,
+                    "missed_events": sink.missed_events,
+                }
+            elif isinstance(sink, MqttSink):
+                outputs["mqtt"] = {"trouble": sink.trouble}
+        return outputs
+
     def header(self) -> JsonLinesHeader:
         """First line of a file of tracks: with what ``time_s`` is counted from."""
         info = self.source.info
@@ -153,7 +167,9 @@ def _open_page(run: LiveRun) -> WebSink:
         settings.web_widest,
         drawing,
     )
-    page = WebSink(config, run.summary, run.state, run.counter, source=run.source.info.name)
+    page = WebSink(
+        config, run.summary, run.state, run.counter, source=run.source.info.name, outputs=run.outputs
+    )
     page.start()
     _log.info("page at %s", page.address)
     if drawing is not None and drawing != run.config:

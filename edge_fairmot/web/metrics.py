@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from edge_fairmot.heat import warmest_zone
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.web.feed import Feed
-from edge_fairmot.web.run import WatchedRun
+from edge_fairmot.web.run import Outputs, WatchedRun
 from edge_fairmot.web.scene import Scene
 from edge_fairmot.web.viewers import Viewers
 
@@ -41,6 +41,7 @@ class RunCollector(Collector):
         state = self._run.state()
         yield _gauge("source_up", "1 while frames come.", float(state.status == "running"))
         yield _counter("source_reconnects", "How often frames came again.", state.reconnects)
+        yield from _of_the_outputs(self._run.outputs())
         yield _gauge("viewers", "Who watch the page.", len(self._viewers))
         yield self._delays()
         zone = warmest_zone()
@@ -73,6 +74,19 @@ def _of_the_loop(summary: RunSummary) -> Iterator[Metric]:
     for stage, ms in summary.stage_ms.items():
         stages.add_metric([stage], ms * summary.frames / 1e3)
     yield stages
+
+
+def _of_the_outputs(outputs: Outputs) -> Iterator[Metric]:
+    up = GaugeMetricFamily(PREFIX + "output_up", "1 unless it is in trouble.", labels=["output"])
+    missed = CounterMetricFamily(
+        PREFIX + "output_missed", "What was lost while it was in trouble.", labels=["output", "what"]
+    )
+    for name, output in outputs.items():
+        up.add_metric([name], float(not output["trouble"]))
+        for key, value in output.items():
+            if key.startswith("missed_"):
+                missed.add_metric([name, key.removeprefix("missed_")], value)
+    yield from (up, missed)
 
 
 def _of_the_scene(scene: Scene) -> Iterator[Metric]:

@@ -16,7 +16,7 @@ from edge_fairmot.sources.state import SourceState
 from edge_fairmot.types import Frame, Tracks
 from edge_fairmot.web.config import WebConfig
 from edge_fairmot.web.feed import Feed
-from edge_fairmot.web.run import WatchedRun
+from edge_fairmot.web.run import Outputs, WatchedRun
 from edge_fairmot.web.scene import Scene, pack_scene
 from edge_fairmot.web.token import default_token_file, take_token
 
@@ -74,6 +74,7 @@ class WebSink(AbstractContextManager["WebSink"]):
         counter: Counter | None = None,
         *,
         source: str = "",
+        outputs: Callable[[], Outputs] = dict,
     ) -> None:
         self._counter = counter
         self._number = 0
@@ -83,7 +84,8 @@ class WebSink(AbstractContextManager["WebSink"]):
         if self.token_file is None and not config.is_local:
             self.token_file = default_token_file()
         token, made = (None, False) if self.token_file is None else take_token(self.token_file)
-        self._server = _open_server(config, token, WatchedRun(summary, state, counter, source), self._feed)
+        run = WatchedRun(summary, state, counter, source, outputs)
+        self._server = _open_server(config, token, run, self._feed)
         self.address = f"http://{_name_of(config.host)}:{self._server.port}/"
         self.invitation = f"{self.address}?token={token}" if made else None
 

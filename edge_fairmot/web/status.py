@@ -58,7 +58,14 @@ class StatusBoard:
             "dropped": summary.dropped,
             "identities": summary.identities,
             "running_s": round(summary.wall_s, 1),
+            "outputs": self._outputs(),
             "temperature_c": None if zone is None else round(zone.celsius, 1),
+        }
+
+    def _outputs(self) -> dict[str, dict[str, Any]]:
+        return {
+            name: {**output, "trouble": _CREDENTIALS.sub("//", output["trouble"])}
+            for name, output in self._run.outputs().items()
         }
 
     def health(self) -> tuple[bool, str]:

@@ -3,7 +3,7 @@
 import http.client
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -19,12 +19,13 @@ SIZE = (320, 180)
 
 @dataclass
 class Run:
-    """A run to be watched, whose summary and state a test sets."""
+    """A run to be watched, whose summary, state and outputs a test sets."""
 
     summary: RunSummary
     state: SourceState
     counter: Counter
     web: WebSink
+    outputs: dict = field(default_factory=dict)
 
     def show(self, number, people=((1, 100, 80),), shade=None):
         """Give the page a frame of one shade, with people of (id, x, y) of their feet."""
@@ -70,7 +71,8 @@ def _served(config=None, counting=None, size=SIZE, source="street"):
     nothing = RunSummary(0, 0, 0, 0, 0, 0, 0.0, {"inference": 0.0})
     run = Run(nothing, SourceState("running", time.monotonic()), counter, None)
     config = replace(config or WebConfig(), port=0)
-    run.web = WebSink(config, lambda: run.summary, lambda: run.state, counter, source=source)
+    told = (lambda: run.summary, lambda: run.state, counter)
+    run.web = WebSink(config, *told, source=source, outputs=lambda: run.outputs)
     with run.web:
         run.web.start()
         yield run

@@ -234,6 +234,9 @@ def test_what_is_amiss_is_told_and_what_comes_back_is_shown(serve, browse):
         tab.wait(f"!{notice}.hidden && {notice}.textContent.includes('1 min. no answer from rtsp://camera')")
         run.state = SourceState("running", time.monotonic(), 2)
         tab.wait(f"{notice}.hidden")
+        run.outputs = {"recording": {"trouble": "12 MB are free", "missed_frames": 7}}
+        tab.wait(f"{notice}.textContent === 'recording: 12 MB are free'")
+        assert not tab.run("document.querySelector('#picture').classList.contains('stale')")
         run.show(2, [(7, 100, 80), (8, 200, 80)])
         tab.wait("document.querySelector('#people').textContent === '2'")
         run.web.close()

@@ -138,6 +138,21 @@ def test_figures_for_prometheus(serve):
     assert metrics_of(run)["edge_fairmot_source_up",] == 0
 
 
+def test_outputs_in_trouble_are_told_to_whoever_looks_after_it(serve):
+    run = serve()
+    run.show(1)
+    run.outputs = {
+        "recording": {"trouble": "12 MB are free", "missed_frames": 7, "missed_events": 2},
+        "mqtt": {"trouble": ""},
+    }
+    found = metrics_of(run)
+    assert (found["edge_fairmot_output_up", "recording"], found["edge_fairmot_output_up", "mqtt"]) == (0, 1)
+    assert found["edge_fairmot_output_missed_total", "frames", "recording"] == 7
+    assert found["edge_fairmot_output_missed_total", "events", "recording"] == 2
+    assert json.loads(run.ask("GET", "/api/status")[2])["outputs"] == run.outputs
+    assert run.ask("GET", "/healthz")[0] == 200  # starting it again would mend nothing
+
+
 @pytest.mark.parametrize("status", ["starting", "lost", "ended"])
 def test_a_run_without_frames_is_not_healthy(serve, status):
     run = serve()

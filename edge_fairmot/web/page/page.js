@@ -31,7 +31,7 @@ connect({
     byId("source").textContent = status.source.name;
     document.title = status.source.name ? `${status.source.name} · edge-fairmot` : "edge-fairmot";
     device.show(status, people);
-    showState(status.source.status, noticeOf(status.source));
+    showState(status.source.status, noticeOf(status.source), troubleOf(status.outputs));
     showDrawing(status.counting);
   },
   onOpen: () => {
@@ -52,6 +52,11 @@ function showTotals(totals) {
   editor.render();
 }
 
+function troubleOf(outputs) {
+  const told = Object.entries(outputs).filter(([, output]) => output.trouble);
+  return told.map(([name, output]) => `${name}: ${output.trouble}`).join(" · ");
+}
+
 function noticeOf({ status, for_s: seconds, message }) {
   const since = duration(Math.max(seconds, 0));
   if (status === "starting") return `Waiting for the camera, ${since}. ${message}`;
@@ -59,12 +64,12 @@ function noticeOf({ status, for_s: seconds, message }) {
   return status === "ended" ? `The source has ended. ${message}` : "";
 }
 
-function showState(state, notice) {
+function showState(state, notice, trouble = "") {
   const pill = byId("status");
   pill.textContent = WORDS[state] ?? state;
   pill.dataset.status = state;
-  byId("notice").textContent = notice;
-  byId("notice").hidden = notice === "";
+  byId("notice").textContent = notice || trouble;
+  byId("notice").hidden = byId("notice").textContent === "";
   byId("picture").classList.toggle("stale", notice !== "");
 }
 
