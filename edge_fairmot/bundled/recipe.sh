@@ -44,7 +44,7 @@ edge-fairmot train --data "$data/people/labels.tsv" "${some[@]}" --start "$teach
 # 3. Streets, without forgetting what the photos show.
 edge-fairmot train "${some[@]}" "${remembered[@]}" --start "$out/first.pth" --steps 3500 --learning-rate 2e-4 --bf16 \
     -o "$out/second.pth"
-# 4. More streets, larger.
+# 4. More streets, larger: for the next version. What is shipped ends with second.pth, and was converted from that.
 edge-fairmot train "${many[@]}" "${remembered[@]}" --start "$out/second.pth" --steps 7600 --learning-rate 2e-4 --bf16 \
     --size 640x352 -o "$out/people.pth"
 
