@@ -30,6 +30,8 @@ class Losses:
         Focal loss, by the number of people.
     boxes, offsets : Tensor
         Mean absolute error at people's centres, cells.
+    overlap : Tensor
+        1 - GIoU of people's boxes, mean.
     identity : Tensor
         Cross entropy of the classes that embeddings are taken for.
     total : Tensor
@@ -38,6 +40,7 @@ class Losses:
     heatmap: Tensor
     boxes: Tensor
     offsets: Tensor
+    overlap: Tensor
     identity: Tensor
     total: Tensor
 
@@ -58,10 +61,13 @@ class TaskLoss(nn.Module):
     ----------
     embedding_dim : int
     identities : int
+    overlap_weight : float
+        Of the overlap of boxes in the loss of detection; the original has none.
     """
 
-    def __init__(self, embedding_dim: int, identities: int) -> None:
+    def __init__(self, embedding_dim: int, identities: int, overlap_weight: float = 0.0) -> None:
         super().__init__()
+        self._overlap_weight = overlap_weight
         self.classifier = nn.Linear(embedding_dim, max(2, identities))
         self.log_variances = nn.Parameter(torch.tensor(START))
         # Unit vectors are too close together for a softmax over many classes.
@@ -84,18 +90,20 @@ class TaskLoss(nn.Module):
         heatmap = focal_loss(network.hm(features).float(), targets.heatmap)
         boxes = _mean_error(wh, targets.wh[targets.valid])
         offsets = _mean_error(reg, targets.reg[targets.valid])
+        truth = corners(targets.wh[targets.valid], targets.reg[targets.valid])
+        overlap = giou_loss(corners(wh, reg), truth).sum() / max(1, len(wh))
         logits = self.classifier(self.embedding_scale * F.normalize(embedding, dim=1))
         identity = F.cross_entropy(logits, targets.identity[targets.valid], reduction="sum")
         identity = identity / max(1, len(embedding))
         detection_variance, identity_variance = self.log_variances
-        detection = heatmap + BOX_WEIGHT * boxes + offsets
+        detection = heatmap + BOX_WEIGHT * boxes + offsets + self._overlap_weight * overlap
         total = 0.5 * (
             torch.exp(-detection_variance) * detection
             + torch.exp(-identity_variance) * identity
             + detection_variance
             + identity_variance
         )
-        return Losses(heatmap, boxes, offsets, identity, total)
+        return Losses(heatmap, boxes, offsets, overlap, identity, total)
 
 
 def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -116,6 +124,48 @@ def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
     found = F.logsigmoid(logits) * (1 - score) ** 2
     refused = F.logsigmoid(-logits) * score**2 * (1 - target) ** 4
     return -torch.where(is_centre, found, refused).sum() / is_centre.sum().clamp_min(1)
+
+
+def corners(wh: Tensor, reg: Tensor) -> Tensor:
+    """Compute boxes from what the heads say of them, as seen from their cells.
+
+    Parameters
+    ----------
+    wh : float32 (N, 4 or 2)
+        Left, top, right and bottom from the centre, or width and height; cells.
+    reg : float32 (N, 2)
+        The centre, in its cell.
+
+    Returns
+    -------
+    Tensor
+        float32 (N, 4): xyxy, cells.
+    """
+    low, high = (wh[:, :2], wh[:, 2:]) if wh.shape[1] == 4 else (wh / 2, wh / 2)
+    return torch.cat((reg - low, reg + high), dim=1)
+
+
+def giou_loss(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Compute 1 - GIoU, which small boxes have as much of as large ones (Rezatofighi et al., CVPR 2019).
+
+    Parameters
+    ----------
+    ours, theirs : float32 (N, 4)
+        xyxy. Of ours, a side below 0 counts as 0; theirs have an area.
+
+    Returns
+    -------
+    Tensor
+        float32 (N,): 0 where they are the same, towards 2 where they are far apart.
+    """
+    shared = _area(torch.maximum(ours[:, :2], theirs[:, :2]), torch.minimum(ours[:, 2:], theirs[:, 2:]))
+    around = _area(torch.minimum(ours[:, :2], theirs[:, :2]), torch.maximum(ours[:, 2:], theirs[:, 2:]))
+    union = _area(ours[:, :2], ours[:, 2:]) + _area(theirs[:, :2], theirs[:, 2:]) - shared
+    return 1 - shared / union + (around - union) / around
+
+
+def _area(low: Tensor, high: Tensor) -> Tensor:
+    return (high - low).clamp_min(0).prod(dim=1)
 
 
 def _mean_error(ours: Tensor, theirs: Tensor) -> Tensor:

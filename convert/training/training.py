@@ -43,6 +43,9 @@ class TrainingOptions:
         Pieces a step.
     learning_rate : float
         The highest.
+    overlap_weight : float
+        Of the boxes' overlap (1 - GIoU) beside the original's losses. Those measure in pixels: the box of a
+        small person may be twice too wide, and costs little.
     batch_statistics : bool
         Whether batch norms take the statistics of a batch, and learn them: what a network needs that starts
         from nothing. A trained one keeps its own: those of a few pieces are worse.
@@ -56,6 +59,7 @@ class TrainingOptions:
     piece_side: int = 256
     batch_size: int = 6
     learning_rate: float = 1e-4
+    overlap_weight: float = 0.0
     batch_statistics: bool = False
     bf16: bool = False
     seed: int = 0
@@ -64,6 +68,8 @@ class TrainingOptions:
         check_learning(self.input_size, self.piece_side, self.batch_size, self.learning_rate, self.seed)
         if self.steps < 1:
             raise InvalidInputError(f"steps must be at least 1, not {self.steps}")
+        if not 0 <= self.overlap_weight < math.inf:
+            raise InvalidInputError(f"overlap weight must be 0 or more, not {self.overlap_weight:g}")
 
 
 class Training:
@@ -116,7 +122,8 @@ class Training:
         self._device = next(network.parameters()).device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            self._loss = TaskLoss(network.spec.embedding_dim, labelled.identities).to(self._device)
+            loss = TaskLoss(network.spec.embedding_dim, labelled.identities, options.overlap_weight)
+        self._loss = loss.to(self._device)
         self._optimizer = torch.optim.Adam([*network.parameters(), *self._loss.parameters()])
         self.steps = 0
 

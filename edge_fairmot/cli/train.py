@@ -78,6 +78,9 @@ def train(
     piece: PieceFlag = 256,
     batch_size: BatchSizeFlag = 6,
     learning_rate: Annotated[float, typer.Option(help="Of Adam, at its highest.")] = 1e-4,
+    overlap_weight: Annotated[
+        float, typer.Option(help="Of the boxes' overlap (GIoU) beside FairMOT's losses, which have none.")
+    ] = 0.0,
     bf16: Bf16Flag = False,
     seed: SeedFlag = 0,
     device: DeviceFlag = None,
@@ -104,6 +107,7 @@ def train(
         piece_side=piece,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        overlap_weight=overlap_weight,
         batch_statistics=start is None,
         bf16=bf16,
         seed=seed,

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs the convert extra")
 
 from edge_fairmot.convert.deploy import decode_boxes  # noqa: E402
 from edge_fairmot.convert.network import NetworkSpec  # noqa: E402
-from edge_fairmot.convert.training.loss import TaskLoss, focal_loss  # noqa: E402
+from edge_fairmot.convert.training.loss import TaskLoss, corners, focal_loss, giou_loss  # noqa: E402
 from edge_fairmot.convert.training.pieces import Piece  # noqa: E402
 from edge_fairmot.convert.training.targets import MIN_OVERLAP, heatmap_radius, make_targets  # noqa: E402
 
@@ -119,6 +119,49 @@ def test_the_focal_loss_is_centernets():
     assert float(focal_loss(logits, target)) == pytest.approx(expected / 2)
 
 
+@given(st.lists(centred, min_size=1, max_size=4), st.sampled_from([2, 4]))
+def test_overlap_is_of_the_boxes_that_decoding_gives(boxes, channels):
+    targets = make_targets([piece(boxes)], channels)
+    found = targets.valid[0]
+
+    told = corners(targets.wh[0][found], targets.reg[0][found])
+
+    cells = targets.cells[0][found]
+    at = torch.stack((cells % (SIDE // 4), cells // (SIDE // 4)), dim=1).repeat(1, 2)
+    decoded = decode_boxes(targets.cells, targets.wh, targets.reg, SIDE // 4)[0][found]
+    assert torch.allclose((told + at) * 4, decoded, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("ours", "expected"),
+    [
+        ((0, 0, 2, 4), 0.0),
+        ((0, 0, 4, 4), 0.5),
+        ((2, 0, 4, 4), 1.0),  # beside it: no overlap, and nothing between
+        ((6, 0, 8, 4), 1.5),  # the box around both is half empty
+        ((1, 0, 3, 4), 1 - 4 / 12),
+        ((0, 2, 2, 6), 1 - 4 / 12),
+        ((2, 4, 0, 0), 1.0),  # inside out: no area
+        ((0, 0, 2, 0), 1.0),
+    ],
+)
+def test_overlap_is_giou(ours, expected):
+    box, person = torch.tensor([ours], dtype=torch.float32), torch.tensor([[0.0, 0, 2, 4]])
+
+    assert giou_loss(box, person).item() == pytest.approx(expected)
+
+
+@given(centred, centred, st.floats(0.1, 10))
+def test_overlap_is_the_same_at_every_size(ours, theirs, scale):
+    ours, theirs = (torch.tensor([box], dtype=torch.float64) for box in (ours, theirs))
+
+    loss = giou_loss(ours, theirs)
+
+    assert loss.item() + 1e-12 >= 0
+    assert loss.item() <= 2
+    assert giou_loss(scale * ours, scale * theirs).item() == pytest.approx(loss.item(), abs=1e-9)
+
+
 @pytest.fixture(scope="module")
 def network(lively_network):
     return lively_network(NetworkSpec(embedding_dim=16))
@@ -148,22 +191,22 @@ def losses(network, features):
 
 
 @pytest.mark.parametrize(
-    ("part", "tensor"),
+    ("parts", "tensor"),
     [
-        ("heatmap", "hm.2.bias"),
-        ("boxes", "wh.2.bias"),
-        ("offsets", "reg.2.bias"),
-        ("identity", "id.2.weight"),
+        ({"heatmap"}, "hm.2.bias"),
+        ({"boxes", "overlap"}, "wh.2.bias"),
+        ({"offsets", "overlap"}, "reg.2.bias"),
+        ({"identity"}, "id.2.weight"),
     ],
 )
-def test_every_head_is_in_its_part_of_the_loss_alone(losses, part, tensor):
+def test_every_head_is_in_its_part_of_the_loss_alone(losses, parts, tensor):
     def change(network):
         with torch.no_grad():
             network.get_parameter(tensor).mul_(-1).add_(0.5)
 
     before, after = losses(), losses(change)
 
-    assert {name for name in before if before[name] != pytest.approx(after[name])} == {part, "total"}
+    assert {name for name in before if before[name] != pytest.approx(after[name])} == {*parts, "total"}
 
 
 def test_places_without_a_person_do_not_count(losses):
@@ -181,19 +224,20 @@ def test_a_batch_without_people_has_no_loss_but_the_heatmaps(network, features):
 
     found = task(network, features, make_targets([piece([]), piece([])], 4))
 
-    assert found.boxes == found.offsets == found.identity == 0
+    assert found.boxes == found.offsets == found.overlap == found.identity == 0
     assert torch.isfinite(found.total)
     found.total.backward()
 
 
 def test_uncertainty_weighs_the_tasks(network, features, losses):
-    task = TaskLoss(16, 5)
+    task = TaskLoss(16, 5, overlap_weight=2.0)
     found = task(network, features, losses.targets)
     detection, identity = task.log_variances.tolist()
 
     parts = found.as_numbers()
     expected = 0.5 * (
-        np.exp(-detection) * (parts["heatmap"] + 0.1 * parts["boxes"] + parts["offsets"])
+        np.exp(-detection)
+        * (parts["heatmap"] + 0.1 * parts["boxes"] + parts["offsets"] + 2 * parts["overlap"])
         + np.exp(-identity) * parts["identity"]
         + detection
         + identity

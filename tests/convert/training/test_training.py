@@ -60,7 +60,7 @@ def test_the_loss_falls_from_scratch(start):
 
     losses = [training.step() for _ in range(25)]
 
-    assert set(losses[0]) == {"heatmap", "boxes", "offsets", "identity", "total"}
+    assert set(losses[0]) == {"heatmap", "boxes", "offsets", "overlap", "identity", "total"}
     first, last = (np.mean([step["total"] for step in part]) for part in (losses[:5], losses[-5:]))
     assert last < 0.8 * first
 
