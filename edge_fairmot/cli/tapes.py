@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_fairmot.bundled import bundled_model
 from edge_fairmot.contracts import Runtime, SourceInfo
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.tape import TAPE_SUFFIX, TapeHeader
@@ -73,17 +74,30 @@ class TapeObserver:
             self._recorder.close()
 
 
-def check_model_path(path: Path, runtime: str) -> None:
-    """Refuse a tape where a network is to run: a forgotten ``--runtime``.
+def choose_model(given: Path | None, source: str, runtime: str) -> tuple[Path, str]:
+    """Choose what looks at the frames, and what runs it: a tape is played, as the model or as the source.
+
+    Parameters
+    ----------
+    given : Path or None
+        Of ``--model``.
+    source, runtime : str
+        ``cpu``, which is what not to give any comes to, is ``replay`` where there is a tape to play.
 
     Raises
     ------
     InvalidInputError
+        If a network is to look at a tape, whose pictures are grey.
     """
-    if path.suffix == TAPE_SUFFIX and runtime == "cpu":
+    source_is_tape = Path(source).suffix == TAPE_SUFFIX
+    model = given or (Path(source) if source_is_tape else bundled_model())
+    if model.suffix == TAPE_SUFFIX:
+        return model, "replay" if runtime == "cpu" else runtime
+    if source_is_tape:
         raise InvalidInputError(
-            f"{path} is a tape, and no network that runtime cpu runs: add --runtime replay"
+            f"{source} is a tape and has no pictures to show to {model.name}: leave --model out to play it"
         )
+    return model, runtime
 
 
 def check_record_path(path: Path, *inputs: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from edge_fairmot.bundled import bundled_model
 from edge_fairmot.cli.console import print_pairs, warn
 from edge_fairmot.cli.counting import read_counting, totals_for_reading
 from edge_fairmot.cli.frame_progress import frame_progress
@@ -23,7 +22,7 @@ from edge_fairmot.cli.runtime_flags import (
     advise_on_precision,
     runtime_options,
 )
-from edge_fairmot.cli.tapes import TapeObserver, check_model_path, check_record_path
+from edge_fairmot.cli.tapes import TapeObserver, check_record_path, choose_model
 from edge_fairmot.cli.track_folder import SUMMARY_NAME, Job, open_sinks, prepare_folder, write_job_summary
 from edge_fairmot.counting import Counter
 from edge_fairmot.errors import SinkError
@@ -45,7 +44,7 @@ def track(
         typer.Option(
             "--model",
             "-m",
-            help="ONNX file made by edge-fairmot convert, the bundled one if not given; a tape for replay.",
+            help="ONNX file made by edge-fairmot convert, the bundled one if not given; a tape is played.",
         ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
@@ -82,7 +81,9 @@ def track(
     video: Annotated[bool, typer.Option(help="Write the annotated video.")] = True,
     record: Annotated[
         Path | None,
-        typer.Option(help="Write what the network finds to this tape (.npz), for --runtime replay."),
+        typer.Option(
+            help="Write what the network finds to this tape (.npz), to be tracked again without it."
+        ),
     ] = None,
 ) -> None:
     """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json.
@@ -91,13 +92,12 @@ def track(
     """
     from edge_fairmot.runtimes import open_runtime
 
-    model = model or bundled_model()
+    model, runtime = choose_model(model, source, runtime)
     schedule = DetectionSchedule(detect_every, target_fps)
     options = runtime_options(device_id, threads, precision, hint, cache_folder)
     to_count = read_counting(counting, line or (), zone or ())
     with ExitStack() as stack:
         stack.enter_context(terminated_as_interrupted())
-        check_model_path(model, runtime)
         opened_source = open_source(source)
         stack.callback(opened_source.close)
         opened_runtime = open_runtime(model, runtime, options)

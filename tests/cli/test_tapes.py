@@ -98,8 +98,24 @@ def test_a_run_that_the_tape_is_not_of_is_one_line(recorded, pictures, tmp_path)
     other.mkdir()
     cv2.imwrite(str(other / "1.png"), np.zeros((90, 200, 3), np.uint8))
     assert_one_line_error(replay(other, tape, tmp_path / "out", status=None), "is 200x90 pixels")
-    forgotten = track(tape, "-m", tape, "-o", tmp_path / "out", status=None)
-    assert_one_line_error(forgotten, "is a tape", "add --runtime replay")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tape_plays_itself(recorded, pictures, tmp_path):
+    tape, folder = recorded
+    for name, arguments in (
+        ("tape", (tape,)),
+        ("both", (tape, "-m", tape)),
+        ("model", (pictures, "-m", tape)),
+    ):
+        track(*arguments, "-o", tmp_path / name, "--score-threshold", "0.3")
+        assert (tmp_path / name / "tracks.txt").read_bytes() == (folder / "tracks.txt").read_bytes()
+
+
+def test_no_network_looks_at_the_grey_pictures_of_a_tape(recorded, small_model, tmp_path):
+    tape, _ = recorded
+    result = track(tape, "-m", small_model, "-o", tmp_path / "out", status=None)
+    assert_one_line_error(result, f"{tape} is a tape and has no pictures", "leave --model out")
     assert not (tmp_path / "out").exists()
 
 
