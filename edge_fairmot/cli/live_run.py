@@ -129,7 +129,7 @@ def open_sinks(run: LiveRun) -> list[Sink]:
     mqtt, recording = mqtt_config(settings), recording_config(settings)
 
     def open_mqtt(config: MqttConfig) -> Sink:
-        sink = MqttSink(config, run.summary, run.state, counter)
+        sink = MqttSink(config, run.summary, run.state, counter, run.outputs)
         listeners.append(sink.take_event)
         return sink
 

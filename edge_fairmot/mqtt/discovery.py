@@ -59,6 +59,16 @@ def discovery_messages(
             "entity_category": "diagnostic",
             "value_template": "{{ 'ON' if value_json.source == 'running' else 'OFF' }}",
         },
+        ("binary_sensor", "outputs"): {
+            "name": "Recording",
+            "state_topic": topics.health,
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+            "value_template": "{{ 'ON' if value_json.outputs.values() | selectattr('trouble') | list "
+            "else 'OFF' }}",
+            "json_attributes_topic": topics.health,
+            "json_attributes_template": "{{ value_json.outputs | tojson }}",
+        },
         ("event", "event"): {
             "name": "Counted",
             "icon": "mdi:walk",

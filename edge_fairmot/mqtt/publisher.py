@@ -24,6 +24,7 @@ from edge_fairmot.mqtt.topics import (
     state_document,
 )
 from edge_fairmot.pipeline import RunSummary
+from edge_fairmot.sinks.state import Outputs
 from edge_fairmot.sources.state import SourceState
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class Publisher:
         Gives the SourceState; called from the thread.
     view : callable
         Gives the View of the newest frame; called from the thread.
+    outputs : callable
+        Gives what is wrong with other outputs, by name; called from the thread.
 
     Raises
     ------
@@ -64,12 +67,14 @@ class Publisher:
         self,
         config: MqttConfig,
         spool: Spool,
+        *,
         summary: Callable[[], RunSummary],
         state: Callable[[], SourceState],
         view: Callable[[], View],
+        outputs: Callable[[], Outputs],
     ) -> None:
         self._config, self._spool = config, spool
-        self._summary, self._state, self._view = summary, state, view
+        self._summary, self._state, self._view, self._outputs = summary, state, view, outputs
         self._topics = Topics(f"{config.root}/{config.device}")
         self._news, self._stopping = threading.Event(), threading.Event()
         self.connection = Connection(config, self._topics, self._news.set)
@@ -189,6 +194,7 @@ class Publisher:
         return health_document(
             summary,
             source,
+            self._outputs(),
             fps=frames / elapsed_s if elapsed_s > 0 else 0.0,
             uptime_s=now_s - self._started_s,
             waiting=waiting,

@@ -13,6 +13,7 @@ from edge_fairmot.mqtt.spool import Spool
 from edge_fairmot.mqtt.topics import View, payload
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.sinks.events import event_document
+from edge_fairmot.sinks.state import Outputs
 from edge_fairmot.sources.state import SourceState
 from edge_fairmot.types import Frame, Tracks
 
@@ -33,6 +34,8 @@ class MqttSink(AbstractContextManager["MqttSink"]):
         Gives the SourceState, from any thread.
     counter : Counter, optional
         Whose totals are published. It is updated by another sink, before this one.
+    outputs : callable, optional
+        Gives what is wrong with other outputs, by name, from any thread.
 
     Raises
     ------
@@ -50,12 +53,20 @@ class MqttSink(AbstractContextManager["MqttSink"]):
         summary: Callable[[], RunSummary],
         state: Callable[[], SourceState],
         counter: Counter | None = None,
+        outputs: Callable[[], Outputs] = dict,
     ) -> None:
         self._counter = counter
         self._view = self._look(0)
         self._spool = Spool(config.spool, config.spool_limit)
         try:
-            self._publisher = Publisher(config, self._spool, summary, state, lambda: self._view)
+            self._publisher = Publisher(
+                config,
+                self._spool,
+                summary=summary,
+                state=state,
+                view=lambda: self._view,
+                outputs=outputs,
+            )
         except BaseException:
             self._spool.close()
             raise

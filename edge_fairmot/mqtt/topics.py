@@ -23,9 +23,11 @@ topic                          QoS    retained  payload
 ``source`` is ``starting``, ``running``, ``lost`` or ``ended``, and ``message`` says why. ``health``::
 
     {"fps": 12.4, "frames": 44640, "dropped": 12, "identities": 310, "reconnects": 1, "uptime_s": 3600,
-     "events_waiting": 0, "events_dropped": 0}
+     "events_waiting": 0, "events_dropped": 0,
+     "outputs": {"recording": {"trouble": "", "missed_frames": 0, "missed_events": 0}}}
 
-``fps`` is over the last ten seconds; dropped events are those that were too many to keep. ``event``::
+``fps`` is over the last ten seconds; dropped events are those that were too many to keep; ``trouble`` is why
+an output takes nothing now, empty where it does. ``event``::
 
     {"id": "9f86d081-17", "time": "2026-11-23T14:29:20.123Z", "frame": 7, "time_s": 0.24,
      "event": "in", "line": "door", "track_id": 3}
@@ -45,6 +47,7 @@ from typing import Any
 
 from edge_fairmot.counting import LineTotals, ZoneTotals
 from edge_fairmot.pipeline import RunSummary
+from edge_fairmot.sinks.state import Outputs
 from edge_fairmot.sources.state import SourceState
 
 ONLINE, OFFLINE = "online", "offline"
@@ -114,7 +117,14 @@ def state_document(view: View, source: SourceState) -> dict[str, Any]:
 
 
 def health_document(
-    summary: RunSummary, source: SourceState, *, fps: float, uptime_s: float, waiting: int, dropped: int
+    summary: RunSummary,
+    source: SourceState,
+    outputs: Outputs,
+    *,
+    fps: float,
+    uptime_s: float,
+    waiting: int,
+    dropped: int,
 ) -> dict[str, Any]:
     """Payload of ``health``.
 
@@ -122,6 +132,8 @@ def health_document(
     ----------
     summary : RunSummary
     source : SourceState
+    outputs : dict of str to dict
+        What is wrong with the others, and what was lost by it.
     fps : float
         Of late.
     uptime_s : float
@@ -137,6 +149,7 @@ def health_document(
         "uptime_s": round(uptime_s),
         "events_waiting": waiting,
         "events_dropped": dropped,
+        "outputs": outputs,
     }
 
 

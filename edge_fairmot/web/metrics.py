@@ -11,8 +11,9 @@ from prometheus_client.registry import Collector
 
 from edge_fairmot.heat import warmest_zone
 from edge_fairmot.pipeline import RunSummary
+from edge_fairmot.sinks.state import Outputs
 from edge_fairmot.web.feed import Feed
-from edge_fairmot.web.run import Outputs, WatchedRun
+from edge_fairmot.web.run import WatchedRun
 from edge_fairmot.web.scene import Scene
 from edge_fairmot.web.viewers import Viewers
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 from edge_fairmot.counting import Counter
 from edge_fairmot.pipeline import RunSummary
+from edge_fairmot.sinks.state import Outputs
 from edge_fairmot.sources.state import SourceState
-
-Outputs: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""Outputs that go on after an error, by name: ``trouble`` is why one gives nothing now, empty where it does;
-what begins with ``missed_`` counts what was lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from edge_fairmot.counting import Counter
 from edge_fairmot.errors import MissingDependencyError
 from edge_fairmot.pipeline import RunSummary
+from edge_fairmot.sinks.state import Outputs
 from edge_fairmot.sources.state import SourceState
 from edge_fairmot.types import Frame, Tracks
 from edge_fairmot.web.config import WebConfig
 from edge_fairmot.web.feed import Feed
-from edge_fairmot.web.run import Outputs, WatchedRun
+from edge_fairmot.web.run import WatchedRun
 from edge_fairmot.web.scene import Scene, pack_scene
 from edge_fairmot.web.token import default_token_file, take_token
 

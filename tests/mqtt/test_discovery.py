@@ -7,7 +7,7 @@ import pytest
 from edge_fairmot.counting import Counter, CountingConfig, Line, LineTotals, Zone, ZoneTotals
 from edge_fairmot.mqtt import MqttSink
 from edge_fairmot.mqtt.discovery import Announced, discovery_messages
-from edge_fairmot.mqtt.topics import Topics, View, payload, state_document
+from edge_fairmot.mqtt.topics import Topics, View, health_document, payload, state_document
 
 from .conftest import running, summary, wait_for
 
@@ -47,6 +47,22 @@ def test_every_entity_finds_its_value_whatever_a_line_is_called(name):
     }
 
 
+@pytest.mark.parametrize(
+    ("outputs", "problem"),
+    [
+        ({}, "OFF"),
+        ({"recording": {"trouble": "", "missed_frames": 3}, "mqtt": {"trouble": ""}}, "OFF"),
+        ({"recording": {"trouble": "/data has 1 MB left", "missed_frames": 3}}, "ON"),
+    ],
+)
+def test_an_output_in_trouble_is_a_problem_and_says_which(outputs, problem):
+    config = messages()["homeassistant/binary_sensor/shop/outputs/config"]
+    health = health_document(summary(), running(), outputs, fps=9.5, uptime_s=60.0, waiting=0, dropped=0)
+
+    assert render(config["value_template"], health) == problem
+    assert json.loads(render(config["json_attributes_template"], health)) == outputs
+
+
 def test_an_event_keeps_its_attributes_and_gains_its_type():
     config = messages()["homeassistant/event/shop/event/config"]
     document = {"id": "a-1", "event": "leave", "zone": "it's", "dwell_s": 1.5}
@@ -57,7 +73,7 @@ def test_an_event_keeps_its_attributes_and_gains_its_type():
 
 def test_entities_are_told_apart_and_share_their_device():
     announced = messages(NAMES, NAMES)
-    assert len(announced) == 4 + 5 * len(NAMES)
+    assert len(announced) == 5 + 5 * len(NAMES)
     assert len({config["unique_id"] for config in announced.values()}) == len(announced)
     for topic, config in announced.items():
         prefix, component, device, entity, end = topic.split("/")

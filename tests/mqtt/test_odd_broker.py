@@ -17,7 +17,7 @@ from .conftest import crossing, running, summary, wait_for
 from .odd_broker import OddBroker, odd_broker
 from .test_sink import EVENT, FRAME, HEALTH, STATE, STATUS, walker
 
-ANNOUNCED = 4
+ANNOUNCED = 5
 """Sensors of a device that counts nothing."""
 
 

@@ -213,6 +213,16 @@ def test_state_is_retained_and_only_the_latest_of_it(
     assert len(late.payloads(STATE)) == 1
     health = late.documents(HEALTH)[0]
     assert (health["dropped"], health["reconnects"], health["events_waiting"]) == (3, 1, 0)
+    assert health["outputs"] == {}
+
+
+def test_health_tells_of_the_other_outputs(
+    broker: Mosquitto, config: Callable[..., MqttConfig], listener: Listener
+) -> None:
+    full = {"recording": {"trouble": "/data is full", "missed_frames": 3, "missed_events": 1}}
+    with MqttSink(config(broker.port), summary, running, outputs=lambda: full):
+        wait_for(lambda: bool(listener.payloads(HEALTH)))
+    assert listener.documents(HEALTH)[0]["outputs"] == full
 
 
 def test_of_a_lost_source_nobody_knows_how_many_people_there_are(
