@@ -9,19 +9,11 @@ from edge_fairmot.sources import SyntheticSource
 from edge_fairmot.street import parse_street
 from edge_fairmot.tape import TapeHeader
 from edge_fairmot.tape_recorder import TapeRecorder
-from edge_fairmot.types import Detections, RawDetections, Tracks
+from edge_fairmot.types import Detections, RawDetections
 
 DIMENSION, CAPACITY = 32, 128
 FOUND_ABOVE = 0.35
 """Visibility from which somebody is found."""
-
-
-def _true_tracks(truth):
-    """The tracks of a perfect tracker."""
-    count = len(truth)
-    return Tracks(
-        truth.ids, truth.xyxy, np.ones(count, np.float32), np.zeros(count, np.int64), np.zeros(count, bool)
-    )
 
 
 def _true_detections(truth, random):
@@ -57,16 +49,6 @@ def _record_true_boxes(spec, path, input_size=(320, 192)):
             recorder.record(
                 frame, RawDetections(boxes, scores, np.zeros((1, CAPACITY), np.int64), embeddings)
             )
-
-
-@pytest.fixture(scope="session")
-def true_tracks():
-    return _true_tracks
-
-
-@pytest.fixture(scope="session")
-def true_detections():
-    return _true_detections
 
 
 @pytest.fixture(scope="session")

@@ -1,32 +1,22 @@
 """Counting on the synthetic street, where everybody's walk is known."""
 
+import re
+import subprocess
+import sys
+from contextlib import closing
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zone
+from edge_fairmot.benchmarks.counting_error import CONFIG, CountingError, measure_counting, true_tracks
+from edge_fairmot.counting import Counter, LineTotals
+from edge_fairmot.runtimes import open_runtime
+from edge_fairmot.sources import open_source
 from edge_fairmot.street import Street, StreetOptions
-from edge_fairmot.tracking import Tracker, TrackerConfig
 
 SIZE, FPS, LENGTH = (320, 180), 10.0, 450
 ASPECT = SIZE[0] / SIZE[1]
-
-CONFIG = CountingConfig(
-    tuple(
-        map(
-            parse_line,
-            (
-                "across:0.02,0.55,0.98,0.55",
-                "near:0.1,0.75,0.9,0.75",
-                "door:0.3,0.45,0.3,0.95",
-                "middle:0.6,0.45,0.6,0.95",
-                "slant:0.2,0.9,0.8,0.5",
-            ),
-        )
-    ),
-    (parse_zone("square:0.3,0.5;0.7,0.5;0.7,0.8;0.3,0.8"),),
-)
 
 MARGINS, LONGER = (0.04, 0.1, 0.16), (-0.1, 0.0, 0.1)
 """A walk is plain if these make no difference: what is clear of the line, and where the line ends, in heights
@@ -74,7 +64,7 @@ def true_crossings(walk, line, margin, longer):
 
 
 @pytest.mark.parametrize("step", [1, 2], ids=["every frame", "every other frame"])
-def test_every_plain_walk_is_counted_exactly_with_true_tracks(truths, true_tracks, step):
+def test_every_plain_walk_is_counted_exactly_with_true_tracks(truths, step):
     counter, found = Counter(CONFIG, SIZE), {}
     for index, truth in list(enumerate(truths))[::step]:
         for event in counter.update(true_tracks(truth), index / FPS):
@@ -93,19 +83,39 @@ def test_every_plain_walk_is_counted_exactly_with_true_tracks(truths, true_track
     assert crossings > 120
 
 
-def test_a_tracker_with_true_boxes_counts_nearly_all(truths, true_tracks, true_detections):
-    truly, tracked = Counter(CONFIG, SIZE), Counter(CONFIG, SIZE)
-    tracker, random = Tracker(TrackerConfig(frame_rate=FPS)), np.random.default_rng(0)
-    for index, truth in enumerate(truths):
-        truly.update(true_tracks(truth), index / FPS)
-        tracked.update(tracker.update(true_detections(truth, random), index / FPS), index / FPS)
-    expected, counted = (
-        np.array([(totals.inwards, totals.outwards) for totals in counter.lines.values()])
-        for counter in (truly, tracked)
-    )
-    assert np.abs(counted - expected).sum() <= LARGEST_ERROR * expected.sum()
-    assert (
-        abs(tracked.zones["square"].entries - truly.zones["square"].entries)
-        <= 0.15 * truly.zones["square"].entries
-    )
-    assert abs(tracked.zones["square"].occupancy - truly.zones["square"].occupancy) <= 4
+def test_a_tracker_with_true_boxes_counts_nearly_all(record_true_boxes, tmp_path):
+    spec = f"synthetic:seed=0,frames={LENGTH},size={SIZE[0]}x{SIZE[1]},fps={FPS:g}"
+    record_true_boxes(spec, tmp_path / "true.npz")
+    with open_source(spec) as source, closing(open_runtime(tmp_path / "true.npz", "replay")) as runtime:
+        found = measure_counting(source, runtime)
+
+    assert found.crossings > 60
+    assert found.missed + found.invented <= LARGEST_ERROR * found.crossings
+    assert found.zone_counted == pytest.approx(found.zone_true, rel=0.25)
+
+
+def test_an_error_does_not_hide_behind_another():
+    counted = {"door": LineTotals(7, 9), "gate": LineTotals(4, 0)}
+    true = {"door": LineTotals(9, 8), "gate": LineTotals(4, 2)}
+
+    found = CountingError(counted, true, 0.0, 0.0)
+
+    assert (found.crossings, found.missed, found.invented) == (23, 4, 1)
+
+
+def test_counts_are_told_beside_the_truth(record_true_boxes, tmp_path):
+    spec = "synthetic:frames=60,size=320x180,fps=10"
+    record_true_boxes(spec, tmp_path / "true.npz")
+
+    shown = measure(spec, "--model", tmp_path / "true.npz", "--runtime", "replay")
+    assert shown.returncode == 0
+    assert re.search(r"\d+ crossings: \d+ too few, \d+ too many, [\d.]+% off; in the zone", shown.stdout)
+    endless = measure("synthetic:frames=endless", "--model", tmp_path / "true.npz", "--runtime", "replay")
+    assert endless.returncode == 1
+    assert endless.stderr.count("\n") == 1
+    assert "give a street with an end" in endless.stderr
+
+
+def measure(*arguments):
+    command = [sys.executable, "-m", "edge_fairmot.benchmarks.counting_error"]
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
