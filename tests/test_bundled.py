@@ -18,7 +18,7 @@ def test_it_says_what_it_is_and_nobody_changed_it():
     told = json.loads(run("inspect", bundled_model(), "--json").stdout)
 
     manifest = told["manifest"]
-    assert (manifest["input_size"], manifest["class_names"]) == ([576, 320], ["person"])
+    assert (manifest["input_size"], manifest["class_names"]) == ([704, 384], ["person"])
     assert manifest["deform_conv"] == {}
     assert told["opset"] == 18
     assert told["operators"]["QuantizeLinear"] > 0

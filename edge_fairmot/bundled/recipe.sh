@@ -14,13 +14,14 @@ from pathlib import Path
 import cv2, numpy as np
 
 people, photos = map(Path, sys.argv[1:])
-photos.mkdir(exist_ok=True)
 pictures = zipfile.ZipFile(people / "images.zip")
 rows = [row for row in csv.DictReader((people / "labels.tsv").open(), delimiter="\t") if row["split"] == "train"]
 for number, row in enumerate(rows):
     image = cv2.imdecode(np.frombuffer(pictures.read(row["file"]), np.uint8), cv2.IMREAD_COLOR)
     width = (470, 528, 626)[number % 3] if row["stretched"] == "1" else image.shape[1]
-    cv2.imwrite(str(photos / row["file"]), cv2.resize(image, (width, image.shape[0])))
+    path = photos / str(width) / row["file"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.resize(image, (width, image.shape[0])))
 PYTHON
 
 # streets FIRST LAST [OPTIONS]: synthetic streets with seeds from FIRST to LAST, as --frames.
@@ -33,18 +34,19 @@ mixed() { # LAST_PLAIN LAST_DIM LAST_SHAKEN LAST
 }
 mapfile -t some < <(mixed 1012 1016 1020 1024)
 mapfile -t many < <(mixed 1020 1027 1034 1040)
-remembered=(--remember "$photos" --remember "$data/videos/one-by-one-432p.mp4" --teacher "$teacher")
+remembered=(--teacher "$teacher" --pictures 700 --judged 3)
+for pictures in "$photos"/{470,528,626} "$data/videos/one-by-one-432p.mp4"; do remembered+=(--remember "$pictures"); done
 
 # 1. Plain convolutions for deformable ones.
-edge-fairmot distill "$data/checkpoints/fairmot_dla34.pth" --frames "$photos" --frames synthetic:seed=1,frames=300 \
-    --steps 900 --no-early-stop -o "$teacher"
+edge-fairmot distill "$data/checkpoints/fairmot_dla34.pth" --frames "$photos/470" --frames "$photos/528" \
+    --frames "$photos/626" --frames synthetic:seed=1,frames=300 --steps 900 --no-early-stop -o "$teacher"
 # 2. Streets and labelled photos.
 edge-fairmot train --data "$data/people/labels.tsv" "${some[@]}" --start "$teacher" --steps 1900 --learning-rate 1.5e-4 \
     -o "$out/first.pth"
 # 3. Streets, without forgetting what the photos show.
 edge-fairmot train "${some[@]}" "${remembered[@]}" --start "$out/first.pth" --steps 3500 --learning-rate 2e-4 --bf16 \
     -o "$out/second.pth"
-# 4. More streets, larger: for the next version. What is shipped ends with second.pth, and was converted from that.
+# 4. More streets, larger.
 edge-fairmot train "${many[@]}" "${remembered[@]}" --start "$out/second.pth" --steps 7600 --learning-rate 2e-4 --bf16 \
     --size 640x352 -o "$out/people.pth"
 
@@ -58,7 +60,7 @@ from edge_fairmot.sources import open_source
 photos, video, folder = sys.argv[1:]
 Path(folder).mkdir(exist_ok=True)
 generator = np.random.default_rng(0)
-images = [cv2.imread(str(path)) for path in generator.choice(sorted(Path(photos).iterdir()), 36, replace=False)]
+images = [cv2.imread(str(path)) for path in generator.choice(sorted(Path(photos).glob("[456]*/*")), 36, replace=False)]
 streets = [f"synthetic:seed={seed},frames=120,fps=5" for seed in ("301", "302,light=0.7", "303,shake=1", "304")]
 for name, step in ((video, 116), *((street, 10) for street in streets)):
     with open_source(name) as source:
@@ -66,5 +68,5 @@ for name, step in ((video, 116), *((street, 10) for street in streets)):
 for number, index in enumerate(generator.permutation(len(images))):
     cv2.imwrite(f"{folder}/{number:03d}.png", images[index])
 PYTHON
-edge-fairmot convert "$out/people.pth" -o "$out/people.onnx" --size 576x320 --precision int8 \
+edge-fairmot convert "$out/people.pth" -o "$out/people.onnx" --size 704x384 --precision int8 \
     --calibrate "$out/calibration" --calibration-frames 96
