@@ -8,9 +8,12 @@ then do not add up along the residual stream: on the checkpoint this was measure
 of every tensor costs ten times as much. A convolution whose ReLU follows is scaled by what the ReLU lets
 through, since nothing below zero has to be told apart.
 
-Offsets and masks of deformable convolutions, the first convolution, upsampling, the heatmap's logits and
+Offsets and masks of deformable convolutions, the first convolutions, upsampling, the heatmap's logits and
 the heads at the peaks stay float: they are a small share of the multiply-adds. The heads' weights and the
 deformable kernels can be stored as int8 all the same, behind DequantizeLinear.
+
+A file whose deformable convolutions are ``im2col`` is for OpenVINO, where more pays: what offsets and masks
+are computed from is rounded, they themselves are not; and of the first convolutions two run in int8.
 """
 
 from __future__ import annotations
@@ -40,10 +43,12 @@ WEIGHT_SUFFIX, BIAS_SUFFIX = ".weight", ".bias"
 NAME_PREFIX = "network."
 OFFSET_LAYER = "conv_offset_mask"
 
-ALWAYS_FLOAT = frozenset({"base.base_layer.0", "base.level0.0", "base.level1.0", "hm.2"})
-"""The first layers: 3 and 16 channels fill no integer kernel, so ONNX Runtime is no faster with them (the
-first takes twice its float time), while all that follows reads their error. The heatmap's logits: one step
-moves a score by 0.01."""
+ALWAYS_FLOAT = frozenset({"base.base_layer.0", "hm.2"})
+"""The first layer: 3 channels fill no integer kernel (ONNX Runtime takes twice its float time), and all that
+follows reads its error. The heatmap's logits: one step moves a score by 0.01."""
+
+FLOAT_UNLESS_IM2COL = frozenset({"base.level0.0", "base.level1.0"})
+"""16 channels: ONNX Runtime is no faster with them in int8, OpenVINO is."""
 
 HEADROOM = MappingProxyType({"hm.0": 2.0})
 """How far the input of a layer may go beyond what calibration saw. The heatmap reads the strongest responses
@@ -65,7 +70,8 @@ class Layer:
     macs : int
         Multiply-adds of one inference.
     quantizable : bool
-        False for offsets and masks, for depthwise upsampling and for what is ``ALWAYS_FLOAT``.
+        False for depthwise upsampling and for what is ``ALWAYS_FLOAT``; but where deformable convolutions are
+        ``im2col``, also for offsets and masks and for what is ``FLOAT_UNLESS_IM2COL``.
     """
 
     name: str
@@ -75,12 +81,12 @@ class Layer:
 
 def convolution_layers(model: onnx.ModelProto) -> list[Layer]:
     """List the plain convolutions of a float model, in order of execution."""
-    shapes = _shapes(model)
+    shapes, is_im2col = _shapes(model), _has_im2col(model.graph)
     return [
         Layer(
             name=layer_name(node),
             macs=int(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:])),
-            quantizable=_is_quantizable(node),
+            quantizable=_is_quantizable(node, is_im2col),
         )
         for node in model.graph.node
         if node.op_type == "Conv"
@@ -132,10 +138,12 @@ def quantize(
     result.CopyFrom(model)
     _unshare_weights(result.graph)
     writer = _QdqWriter(result.graph, ranges)
+    is_im2col = _has_im2col(result.graph)
     nodes = list(result.graph.node)
     del result.graph.node[:]
     for node in nodes:
-        if node.op_type == "Conv" and _is_quantizable(node) and layer_name(node) not in float_layers:
+        is_layer = node.op_type == "Conv" and _is_quantizable(node, is_im2col)
+        if is_layer and layer_name(node) not in float_layers:
             result.graph.node.extend(writer.quantized(node))
         else:
             if compress_weights:
@@ -176,10 +184,20 @@ def layer_name(node: onnx.NodeProto) -> str:
     return re.sub(r"\.phases\.\d+$", "", name)  # of one upsampling layer in the checkpoint
 
 
-def _is_quantizable(node: onnx.NodeProto) -> bool:
+def _has_im2col(graph: onnx.GraphProto) -> bool:
+    return any(node.op_type == IM2COL for node in graph.node)
+
+
+def _is_quantizable(node: onnx.NodeProto, is_im2col: bool) -> bool:
     groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
     # Depthwise upsampling is a hundredth of the multiply-adds and no faster in int8.
-    return groups == 1 and OFFSET_LAYER not in node.input[1] and layer_name(node) not in ALWAYS_FLOAT
+    if groups != 1 or layer_name(node) in ALWAYS_FLOAT:
+        return False
+    return is_im2col or not (_gives_offsets(node) or layer_name(node) in FLOAT_UNLESS_IM2COL)
+
+
+def _gives_offsets(node: onnx.NodeProto) -> bool:
+    return OFFSET_LAYER in node.input[1]
 
 
 def _output_axis(node: onnx.NodeProto) -> int:
@@ -221,14 +239,16 @@ class _QdqWriter:
         self._times_rounded[source] += 1
         yield from self._round_trip(source, node.input[0], node.input[0], scale)
         producer = self._producers.get(source)
+        # ONNX Runtime's fast kernel would need the output rounded, and these are for OpenVINO: behind the
+        # sampling it costs boxes 0.03 of IoU.
+        keeps_output = _gives_offsets(node) or (producer is not None and producer.op_type == IM2COL)
         weight_scale = self._channel_scale(weight)
         yield self._store_int8(weight, weight_scale)
         node.input[1] = f"{weight}/float"
         if bias:
             yield self._store_bias(bias[0], weight_scale * scale)
             node.input[2] = f"{bias[0]}/float"
-        if producer is not None and producer.op_type == IM2COL:
-            # ONNX Runtime's fast kernel would need it; it costs boxes 0.03 of IoU, and this is for OpenVINO.
+        if keeps_output:
             yield node
             return
         output = node.output[0]

@@ -2,13 +2,14 @@
 
 ``EDGE_FAIRMOT_SOAK_MINUTES=60 python -m pytest -s tests/cli/test_live_soak.py``: a street over RTSP, the page
 open in Chromium, a broker with a listener, recording; the camera's server is killed and the broker stopped on
-the way. With ``EDGE_FAIRMOT_SOAK_MODEL`` another model than the bundled one.
+the way. ``EDGE_FAIRMOT_SOAK_FLAGS='--model f.onnx --threads 1'`` gives ``live`` other flags.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -32,7 +33,7 @@ from ..web.browser import opened_browser  # noqa: TID252
 from .test_live import LIVE, RTSP_SERVER, SYSTEM_PYTHON
 
 MINUTES = float(os.environ.get("EDGE_FAIRMOT_SOAK_MINUTES", "0"))
-MODEL = os.environ.get("EDGE_FAIRMOT_SOAK_MODEL", "")
+FLAGS = shlex.split(os.environ.get("EDGE_FAIRMOT_SOAK_FLAGS", ""))
 
 pytestmark = pytest.mark.skipif(not MINUTES, reason="takes long: EDGE_FAIRMOT_SOAK_MINUTES=60")
 
@@ -132,11 +133,10 @@ def camera(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 
 @contextmanager
 def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    model = ("--model", MODEL) if MODEL else ()
     line = ("--line", "street:0.02,0.6,0.98,0.6", "--zone", "square:0.3,0.5;0.7,0.5;0.7,0.8;0.3,0.8")
     outputs = ("--summary", str(folder / "summary.json"), "--log-every-s", "60")
     with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen([*LIVE, *arguments, *model, *line, *outputs], stderr=log, text=True)
+        process = subprocess.Popen([*LIVE, *arguments, *FLAGS, *line, *outputs], stderr=log, text=True)
         try:
             yield process
         finally:

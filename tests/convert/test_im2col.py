@@ -82,7 +82,12 @@ def test_the_kernels_are_layers_that_quantize(model):
     layers = {layer.name: layer for layer in convolution_layers(model)}
     assert layers["ida_up.node_1.conv"].quantizable
     assert layers["ida_up.node_1.conv"].macs == 9 * 64 * 64 * 32 * 24
-    assert int8_share(list(layers.values())) > 0.8
+    assert int8_share(list(layers.values())) > 0.97
+    assert {
+        name
+        for name in ("base.base_layer.0", "base.level0.0", "base.level1.0", "hm.2")
+        if not layers[name].quantizable
+    } == {"base.base_layer.0", "hm.2"}
     quantized = quantize(model, ranges)
     onnx.checker.check_model(quantized, full_check=True)
     producers = {name: node for node in quantized.graph.node for name in node.output}
@@ -97,6 +102,22 @@ def test_the_kernels_are_layers_that_quantize(model):
         if node.op_type == "QuantizeLinear" and node.input[0] in producers
     )
     assert rounded[NAME] == 16
+
+
+def test_places_are_computed_in_int8_and_not_rounded(model):
+    quantized = quantize(model, calibrate(model, check_picture((128, 96), 16)[::2]))
+    producers = {name: node for node in quantized.graph.node for name in node.output}
+    places = [
+        node
+        for node in quantized.graph.node
+        if node.op_type == "Conv" and "conv_offset_mask" in node.input[1]
+    ]
+    assert len(places) == 16
+    for node in places:
+        assert [producers[name].op_type for name in node.input] == ["DequantizeLinear"] * 3
+        readers = {reader.op_type for reader in quantized.graph.node if node.output[0] in reader.input}
+        assert readers
+        assert "QuantizeLinear" not in readers
 
 
 def test_half_precision_samples_in_float32(model, tmp_path):
