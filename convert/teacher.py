@@ -96,6 +96,8 @@ class _OnnxTeacher:
         model = export_module(lecture, {"images": example}, names, "native")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Its threads would spin, between calls, on the processors that the student learns on.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(

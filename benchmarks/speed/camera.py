@@ -44,7 +44,7 @@ class FirstFrames:
         self._source.close()
 
 
-class PacedSource:
+class LivePlayback:
     """Plays a source at its own pace, live.
 
     A frame is decoded ahead of its moment where there is time, and given at it: as if the moment were that of

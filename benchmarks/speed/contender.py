@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from edge_fairmot.benchmarks.speed.camera import FirstFrames, PacedSource
+from edge_fairmot.benchmarks.speed.camera import FirstFrames, LivePlayback
 from edge_fairmot.benchmarks.speed.stage_timing import TimedFrame, time_stages
 from edge_fairmot.contracts import Sink, Source
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError
@@ -175,7 +175,7 @@ class Contender:
         played = dropped = 0
         for name in self._job.sources:
             with open_source(name) as opened:
-                source = PacedSource(FirstFrames(opened, self._job.frames), seconds)
+                source = LivePlayback(FirstFrames(opened, self._job.frames), seconds)
                 sinks = self._sinks(source)
                 pipeline = Pipeline(source, self._runtime, self._tracker(source), sinks)
                 for frame, _ in pipeline:

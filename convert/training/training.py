@@ -46,6 +46,8 @@ class TrainingOptions:
     overlap_weight : float
         Of the boxes' overlap (1 - GIoU) beside the original's losses. Those measure in pixels: the box of a
         small person may be twice too wide, and costs little.
+    freeze_backbone : bool
+        Whether the backbone stays as it is, and its batch norms' weights with it: a step is shorter.
     batch_statistics : bool
         Whether batch norms take the statistics of a batch, and learn them: what a network needs that starts
         from nothing. A trained one keeps its own: those of a few pieces are worse.
@@ -60,6 +62,7 @@ class TrainingOptions:
     batch_size: int = 6
     learning_rate: float = 1e-4
     overlap_weight: float = 0.0
+    freeze_backbone: bool = False
     batch_statistics: bool = False
     bf16: bool = False
     seed: int = 0
@@ -116,6 +119,7 @@ class Training:
         if not labelled.identities:
             raise InvalidInputError("there is nobody in the pictures to learn from: give some with boxes")
         self.network = network.train(options.batch_statistics)
+        network.base.requires_grad_(not options.freeze_backbone)
         # Twice as fast on a CPU, whose convolutions have their gradients in this order only.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._labelled, self._options, self._memory = labelled, options, memory

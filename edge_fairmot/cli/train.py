@@ -81,6 +81,9 @@ def train(
     overlap_weight: Annotated[
         float, typer.Option(help="Of the boxes' overlap (GIoU) beside FairMOT's losses, which have none.")
     ] = 0.0,
+    freeze_backbone: Annotated[
+        bool, typer.Option("--freeze-backbone", help="Train neck and heads only: shorter steps.")
+    ] = False,
     bf16: Bf16Flag = False,
     seed: SeedFlag = 0,
     device: DeviceFlag = None,
@@ -94,6 +97,8 @@ def train(
     teacher = teacher or start
     if remember and teacher is None:
         raise InvalidInputError("--remember is for what a checkpoint knows: give it as --start or --teacher")
+    if freeze_backbone and start is None:
+        raise InvalidInputError("--freeze-backbone is for a backbone that knows something: give --start")
     input_size = parse_size(size)
     check_writable(output)
     resume_path = choose_resume_file(output, resume)
@@ -108,6 +113,7 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         overlap_weight=overlap_weight,
+        freeze_backbone=freeze_backbone,
         batch_statistics=start is None,
         bf16=bf16,
         seed=seed,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_fairmot.benchmarks.speed.camera import FirstFrames, PacedSource
+from edge_fairmot.benchmarks.speed.camera import FirstFrames, LivePlayback
 from edge_fairmot.benchmarks.speed.contender import Job
 from edge_fairmot.benchmarks.speed.contender_process import ContenderFailedError, ContenderProcess
 from edge_fairmot.benchmarks.speed.rounds import measure
@@ -209,7 +209,7 @@ def test_the_first_frames_are_the_first_frames():
 
 
 def test_a_file_is_played_at_its_own_pace_and_no_further_than_asked():
-    source = PacedSource(StillSource([7.0, 7.05, 7.1, 7.4]), 0.2)
+    source = LivePlayback(StillSource([7.0, 7.05, 7.1, 7.4]), 0.2)
 
     ages = [source.age_s(frame) for frame in source]
 

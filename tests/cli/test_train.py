@@ -100,6 +100,7 @@ def test_the_checkpoint_works_at_the_trackers_threshold(tmp_path, shared):
         ((*STREET, "--judged", 0), "--judged must be at least 1"),
         ((*STREET, "--minutes", 0), "--minutes must be above 0"),
         ((*STREET, "--start", "a.pth", "--plain"), "from scratch"),
+        ((*STREET, "--freeze-backbone"), "give --start"),
         ((*STREET, "--remember", "photos", "--plain"), "--remember is for what a checkpoint knows"),
         ((*STREET, "--resume"), "nothing to resume"),
         ((*STREET, "--start", "none.pth"), "none.pth"),

@@ -191,3 +191,20 @@ def test_a_start_sees_nobody_anywhere_and_keeps_signals_their_size():
     assert enlarged[0, :, 2:-2, 2:-2].mean() == pytest.approx(1)
     layer = next(iter(deformable_layers(network).values()))
     assert not layer.conv_offset_mask.weight.any()
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_frozen_backbone_stays_as_it_is(start, frozen):
+    training = start(dataclasses.replace(OPTIONS, batch_statistics=False, freeze_backbone=frozen))
+    before = copy.deepcopy(training.network.state_dict())
+    training.step()
+    after = training.network.state_dict()
+
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert ({name for name in before if name.startswith("base.")} <= same) == frozen
+    assert not same & {
+        "dla_up.ida_0.node_1.conv.weight",
+        "ida_up.node_2.conv.weight",
+        "hm.0.weight",
+        "wh.2.weight",
+    }
