@@ -20,24 +20,33 @@ def fold_batch_norms(network: FairMOT) -> None:
         In evaluation mode. Changed in place; its state dict no longer fits a checkpoint.
     """
     network.double()
-    for module in network.modules():
+    for name, norm_name in convolutions_and_norms(network):
+        _fold(network.get_submodule(name), network.get_submodule(norm_name))
+        network.set_submodule(norm_name, nn.Identity())
+    network.float()
+
+
+def convolutions_and_norms(network: FairMOT) -> list[tuple[str, str]]:
+    """List the convolutions that a batch norm follows, and what that is called."""
+    pairs = []
+    for name, module in network.named_modules():
         match module:
             case BasicBlock():
-                _fold(module.conv1, module.bn1)
-                _fold(module.conv2, module.bn2)
-                module.bn1, module.bn2 = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+                found = [("conv1", "bn1"), ("conv2", "bn2")]
             case Root():
-                _fold(module.conv, module.bn)
-                module.bn = nn.Identity()  # type: ignore[assignment]
+                found = [("conv", "bn")]
             case DeformConv():
-                _fold(module.conv, module.actf[0])
-                module.actf[0] = nn.Identity()
+                found = [("conv", "actf.0")]
             case nn.Sequential():
-                for i in range(len(module) - 1):
-                    if isinstance(module[i], nn.Conv2d) and isinstance(module[i + 1], nn.BatchNorm2d):
-                        _fold(module[i], module[i + 1])
-                        module[i + 1] = nn.Identity()
-    network.float()
+                found = [
+                    (str(i), str(i + 1))
+                    for i in range(len(module) - 1)
+                    if isinstance(module[i], nn.Conv2d) and isinstance(module[i + 1], nn.BatchNorm2d)
+                ]
+            case _:
+                found = []
+        pairs += [(f"{name}.{conv}", f"{name}.{norm}") for conv, norm in found]
+    return pairs
 
 
 def _fold(conv: nn.Module, bn: nn.Module) -> None:

@@ -11,6 +11,9 @@ has no fast kernel.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 import torch
 from torch import Tensor, nn
 
@@ -48,17 +51,44 @@ class ShuffleUpsampling(nn.Module):
         return picture.permute(0, 3, 1, 2)
 
 
+def merge_phases(phases: Tensor, factor: int) -> Tensor:
+    """Put together what :class:`ShuffleUpsampling` takes apart.
+
+    Parameters
+    ----------
+    phases : (C, f * f, 1, 3, 3)
+        Kernels of the phases, in row-major order.
+    factor : int
+        f.
+
+    Returns
+    -------
+    (C, 1, 2f, 2f)
+        The transposed convolution's.
+    """
+    apart = phases.reshape(-1, factor, factor, 3, 3)
+    kernel = phases.new_zeros(len(phases), 1, 2 * factor, 2 * factor)
+    for (py, ty, y), (px, tx, x) in _entries(factor):
+        kernel[:, 0, y, x] = apart[:, py, px, ty, tx]
+    return kernel
+
+
 def _phase_kernels(kernel: Tensor, factor: int) -> Tensor:
     """(C, 1, 2f, 2f) to (C, f * f, 1, 3, 3), phases in row-major order."""
     channels = kernel.shape[0]
     phases = kernel.new_zeros(channels, factor, factor, 3, 3)
+    for (py, ty, y), (px, tx, x) in _entries(factor):
+        phases[:, py, px, ty, tx] = kernel[:, 0, y, x]
+    return phases.reshape(channels, factor**2, 1, 3, 3)
+
+
+def _entries(factor: int) -> Iterator[tuple[tuple[int, int, int], tuple[int, int, int]]]:
+    """Phase, tap and entry of the kernel, of rows and of columns, for every entry."""
     # Tap t of a phase looks at input i + t - 1, so i - m = 1 - t.
     entry = torch.arange(factor)[:, None] + factor // 2 + factor * (1 - torch.arange(3))[None]
     inside = (entry >= 0) & (entry < 2 * factor)
-    for py, ty in inside.nonzero().tolist():
-        for px, tx in inside.nonzero().tolist():
-            phases[:, py, px, ty, tx] = kernel[:, 0, entry[py, ty], entry[px, tx]]
-    return phases.reshape(channels, factor**2, 1, 3, 3)
+    places = [(phase, tap, int(entry[phase, tap])) for phase, tap in inside.nonzero().tolist()]
+    return product(places, places)
 
 
 def rewrite_upsampling(network: FairMOT) -> None:

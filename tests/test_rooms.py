@@ -130,7 +130,7 @@ ROOMS = {
     "convert": Room(
         {
             *("types", "geometry", "manifest", "errors", "contracts", "certificate", "whole_file"),
-            *("runtimes", "benchmarks"),
+            *("onnx_file", "runtimes", "benchmarks"),
         },
         None,
         never=frozenset({"typer", "rich"}),
@@ -138,6 +138,7 @@ ROOMS = {
     "benchmarks": Room(
         {
             *FRAMEWORK_FREE,
+            *("bundled", "counting"),
             *("onnx_file", "certificate", "sources", "sinks", "stages", "pipeline", "runtimes"),
             *("street", "tape", "tape_recorder", "whole_file", "heat"),
         },

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_fairmot.bundled import bundled_model
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
 from edge_fairmot.cli.convert import parse_size
 from edge_fairmot.cli.learning_flags import (
@@ -28,6 +29,9 @@ from edge_fairmot.cli.learning_flags import (
 from edge_fairmot.cli.unlabelled_sources import read_frames
 from edge_fairmot.cli.verify import check_writable
 from edge_fairmot.errors import InvalidInputError
+
+BUNDLED = Path("bundled")
+"""Of ``--start``: the model of this package."""
 
 if TYPE_CHECKING:
     from edge_fairmot.convert.learning_run import RunLimits
@@ -50,7 +54,11 @@ def train(
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint to write.")] = Path("my.pth"),
     start: Annotated[
-        Path | None, typer.Option(help="Checkpoint to go on from; from scratch without.")
+        Path | None,
+        typer.Option(
+            help="Checkpoint, or ONNX file without deformable convolutions, to go on from; bundled: what "
+            "comes with this package. From scratch without."
+        ),
     ] = None,
     remember: Annotated[
         list[str] | None,
@@ -94,6 +102,7 @@ def train(
         raise InvalidInputError(f"--minutes must be above 0, not {minutes:g}")
     if start and plain:
         raise InvalidInputError("--plain is for training from scratch: a checkpoint knows its own layers")
+    start = bundled_model() if start == BUNDLED else start
     teacher = teacher or start
     if remember and teacher is None:
         raise InvalidInputError("--remember is for what a checkpoint knows: give it as --start or --teacher")
@@ -102,8 +111,9 @@ def train(
     input_size = parse_size(size)
     check_writable(output)
     resume_path = choose_resume_file(output, resume)
-    from edge_fairmot.convert.checkpoint import load_network, write_checkpoint
+    from edge_fairmot.convert.checkpoint import write_checkpoint
     from edge_fairmot.convert.learning_run import RunLimits
+    from edge_fairmot.convert.recovery import load_start
     from edge_fairmot.convert.training import Memory, Training, TrainingOptions, with_working_threshold
 
     options = TrainingOptions(
@@ -124,9 +134,9 @@ def train(
         labelled = _read(data or [], frames or [], input_size, pictures, judged)
         memory = None
         if remember and teacher:
-            knowing, known = load_network(teacher)
+            knowing, known = load_start(teacher)
             footage = read_frames(remember, (), input_size, pictures, judged)
-            memory = Memory(knowing.to(choose_device(device)), known.sha256, footage, options)
+            memory = Memory(knowing.to(choose_device(device)), known, footage, options)
     training = Training(network, labelled, options, memory)
     if resume:
         training.resume(resume_path, start_sha256)
@@ -152,14 +162,13 @@ def train(
 
 
 def _begin(start: Path | None, plain: bool, seed: int) -> tuple[FairMOT, str]:
-    """Load the checkpoint to go on from, or make a network that knows nothing."""
-    from edge_fairmot.convert.checkpoint import load_network
+    """Load what to go on from, or make a network that knows nothing."""
     from edge_fairmot.convert.initialisation import initialise
     from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
+    from edge_fairmot.convert.recovery import load_start
 
     if start:
-        network, checkpoint = load_network(start)
-        return network, checkpoint.sha256
+        return load_start(start)
     network = FairMOT(NetworkSpec())
     if plain:
         network = FairMOT(NetworkSpec(plain_layers=frozenset(deformable_layers(network))))

@@ -65,6 +65,18 @@ def test_a_trained_network_goes_on_with_its_own_layers(tmp_path):
     assert len(read_checkpoint(tmp_path / "b.pth").spec.plain_layers) == 16
 
 
+def test_the_bundled_model_is_trained_on(tmp_path):
+    from edge_fairmot.convert import read_checkpoint
+
+    said = run(
+        *("train", *STREET, "--start", "bundled", "--freeze-backbone", "-o", tmp_path / "my.pth"),
+        *(*SMALL, "--steps", 1, "--learning-rate", 1e-6),
+    ).stdout
+
+    assert "step 1, " in said
+    assert len(read_checkpoint(tmp_path / "my.pth").spec.plain_layers) == 16
+
+
 def test_what_is_to_be_remembered_comes_from_any_source(tmp_path):
     run("train", *STREET, "-o", tmp_path / "a.pth", *SMALL, "--plain", "--steps", 1)
     onwards = ("--start", tmp_path / "a.pth", "--remember", "synthetic:seed=2,frames=4,size=160x96")

@@ -1,0 +1,198 @@
+"""A network out of a file that ``convert`` wrote: to train it on where its checkpoint is not at hand.
+
+Batch norms and the normalisation of pictures were folded into the convolutions, upsampling was taken apart
+and the heads' matrices were put side by side: all of it can be undone, and the network computes what the file
+does. Weights that were stored as int8 come back rounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from edge_fairmot.convert.batch_norm import convolutions_and_norms
+from edge_fairmot.convert.checkpoint import load_network
+from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
+from edge_fairmot.convert.upsampling import merge_phases
+from edge_fairmot.errors import ConversionError
+from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.onnx_file import read_onnx_file
+
+PREFIX = "network."
+"""Of what has a name in the checkpoint."""
+
+
+def load_start(path: str | Path) -> tuple[FairMOT, str]:
+    """Load what training begins with.
+
+    Parameters
+    ----------
+    path : str or Path
+        A checkpoint, or an ONNX file that ``convert`` wrote.
+
+    Returns
+    -------
+    FairMOT
+        In evaluation mode, float32, on the CPU.
+    str
+        SHA-256 of the file.
+
+    Raises
+    ------
+    CheckpointError, ConversionError, ManifestError
+        If it is neither, or a file from which nothing can be recovered.
+    """
+    if Path(path).suffix != ".onnx":
+        network, checkpoint = load_network(path)
+        return network, checkpoint.sha256
+    return recover_network(path), hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def recover_network(path: str | Path) -> FairMOT:
+    """Recover the network that a file was made of.
+
+    Parameters
+    ----------
+    path : str or Path
+        An ONNX file without deformable convolutions, float32 or int8.
+
+    Returns
+    -------
+    FairMOT
+        In evaluation mode, float32, on the CPU; its batch norms do nothing but shift.
+
+    Raises
+    ------
+    ConversionError
+        If the file has deformable convolutions, is float16, or is not as ``convert`` writes it.
+    ManifestError
+        If it cannot be read, or has no manifest.
+    """
+    path = Path(path)
+    manifest = read_onnx_file(path).manifest
+    if manifest.deform_conv or manifest.default_precision == "fp16":
+        what = "deformable convolutions" if manifest.deform_conv else "float16 weights"
+        raise ConversionError(f"{path} has {what}, and cannot be trained on: give the checkpoint it is of")
+    try:
+        return _Recovery(onnx.load(path), manifest).network()
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ConversionError(
+            f"{path} is not as this version of convert writes it ({error}): give the checkpoint it is of"
+        ) from error
+
+
+class _Recovery:
+    """Finds in a graph what the network's tensors have become."""
+
+    def __init__(self, model: onnx.ModelProto, manifest: ModelManifest) -> None:
+        self._manifest = manifest
+        self._producers = {name: node for node in model.graph.node for name in node.output}
+        self._readers = {name: node for node in model.graph.node for name in node.input}
+        self._arrays = _read_arrays(model)
+
+    def network(self) -> FairMOT:
+        manifest = self._manifest
+        with torch.device("meta"):
+            layers = frozenset(deformable_layers(FairMOT(NetworkSpec())))
+        spec = NetworkSpec(
+            num_classes=len(manifest.class_names),
+            box_channels=manifest.box_channels,
+            embedding_dim=manifest.embedding_dim,
+            plain_layers=layers,
+            base_channels=len(self._tensor("base.base_layer.0.weight")),
+        )
+        network = FairMOT(spec).double().eval().requires_grad_(False)
+        self._fill_convolutions(network)
+        for name, module in network.named_modules():
+            if isinstance(module, nn.ConvTranspose2d):
+                module.weight.copy_(self._upsampling(name, module.stride[0]))
+        for name in ("hm", "wh", "reg", "id"):
+            self._fill_head(name, network.get_submodule(name))
+        return network.float().requires_grad_(True)
+
+    def _tensor(self, name: str) -> Tensor:
+        return torch.from_numpy(self._arrays[PREFIX + name].astype(np.float64))
+
+    def _fill_convolutions(self, network: FairMOT) -> None:
+        for name, norm_name in convolutions_and_norms(network):
+            conv, norm = network.get_submodule(name), network.get_submodule(norm_name)
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            assert norm.running_var is not None
+            norm.running_var.fill_(1 - norm.eps)
+            if f"{PREFIX}{name}.weight" not in self._arrays:
+                conv.weight.zero_()  # two projections are in every checkpoint and used by nothing
+                continue
+            conv.weight.copy_(self._tensor(f"{name}.weight"))
+            norm.bias.copy_(self._tensor(f"{name}.bias"))
+            if conv.bias is not None:
+                conv.bias.zero_()
+        first = network.base.base_layer[0]
+        assert isinstance(first, nn.Conv2d)
+        first.weight.copy_(first.weight.flip(1) * 255)
+
+    def _upsampling(self, name: str, factor: int) -> Tensor:
+        if f"{PREFIX}{name}.weight" in self._arrays:
+            return self._tensor(f"{name}.weight")
+        phases = [self._tensor(f"{name}.phases.{index}.weight") for index in range(factor**2)]
+        return merge_phases(torch.stack(phases, dim=1), factor)
+
+    def _fill_head(self, name: str, head: nn.Module) -> None:
+        first, last = head.get_submodule("0"), head.get_submodule("2")
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(last, nn.Conv2d)
+        if f"{PREFIX}{name}.0.weight" in self._arrays:
+            first.weight.copy_(self._tensor(f"{name}.0.weight") * self._equalization(f"{name}.0.weight"))
+            last.weight.copy_(self._tensor(f"{name}.2.weight"))
+        else:
+            side_by_side = torch.from_numpy(self._first_matrix(name)).T
+            patches = side_by_side.reshape(len(side_by_side), 3, 3, first.in_channels)
+            first.weight.copy_(patches.permute(0, 3, 1, 2))
+            gemm = self._readers[f"{PREFIX}{name}.2.bias"]
+            last.weight.copy_(torch.from_numpy(self._matrix(gemm)).T.reshape(last.weight.shape))
+        for layer, index in ((first, 0), (last, 2)):
+            assert layer.bias is not None
+            layer.bias.copy_(self._tensor(f"{name}.{index}.bias"))
+
+    def _equalization(self, weight: str) -> Tensor:
+        """Find what the input of a convolution is multiplied with, and its weight was divided by."""
+        name = PREFIX + weight
+        node = self._readers.get(f"{name}/float") or self._readers[name]
+        source = node.input[0].partition("/int8/")[0]
+        scale = self._arrays.get(f"{source.removesuffix('/equal')}/inverse_scale", np.ones((1, 1, 1, 1)))
+        return torch.from_numpy(scale.astype(np.float64))
+
+    def _first_matrix(self, name: str) -> NDArray[np.float64]:
+        """Find what a late head multiplies its patches with: columns of a matrix that all of them share."""
+        add = self._readers[f"{PREFIX}{name}.0.bias"]
+        (source,) = (value for value in add.input if not value.startswith(PREFIX))
+        node = self._producers[source]
+        if node.op_type != "Split":
+            return self._matrix(node)
+        ends = np.cumsum(self._arrays[node.input[1]])
+        place = list(node.output).index(source)
+        return self._matrix(self._producers[node.input[0]])[:, ends[place - 1] if place else 0 : ends[place]]
+
+    def _matrix(self, node: onnx.NodeProto) -> NDArray[np.float64]:
+        values = self._arrays[node.input[1].removesuffix("/float")].astype(np.float64)
+        transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+        return values.T if transposed else values
+
+
+def _read_arrays(model: onnx.ModelProto) -> dict[str, NDArray[np.generic]]:
+    """Read the graph's constants, those stored as integers under the names they had as floats."""
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in arrays and node.input[1] in arrays:
+            steps, scale = (arrays[name].astype(np.float64) for name in node.input[:2])
+            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+            others = [dim for dim in range(steps.ndim) if dim != axis]
+            arrays[node.output[0].removesuffix("/float")] = steps * np.expand_dims(scale, others)
+    return arrays
