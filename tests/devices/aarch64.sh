@@ -21,12 +21,14 @@ if ! emulator=$(command -v qemu-aarch64-static) || ! command -v debootstrap > /d
     exit 0
 fi
 
-# ONNX Runtime asks /proc/cpuinfo what processor it has, which is that of the machine, and crashes on an x86 one.
+# A Raspberry Pi 4's processor: the emulator's own choice has SVE, and OpenBLAS's kernels for that multiply matrices
+# wrongly in qemu 7.2. ONNX Runtime asks /proc/cpuinfo, which is the machine's, and crashes on an x86 one.
+cpu=cortex-a72
 cpuinfo=$(mktemp)
 trap 'rm -f "$cpuinfo"' EXIT
 for ((number = 0; number < $(nproc); number++)); do
     printf '%s\n' "processor : $number" "Features : fp asimd crc32 cpuid" "CPU implementer : 0x41" \
-        "CPU architecture: 8" "CPU variant : 0x0" "CPU part : 0xd08" "CPU revision : 3" "" # Cortex-A72
+        "CPU architecture: 8" "CPU variant : 0x0" "CPU part : 0xd08" "CPU revision : 3" ""
 done > "$cpuinfo"
 
 # Whatever is installed here, the kernel starts arm64 programs by itself once it has been told their emulator.
@@ -41,11 +43,11 @@ if [ "${EMULATOR:-binfmt}" = binfmt ] && [ -e $registered ]; then
         # shellcheck disable=SC2016
         unshare --mount bash -c 'mount --rbind /proc "$1/proc" && mount --rbind /sys "$1/sys" \
             && mount --bind "$0" "$1/proc/cpuinfo" && exec chroot "$@"' \
-            "$cpuinfo" "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+            "$cpuinfo" "$root" /usr/bin/env -i QEMU_CPU=$cpu HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
     }
 elif command -v proot > /dev/null; then
     inside() {
-        env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$(command -v proot)" -0 -q "$emulator" -r "$root" \
+        env -i QEMU_CPU=$cpu HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$(command -v proot)" -0 -q "$emulator" -r "$root" \
             -b /proc -b "$cpuinfo:/proc/cpuinfo" -b /sys -b /dev -w / "$@"
     }
 else
