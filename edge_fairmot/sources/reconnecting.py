@@ -17,6 +17,7 @@ from edge_fairmot.sources.connection import Connection
 from edge_fairmot.sources.freeze_watch import FreezeWatch
 from edge_fairmot.sources.live_clock import LiveClock
 from edge_fairmot.sources.state import SourceState, SourceStatus
+from edge_fairmot.sources.unused_memory import return_unused_memory
 from edge_fairmot.types import Frame
 
 GROWTH, JITTER = 2.0, 0.25
@@ -203,6 +204,7 @@ class ReconnectingSource(AbstractContextManager["ReconnectingSource"]):
         if connection is not None:
             connection.close()
             connection.join(LONGEST_FAREWELL_S)
+            return_unused_memory()
             self._stuck = [one for one in (*self._stuck, connection) if one.is_stuck]
         if not self._closed.is_set():
             self._turn("lost" if self._next_index else "starting", problem)

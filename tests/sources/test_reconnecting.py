@@ -13,7 +13,7 @@ import pytest
 
 from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
-from edge_fairmot.sources import ReconnectConfig, ReconnectingSource, SourceState
+from edge_fairmot.sources import ReconnectConfig, ReconnectingSource, SourceState, reconnecting
 from edge_fairmot.types import Frame
 
 FAST = ReconnectConfig(first_wait_s=0.01, longest_wait_s=0.05, stall_s=1.5, frozen_s=0)
@@ -101,6 +101,14 @@ def test_a_camera_that_is_lost_comes_back(fault: str) -> None:
         assert (state.status, state.reconnects, state.message) == ("running", 1, "")
     assert source.state().status == "ended"
     assert second.gone.wait(PATIENCE_S)
+
+
+def test_the_memory_of_a_lost_camera_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, released = Camera(5), []
+    monkeypatch.setattr(reconnecting, "return_unused_memory", lambda: released.append(first.released))
+    with ReconnectingSource("camera", opener(first, Camera(1000)), FAST) as source:
+        take(source, 10)
+    assert released == [True]
 
 
 def test_a_camera_that_is_not_there_at_the_start_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
