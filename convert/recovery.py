@@ -20,13 +20,11 @@ from torch import Tensor, nn
 from edge_fairmot.convert.batch_norm import convolutions_and_norms
 from edge_fairmot.convert.checkpoint import load_network
 from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
+from edge_fairmot.convert.quantization import NAME_PREFIX
 from edge_fairmot.convert.upsampling import merge_phases
 from edge_fairmot.errors import ConversionError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.onnx_file import read_onnx_file
-
-PREFIX = "network."
-"""Of what has a name in the checkpoint."""
 
 
 def load_start(path: str | Path) -> tuple[FairMOT, str]:
@@ -118,7 +116,7 @@ class _Recovery:
         return network.float().requires_grad_(True)
 
     def _tensor(self, name: str) -> Tensor:
-        return torch.from_numpy(self._arrays[PREFIX + name].astype(np.float64))
+        return torch.from_numpy(self._arrays[NAME_PREFIX + name].astype(np.float64))
 
     def _fill_convolutions(self, network: FairMOT) -> None:
         for name, norm_name in convolutions_and_norms(network):
@@ -127,7 +125,7 @@ class _Recovery:
             assert isinstance(norm, nn.BatchNorm2d)
             assert norm.running_var is not None
             norm.running_var.fill_(1 - norm.eps)
-            if f"{PREFIX}{name}.weight" not in self._arrays:
+            if f"{NAME_PREFIX}{name}.weight" not in self._arrays:
                 conv.weight.zero_()  # two projections are in every checkpoint and used by nothing
                 continue
             conv.weight.copy_(self._tensor(f"{name}.weight"))
@@ -139,7 +137,7 @@ class _Recovery:
         first.weight.copy_(first.weight.flip(1) * 255)
 
     def _upsampling(self, name: str, factor: int) -> Tensor:
-        if f"{PREFIX}{name}.weight" in self._arrays:
+        if f"{NAME_PREFIX}{name}.weight" in self._arrays:
             return self._tensor(f"{name}.weight")
         phases = [self._tensor(f"{name}.phases.{index}.weight") for index in range(factor**2)]
         return merge_phases(torch.stack(phases, dim=1), factor)
@@ -148,14 +146,14 @@ class _Recovery:
         first, last = head.get_submodule("0"), head.get_submodule("2")
         assert isinstance(first, nn.Conv2d)
         assert isinstance(last, nn.Conv2d)
-        if f"{PREFIX}{name}.0.weight" in self._arrays:
+        if f"{NAME_PREFIX}{name}.0.weight" in self._arrays:
             first.weight.copy_(self._tensor(f"{name}.0.weight") * self._equalization(f"{name}.0.weight"))
             last.weight.copy_(self._tensor(f"{name}.2.weight"))
         else:
             side_by_side = torch.from_numpy(self._first_matrix(name)).T
             patches = side_by_side.reshape(len(side_by_side), 3, 3, first.in_channels)
             first.weight.copy_(patches.permute(0, 3, 1, 2))
-            gemm = self._readers[f"{PREFIX}{name}.2.bias"]
+            gemm = self._readers[f"{NAME_PREFIX}{name}.2.bias"]
             last.weight.copy_(torch.from_numpy(self._matrix(gemm)).T.reshape(last.weight.shape))
         for layer, index in ((first, 0), (last, 2)):
             assert layer.bias is not None
@@ -163,7 +161,7 @@ class _Recovery:
 
     def _equalization(self, weight: str) -> Tensor:
         """Find what the input of a convolution is multiplied with, and its weight was divided by."""
-        name = PREFIX + weight
+        name = NAME_PREFIX + weight
         node = self._readers.get(f"{name}/float") or self._readers[name]
         source = node.input[0].partition("/int8/")[0]
         scale = self._arrays.get(f"{source.removesuffix('/equal')}/inverse_scale", np.ones((1, 1, 1, 1)))
@@ -171,8 +169,8 @@ class _Recovery:
 
     def _first_matrix(self, name: str) -> NDArray[np.float64]:
         """Find what a late head multiplies its patches with: columns of a matrix that all of them share."""
-        add = self._readers[f"{PREFIX}{name}.0.bias"]
-        (source,) = (value for value in add.input if not value.startswith(PREFIX))
+        add = self._readers[f"{NAME_PREFIX}{name}.0.bias"]
+        (source,) = (value for value in add.input if not value.startswith(NAME_PREFIX))
         node = self._producers[source]
         if node.op_type != "Split":
             return self._matrix(node)

@@ -30,13 +30,13 @@ from edge_fairmot.cli.unlabelled_sources import read_frames
 from edge_fairmot.cli.verify import check_writable
 from edge_fairmot.errors import InvalidInputError
 
-BUNDLED = Path("bundled")
-"""Of ``--start``: the model of this package."""
-
 if TYPE_CHECKING:
     from edge_fairmot.convert.learning_run import RunLimits
     from edge_fairmot.convert.network import FairMOT
     from edge_fairmot.convert.training import LabelledSet, Training
+
+BUNDLED = Path("bundled")
+"""Of ``--start``: the model of this package."""
 
 
 def train(

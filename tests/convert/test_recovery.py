@@ -36,13 +36,7 @@ ROUNDING = 1e-3
 
 @pytest.fixture(scope="module", params=[NetworkSpec(), NetworkSpec(2, 2, 32, base_channels=8)], ids=str)
 def checkpoint(request, lively_network, tmp_path_factory):
-    spec = NetworkSpec(
-        request.param.num_classes,
-        request.param.box_channels,
-        request.param.embedding_dim,
-        PLAIN,
-        request.param.base_channels,
-    )
+    spec = replace(request.param, plain_layers=PLAIN)
     path = tmp_path_factory.mktemp("plain") / "plain.pth"
     write_checkpoint(path, lively_network(spec), 0)
     return path
@@ -71,8 +65,9 @@ def test_a_recovered_network_computes_the_same(checkpoint, options, tmp_path):
 
     assert recovered.spec == original.spec
     assert all(parameter.requires_grad for parameter in recovered.parameters())
+    found = heads(recovered)
     for name, expected in heads(original).items():
-        difference = (heads(recovered)[name] - expected).abs().max()
+        difference = (found[name] - expected).abs().max()
         assert difference < ROUNDING * expected.abs().max(), name
     write_checkpoint(tmp_path / "again.pth", recovered, 0)
     assert load_network(tmp_path / "again.pth")[1].spec == original.spec
