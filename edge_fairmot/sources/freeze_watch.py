@@ -25,6 +25,10 @@ class FreezeWatch:
         self._seen = b""
         self._since_s = 0.0
 
+    def restart(self, now_s: float) -> None:
+        """Count from now: the camera was away, and what it last showed stayed the same only so."""
+        self._since_s = now_s
+
     def is_frozen(self, image: UInt8Array, now_s: float) -> bool:
         """Look at the next picture.
 

@@ -175,6 +175,7 @@ class ReconnectingSource(AbstractContextManager["ReconnectingSource"]):
         self._info = replace(connection.wait_open(LONGEST_OPENING_S), name=self._name)
         began_s, first_index = time.monotonic(), self._next_index
         self._clock.restart()
+        self._freeze.restart(began_s)
         while not self._closed.is_set():
             frame = connection.next_frame(self._config.stall_s)
             now_s = time.monotonic()
@@ -200,14 +201,14 @@ class ReconnectingSource(AbstractContextManager["ReconnectingSource"]):
         _log.info("%s is there: %dx%d, %.3g frames/s", self._name, width, height, self._info.frame_rate)
 
     def _lose(self, problem: str) -> None:
+        if not self._closed.is_set():
+            self._turn("lost" if self._next_index else "starting", problem)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
             connection.join(LONGEST_FAREWELL_S)
             return_unused_memory()
             self._stuck = [one for one in (*self._stuck, connection) if one.is_stuck]
-        if not self._closed.is_set():
-            self._turn("lost" if self._next_index else "starting", problem)
 
     def _wait(self) -> None:
         """Wait before the next try; raise where it makes no sense to go on."""

@@ -25,6 +25,13 @@ def test_a_scene_that_is_still_after_all_is_looked_at_less_and_less() -> None:
     assert [now_s for now_s in range(201, 225) if watch.is_frozen(STILL + 1, now_s)] == [211]
 
 
+def test_the_time_that_a_camera_was_away_does_not_count() -> None:
+    watch = FreezeWatch(10)
+    assert not watch.is_frozen(STILL, 0)
+    watch.restart(100)
+    assert [now_s for now_s in range(100, 120) if watch.is_frozen(STILL, now_s)] == [111]
+
+
 def test_zero_never_looks() -> None:
     watch = FreezeWatch(0)
     assert not any(watch.is_frozen(STILL, now_s) for now_s in range(0, 100_000, 1000))

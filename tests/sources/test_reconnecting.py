@@ -90,6 +90,13 @@ def assert_continuous(frames: list[Frame]) -> None:
     assert abs(times[-1] - time.monotonic()) < 5
 
 
+def state_when(source: ReconnectingSource, reached: Callable[[SourceState], bool]) -> SourceState:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not reached(source.state()) and time.monotonic() < deadline_s:
+        time.sleep(0.002)
+    return source.state()
+
+
 @pytest.mark.parametrize("fault", ["ends", "fails", "breaks", "hangs"])
 def test_a_camera_that_is_lost_comes_back(fault: str) -> None:
     first, second = Camera(5, fault), Camera(1000, first_s=3600.0)
@@ -235,16 +242,10 @@ def test_the_state_says_since_when() -> None:
     with ReconnectingSource("camera", opener(Camera(3), SourceError("off")), FAST) as source:
         reader = threading.Thread(target=lambda: list(source), daemon=True)
         reader.start()
-        deadline_s = time.monotonic() + PATIENCE_S
-        while source.state().status != "lost" and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        lost = source.state()
-        time.sleep(0.1)
-        later = source.state()
-        assert (lost.status, later.status) == ("lost", "lost")
+        lost = state_when(source, lambda state: state.status == "lost")
+        later = state_when(source, lambda state: state.message == "off")
+        assert (lost.status, later.status, later.message) == ("lost", "lost", "off")
         assert later.since_s == lost.since_s <= time.monotonic()
-        assert isinstance(later, SourceState)
-        assert later.message == "off"
     reader.join(PATIENCE_S)
 
 
