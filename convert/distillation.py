@@ -5,8 +5,9 @@ computed once for both; neck and heads learn. Its batch norms keep the teacher's
 training as in use: they are what an exported file folds into its convolutions, a batch of a few pieces has
 none worth taking, and their scale and shift, which are trained, correct for what a plain convolution changes.
 
-A narrower student knows nothing at its start and learns all of it, with statistics of its own. 1x1
-convolutions, thrown away afterwards, bring its features to the teacher's width where they are compared.
+A narrower student starts from some of its teacher's channels and learns all of it, with statistics of its
+own. 1x1 convolutions, thrown away afterwards, bring its features to the teacher's width where they are
+compared.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def distill(
                 "give --held-out VIDEO with people, or more --judged"
             )
         if is_narrow:
-            student = make_narrow(network, width, chosen, seed)
+            student = make_narrow(network, width, chosen)
         else:
             status.update("measuring the atlas ...")
             student = copy_plain(network, chosen) if resume else _start(network, chosen, footage, options)

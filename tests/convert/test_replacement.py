@@ -14,9 +14,9 @@ from edge_fairmot.convert import load_network
 from edge_fairmot.convert.atlas import measure_atlas
 from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.convert.deform_conv import deform_conv2d_gather, fold_taps
-from edge_fairmot.convert.network import deformable_layers, normalise_images
+from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers, normalise_images
 from edge_fairmot.convert.parity import check_picture
-from edge_fairmot.convert.replacement import choose_layers, copy_plain, make_student
+from edge_fairmot.convert.replacement import choose_layers, copy_plain, make_narrow, make_student
 from edge_fairmot.errors import CheckpointError, InvalidInputError
 
 INWARD = torch.tensor([(dy, dx) for dy in (0.3, 0.2, -0.4) for dx in (0.25, -0.15, -0.3)])
@@ -120,6 +120,32 @@ def test_a_student_of_a_stiff_teacher_is_its_equal(stiff_teacher, pictures):
         theirs, ours = stiff_teacher(x), student(x)
     for name, expected in theirs.items():
         assert (ours[name] - expected).abs().max() < 1e-4 * (expected.max() - expected.min()), name
+
+
+@pytest.mark.parametrize("times", [2, 4])
+def test_of_channels_that_are_equal_a_narrow_student_needs_one(lively_network, pictures, times):
+    narrow = lively_network(NetworkSpec(base_channels=16 // times))
+    wide = FairMOT(NetworkSpec()).eval()
+    weights = narrow.state_dict()
+    wide.load_state_dict(
+        {name: repeat_channels(weights[name], value.shape) for name, value in wide.state_dict().items()}
+    )
+
+    student = make_narrow(wide, 1 / times, frozenset())
+
+    x = normalise_images(torch.from_numpy(pictures))
+    with torch.no_grad():
+        theirs, ours = narrow(x), student(x)
+    for name, expected in theirs.items():
+        assert (ours[name] - expected).abs().max() < 1e-4 * (expected.max() - expected.min()), name
+
+
+def repeat_channels(tensor, shape):
+    """Each as often as it takes, with as much less weight where they are added up."""
+    for axis, (few, many) in enumerate(zip(tensor.shape, shape, strict=True)):
+        if few < many:
+            tensor = tensor.repeat_interleave(many // few, dim=axis) * (few / many if axis == 1 else 1)
+    return tensor
 
 
 def test_a_file_of_a_student_says_which_layers_are_plain_and_whose_it_is(teacher, pictures, tmp_path):
