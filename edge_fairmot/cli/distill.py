@@ -41,7 +41,7 @@ DEFAULT_MINUTES = 60.0
 LEARNING_RATE, NARROW_LEARNING_RATE = 1e-4, 1e-3
 
 NARROW_AVERAGE_DECAY = 0.998
-"""A network that starts from nothing takes longer ways, at a higher rate."""
+"""A network that is to learn all of itself takes longer ways, at a higher rate."""
 
 ATLAS_FRAMES = 4
 """Enough for a start that is then trained."""
