@@ -33,6 +33,10 @@ from edge_fairmot.errors import InvalidInputError
 WARM_UP_STEPS = 20
 """Adam's second moments mean nothing before that."""
 
+MOMENTUM = 0.1
+"""Of running statistics, PyTorch's own. The first batches weigh more: what a narrow student has at its start
+is its teacher's, and far from its own."""
+
 RESUME_VERSION = 2
 
 MAP_LEVELS = (2, 3, 4, 2)
@@ -130,6 +134,7 @@ class Distillation:
         lesson = self._teach(images)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=options.bf16):
             if self._is_narrow:
+                self._set_momentum(max(MOMENTUM, 1 / (self.steps + 1)))
                 pictures = normalise_images(torch.from_numpy(images).to(self._device))
                 levels = self._student.base(pictures.contiguous(memory_format=torch.channels_last))[2:]
             else:
@@ -197,6 +202,11 @@ class Distillation:
         """Take what of a network's state is not the teacher's."""
         state: dict[str, Tensor] = network.state_dict()
         return {name: value for name, value in state.items() if self._is_narrow or name in self._trained}
+
+    def _set_momentum(self, momentum: float) -> None:
+        for module in self._student.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = momentum
 
     def _update_average(self) -> None:
         # Young averages forget faster, so that the start does not weigh for ever.

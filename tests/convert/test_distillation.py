@@ -14,7 +14,7 @@ from edge_fairmot.convert.distillation import Distillation, DistillationOptions
 from edge_fairmot.convert.distillation_run import StudentFiles, run_distillation
 from edge_fairmot.convert.footage import Footage, HeldOutFrame, HeldOutSequence
 from edge_fairmot.convert.learning_run import RunLimits
-from edge_fairmot.convert.network import deformable_layers
+from edge_fairmot.convert.network import deformable_layers, normalise_images
 from edge_fairmot.convert.parity import check_picture
 from edge_fairmot.convert.replacement import choose_layers, make_narrow, make_student
 from edge_fairmot.convert.teacher import _TorchTeacher, make_teacher
@@ -262,6 +262,16 @@ def test_a_narrow_student_learns_all_of_it_with_statistics_of_its_own(start_narr
     assert distillation._student.training
 
 
+def test_a_narrow_student_s_statistics_fit_after_one_step(start_narrow, footage):
+    distillation = start_narrow()
+    distillation.step()
+
+    with torch.no_grad():
+        heads = distillation.average(normalise_images(torch.from_numpy(np.stack(footage.pictures))))
+
+    assert heads["hm"].abs().max() < 1000  # 1e8 with the teacher's
+
+
 def test_a_resumed_narrow_run_takes_the_steps_of_one_that_was_not_interrupted(start_narrow, tmp_path):
     whole, first, second = start_narrow(), start_narrow(), start_narrow()
     for _ in range(2):
@@ -279,6 +289,7 @@ def test_a_resumed_narrow_run_takes_the_steps_of_one_that_was_not_interrupted(st
 def test_a_narrow_student_is_a_checkpoint_and_a_file_like_others(start_narrow, teacher, tmp_path):
     distillation = start_narrow(["dla_up"])
     distillation.step()
+    distillation.average.hm[2].weight *= 0.05  # or scores of this network of chance are 1, and equal
     write_checkpoint(tmp_path / "narrow.pth", distillation.average, 1, "abc")
 
     network, checkpoint = load_network(tmp_path / "narrow.pth")
