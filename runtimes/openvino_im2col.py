@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import Any
 
 from openvino import Op, PartialShape, Type
@@ -10,14 +9,9 @@ from openvino import Op, PartialShape, Type
 from edge_fairmot.errors import MissingDependencyError
 
 try:
-    import numba
+    from edge_fairmot.runtimes.im2col_kernel import TAPS, sample_taps
 except ModuleNotFoundError as error:
     raise MissingDependencyError("numba", "fast", "to compile a kernel") from error
-
-from edge_fairmot.runtimes.im2col_kernel import TAPS, sample_taps
-
-_one_at_a_time = Lock()
-"""Not every thread pool that numba may find bears calls from two threads: one ends the process."""
 
 
 class DeformIm2colKernel(Op):  # type: ignore[misc]
@@ -58,10 +52,7 @@ class DeformIm2colKernel(Op):  # type: ignore[misc]
 
     def evaluate(self, outputs: Any, inputs: Any) -> bool:
         """Compute it."""
-        available: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         pictures, offsets, masks = (tensor.data for tensor in inputs)
-        with _one_at_a_time:
-            numba.set_num_threads(min(self._attributes["threads"] or available, available))
-            for picture, offset, mask, columns in zip(pictures, offsets, masks, outputs[0].data, strict=True):
-                sample_taps(picture, offset, mask, columns)
+        for picture, offset, mask, columns in zip(pictures, offsets, masks, outputs[0].data, strict=True):
+            sample_taps(picture, offset, mask, columns, self._attributes["threads"])
         return True

@@ -18,7 +18,7 @@ def test_a_service_that_can_write_nowhere_has_the_kernel(tmp_path, kept):
     if not kept:
         # What is not a folder cannot be written by root either.
         (tmp_path / "__pycache__").write_text("")
-    program = "import kernel; print(type(kernel.sample_taps._cache).__name__)"
+    program = "import kernel; print(type(kernel._sample_at_once._cache).__name__)"
     nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME"), "/dev/null")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     done = subprocess.run(

@@ -1,5 +1,6 @@
 """OpenVINO computes deformable convolutions exactly, the whole operator and its sampling alone."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -149,7 +150,7 @@ def test_two_files_run_at_once(im2col_model):
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_the_kernel_uses_as_many_threads_as_asked_for(im2col_model, tmp_path, monkeypatch, cached):
-    numba = pytest.importorskip("numba", reason="needs the fast extra")
+    pytest.importorskip("numba", reason="needs the fast extra")
     from edge_fairmot.runtimes import openvino_im2col
 
     options = RuntimeOptions(threads=1, cache_folder=tmp_path)
@@ -157,14 +158,53 @@ def test_the_kernel_uses_as_many_threads_as_asked_for(im2col_model, tmp_path, mo
         open_runtime(im2col_model, "openvino", options).close()
     seen = []
 
-    def record(picture, offset, mask, columns):
-        seen.append(numba.get_num_threads())
+    def record(picture, offset, mask, columns, threads):
+        seen.append(threads)
         columns[:] = 0
 
     monkeypatch.setattr(openvino_im2col, "sample_taps", record)
     with closing(open_runtime(im2col_model, "openvino", options)) as runtime:
         runtime.infer(check_picture((128, 96), 1))
     assert seen == [1] * 16
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_on_one_thread_and_on_more_the_kernel_gives_the_same(threads, monkeypatch):
+    numba = pytest.importorskip("numba", reason="needs the fast extra")
+    from edge_fairmot.runtimes.im2col_kernel import sample_taps
+
+    used = []
+    monkeypatch.setattr(numba, "set_num_threads", used.append)
+    layer = draw_layer(1, 3.0, (12, 7))
+    picture = layer["x"][0].permute(1, 2, 0).contiguous().numpy()
+    columns, alone = (np.zeros((12, 7, TAPS * CHANNELS), np.float32) for _ in range(2))
+
+    sample_taps(picture, layer["offset"][0].numpy(), layer["mask"][0].numpy(), columns, threads)
+    sample_taps(picture, layer["offset"][0].numpy(), layer["mask"][0].numpy(), alone, 1)
+
+    assert used == ([2] if threads == 2 <= numba.config.NUMBA_NUM_THREADS else [])
+    assert columns.any()
+    np.testing.assert_array_equal(columns, alone)
+
+
+def test_on_one_processor_a_process_comes_to_its_end(im2col_model):
+    pytest.importorskip("numba", reason="needs the fast extra")
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("processors are chosen on Linux only")
+    program = (
+        "import os, sys; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])\n"
+        "import numpy as np; from edge_fairmot.runtimes import open_runtime\n"
+        "runtime = open_runtime(sys.argv[1], 'openvino')\n"
+        "runtime.infer(np.zeros((1, 96, 128, 3), np.uint8)); runtime.close(); print('done')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(im2col_model)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout == "done\n"
 
 
 def test_a_file_without_it_does_not_wait_for_numba(small_model):
