@@ -54,12 +54,14 @@ def sample_taps(
 
 
 def _compiled(function: Callable[..., None], *, parallel: bool = False) -> Any:
-    options = {"parallel": parallel, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    compile_it = partial(
+        numba.njit, parallel=parallel, nogil=True, error_model="numpy", fastmath={"contract"}
+    )
     try:
-        return numba.njit(cache=True, **options)(function)
+        return compile_it(cache=True)(function)
     except RuntimeError:
         # A service has no place to keep it, where neither this folder nor its home can be written.
-        return numba.njit(**options)(function)
+        return compile_it()(function)
 
 
 @_compiled
