@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The project's standing benchmark, from one checkpoint: the tables under "How fast, and how right" in the README
-# (two of the three sizes) and the tracker's times. DATA does not come with this project: `edge-fairmot bench sweep`
+# (one of the three sizes) and the tracker's times. DATA does not come with this project: `edge-fairmot bench sweep`
 # does the same with your own. See README.md beside this.
 #   benchmarks/standing.sh DATA OUT [FRAMES]
 set -euo pipefail
