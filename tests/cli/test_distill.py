@@ -106,9 +106,8 @@ def test_a_narrow_student_is_distilled(teacher, pictures, tmp_path):
     assert "16 layers to be plain" in result.stdout, result.stderr
     assert "step 1, " in result.stdout
     saved = torch.load(tmp_path / "narrow.pth")
-    saved["state_dict"]["hm.2.weight"] *= (
-        0.05  # of a network of chance scores are 1, and equals have no order
-    )
+    # Scores of a network of chance are 1, and equals have no order.
+    saved["state_dict"]["hm.2.weight"] *= 0.05
     torch.save(saved, tmp_path / "narrow.pth")
     run("convert", tmp_path / "narrow.pth", "-o", tmp_path / "narrow.onnx", "--size", "96x64")
     assert "a width of 0.3 leaves" in error_of(

@@ -46,6 +46,14 @@ def stiff_teacher(teacher):
     return network
 
 
+def assert_same_heads(student, expected_network, pictures):
+    x = normalise_images(torch.from_numpy(pictures))
+    with torch.no_grad():
+        theirs, ours = expected_network(x), student(x)
+    for name, expected in theirs.items():
+        assert (ours[name] - expected).abs().max() < 1e-4 * (expected.max() - expected.min()), name
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), height=st.integers(1, 6), width=st.integers(1, 6))
 def test_folded_taps_are_the_deformable_convolution_of_constant_inward_offsets(seed, height, width):
@@ -115,11 +123,7 @@ def test_a_student_of_a_stiff_teacher_is_its_equal(stiff_teacher, pictures):
     student = make_student(stiff_teacher, measure_atlas(stiff_teacher, pictures), layers)
 
     assert not deformable_layers(student)
-    x = normalise_images(torch.from_numpy(pictures))
-    with torch.no_grad():
-        theirs, ours = stiff_teacher(x), student(x)
-    for name, expected in theirs.items():
-        assert (ours[name] - expected).abs().max() < 1e-4 * (expected.max() - expected.min()), name
+    assert_same_heads(student, stiff_teacher, pictures)
 
 
 @pytest.mark.parametrize("times", [2, 4])
@@ -133,11 +137,7 @@ def test_of_channels_that_are_equal_a_narrow_student_needs_one(lively_network, p
 
     student = make_narrow(wide, 1 / times, frozenset())
 
-    x = normalise_images(torch.from_numpy(pictures))
-    with torch.no_grad():
-        theirs, ours = narrow(x), student(x)
-    for name, expected in theirs.items():
-        assert (ours[name] - expected).abs().max() < 1e-4 * (expected.max() - expected.min()), name
+    assert_same_heads(student, narrow, pictures)
 
 
 def repeat_channels(tensor, shape):

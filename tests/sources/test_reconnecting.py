@@ -246,6 +246,7 @@ def test_the_state_says_since_when() -> None:
         later = state_when(source, lambda state: state.message == "off")
         assert (lost.status, later.status, later.message) == ("lost", "lost", "off")
         assert later.since_s == lost.since_s <= time.monotonic()
+        assert isinstance(later, SourceState)
     reader.join(PATIENCE_S)
 
 
