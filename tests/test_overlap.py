@@ -145,7 +145,7 @@ def sleeping(delays):
     frames=st.integers(0, 12),
     every=st.sampled_from([1, 1, 2, 5]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_delay_of_any_stage_changes_what_comes_out(delays, frames, every):
     decoding, inferring, writing, using = delays
     ledger, use = Ledger(delay=sleeping(writing)), sleeping(using)

@@ -83,7 +83,7 @@ def test_every_nth_frame_is_detected_from_the_first(every):
     busy=st.floats(1.05, 8),
     every=st.sampled_from([1, 1, 2]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_target_is_kept_with_as_many_detections_as_it_leaves_time_for(target, busy, every):
     """A detection takes ``busy`` periods of the target, less than the horizon; all else is quick."""
     detection_s = min(busy / target, 0.8 * HORIZON_S)

@@ -23,7 +23,7 @@ CAPACITY, DIMENSION = 5, 3
 THRESHOLD = 0.3
 MANIFEST = ModelManifest(INPUT_SIZE, CAPACITY, DIMENSION, ("person", "dog"), 18, "ab" * 32, "0.1.0")
 HEADER = TapeHeader("street.mp4", SOURCE_SIZE, 29.97, THRESHOLD, MANIFEST)
-SHARES_A_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SHARES_A_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**90), max_value=2.0**90)
 

@@ -141,7 +141,7 @@ def test_a_killed_run_is_finished_by_the_command_in_the_message(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_of_a_recording_cut_anywhere_every_whole_frame_is_kept(data, tmp_path):
     """A power failure may cut any of the files, at any byte."""

@@ -32,7 +32,7 @@ def random_rows(generator, ids):
     )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 6))
 def test_the_sums_are_trackevals(seed, truth_ids, result_ids):
     pytest.importorskip("trackeval")

@@ -54,7 +54,7 @@ def assert_same_heads(student, expected_network, pictures):
         assert (ours[name] - expected).abs().max() < 1e-4 * (expected.max() - expected.min()), name
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31), height=st.integers(1, 6), width=st.integers(1, 6))
 def test_folded_taps_are_the_deformable_convolution_of_constant_inward_offsets(seed, height, width):
     generator = torch.Generator().manual_seed(seed)

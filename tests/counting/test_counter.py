@@ -154,7 +154,7 @@ WALKERS = st.lists(
 
 
 @given(WALKERS, st.integers(1, 30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_who_has_entered_is_inside_or_has_left(moments, tenths):
     counter = Counter(CONFIG, SIZE)
     kinds = []
@@ -169,7 +169,7 @@ def test_who_has_entered_is_inside_or_has_left(moments, tenths):
 
 
 @given(st.integers(-60, 60), st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_walk_backwards_swaps_in_and_out(slope, pace):
     walk = [(300 - 4 * pace * n, 100 + slope * n / 30) for n in range(1 + 30 // pace)]
     counts = [

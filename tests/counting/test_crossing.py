@@ -34,7 +34,7 @@ def test_in_is_from_left_to_right_of_the_line():
 
 
 @given(LINES, WALKS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_walk_backwards_crosses_the_other_way(line, walk):
     forth, back = crossings(line, walk), crossings(line, walk[::-1])
     opposite = {"in": "out", "out": "in"}
@@ -42,7 +42,7 @@ def test_a_walk_backwards_crosses_the_other_way(line, walk):
 
 
 @given(LINES, WALKS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_line_backwards_counts_the_other_way(line, walk):
     opposite = {"in": "out", "out": "in"}
     assert crossings(line[::-1], walk) == [opposite[direction] for direction in crossings(line, walk)]
@@ -68,7 +68,7 @@ def meets(a, b, c, d):
     st.tuples(st.tuples(GRID, GRID), st.tuples(GRID, GRID)).filter(lambda ends: ends[0] != ends[1]),
     st.lists(st.tuples(GRID, GRID), min_size=2, max_size=6),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_walk_that_does_not_meet_the_line_never_counts(line, walk):
     assume(not any(meets(*line, a, b) for a, b in itertools.pairwise(walk)))
     assert crossings(line, walk, margin=0.0) == []
@@ -83,7 +83,7 @@ def test_a_walk_around_the_end_does_not_count_and_is_not_forgotten():
 
 
 @given(LINES, WALKS, st.integers(2, 7))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_faster_camera_counts_the_same(line, walk, times):
     shares = np.arange(times)[:, None] / times
     finer = [

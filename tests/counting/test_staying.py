@@ -41,7 +41,7 @@ def test_swaying_on_the_edge_is_one_entry():
 
 
 @given(st.floats(-5, 35), st.floats(-5, 35), st.integers(0, 7), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_bay_is_outside_whatever_corner_comes_first(x, y, first, backwards):
     corners = BAY[first:] + BAY[:first]
     stay = ZoneStay(corners[::-1] if backwards else corners)
@@ -55,7 +55,7 @@ def test_a_bay_is_outside_whatever_corner_comes_first(x, y, first, backwards):
 
 
 @given(st.floats(0, 2 * math.pi), st.floats(0.5, 30), st.floats(0.1, 10))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_clear_is_as_far_outside_as_asked_for(angle, away, margin):
     stay = ZoneStay(SQUARE)
     assert stay.step(1, (15, 15), margin, 0.0) == "enter"

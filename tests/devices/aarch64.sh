@@ -33,6 +33,7 @@ done > "$cpuinfo"
 
 # Whatever is installed here, the kernel starts arm64 programs by itself once it has been told their emulator.
 registered=/proc/sys/fs/binfmt_misc/qemu-aarch64
+environment=(QEMU_CPU=$cpu HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin)
 if [ "${EMULATOR:-binfmt}" = binfmt ] && [ ! -e $registered ]; then
     mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc 2> /dev/null || true
     cat /usr/lib/binfmt.d/qemu-aarch64.conf > /proc/sys/fs/binfmt_misc/register 2> /dev/null || true
@@ -43,11 +44,11 @@ if [ "${EMULATOR:-binfmt}" = binfmt ] && [ -e $registered ]; then
         # shellcheck disable=SC2016
         unshare --mount bash -c 'mount --rbind /proc "$1/proc" && mount --rbind /sys "$1/sys" \
             && mount --bind "$0" "$1/proc/cpuinfo" && exec chroot "$@"' \
-            "$cpuinfo" "$root" /usr/bin/env -i QEMU_CPU=$cpu HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+            "$cpuinfo" "$root" /usr/bin/env -i "${environment[@]}" "$@"
     }
 elif command -v proot > /dev/null; then
     inside() {
-        env -i QEMU_CPU=$cpu HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$(command -v proot)" -0 -q "$emulator" -r "$root" \
+        env -i "${environment[@]}" "$(command -v proot)" -0 -q "$emulator" -r "$root" \
             -b /proc -b "$cpuinfo:/proc/cpuinfo" -b /sys -b /dev -w / "$@"
     }
 else
@@ -57,7 +58,7 @@ fi
 
 if [ ! -e "$root/usr/bin/pip3" ]; then
     debootstrap --foreign --arch=arm64 --variant=minbase --include=python3-venv,python3-pip,ca-certificates \
-        "${SUITE:-trixie}" "$root" http://deb.debian.org/debian
+        "${SUITE:-trixie}" "$root"
     inside /debootstrap/debootstrap --second-stage
 fi
 # pip inside reaches what pip here reaches.

@@ -23,7 +23,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=STEPS, limit=st.integers(1, 6))
 def test_it_holds_the_newest_that_were_not_removed(
     steps: list[object], limit: int, tmp_path_factory: pytest.TempPathFactory

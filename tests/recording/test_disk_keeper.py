@@ -19,7 +19,7 @@ from edge_fairmot.sinks import read_json_lines
 from .conftest import people, picture
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     files=st.lists(st.tuples(st.integers(0, 5000), st.booleans()), max_size=8),
     others_leave=st.integers(0, 12_000),

@@ -30,7 +30,7 @@ from .conftest import HEADER, fill, people, picture
 BEGUN = datetime(2026, 11, 23, 14, 29, 20, tzinfo=timezone.utc)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     lines=st.lists(st.binary(min_size=20, max_size=60).map(lambda data: data.replace(b"\n", b".") + b"\n")),
     steps_s=st.lists(st.floats(0, 5), min_size=100, max_size=100),

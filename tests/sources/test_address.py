@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fairmot.errors import InvalidInputError
@@ -35,7 +35,6 @@ def test_an_address_is_shown_without_secrets(address: str, shown: str) -> None:
     assert without_secrets(address) == shown
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["rtsp", "http", "https", "RTSP"]),
     st.text("aZ0:/?#@&=%._-", max_size=8),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fairmot.sources.live_clock import CORRECTION_S, LARGEST_LAG_S, USUAL_LAG_S, LiveClock
@@ -62,7 +62,6 @@ def test_a_source_opened_again_begins_anew() -> None:
     assert clock.time_of(0.0, 1002.0) == 1002.0
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(0, 100)), min_size=2, max_size=30))
 def test_times_rise_whatever_the_source_says(steps: list[tuple[float, float]]) -> None:
     clock, now_s, last_s = LiveClock(), 1000.0, 0.0

@@ -18,7 +18,7 @@ CAMERA = Camera((960, 540))
 
 
 @given(st.integers(0, 10**6), st.sampled_from([(960, 540), (320, 320), (300, 600), (1200, 200)]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_walk_is_steady_and_without_leaps(seed, size):
     route = invent_route(Random(seed), Camera(size))
     times = np.arange(0, route.duration_s, 0.04)
@@ -38,7 +38,7 @@ def test_a_walk_is_steady_and_without_leaps(seed, size):
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_everybody_comes_from_out_of_sight_and_goes_there(seed):
     route = invent_route(Random(seed), CAMERA)
     for x, z in (route.points[0], route.points[-1]):

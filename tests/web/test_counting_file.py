@@ -158,7 +158,7 @@ POINT = st.tuples(st.floats(0, 1, allow_subnormal=False), st.floats(0, 1, allow_
 NAME = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=st.lists(st.tuples(NAME, POINT, POINT), max_size=3, unique_by=lambda line: line[0]),
     zones=st.lists(
