@@ -1,5 +1,6 @@
 """Every lowering of a deformable convolution equals the definition, in PyTorch and as ONNX."""
 
+import json
 import math
 
 import numpy as np
@@ -13,36 +14,10 @@ from onnx.reference import ReferenceEvaluator
 from edge_fairmot.convert.deform_conv import LOWERINGS
 from edge_fairmot.convert.export import export_module, simplify
 
+from .record_deform_conv import CASES, GOLDENS, OF_THE_NECK, hash_inputs, make_inputs
+
 ROUNDING = 2e-5
 """Float32 sums of 9 * C terms of order 1; coordinates of GridSample are normalised and lose a little more."""
-
-CASES = {
-    "small offsets": {"scale": 0.4},
-    "offsets of several cells": {"scale": 3.0},
-    "offsets far outside": {"scale": 40.0},
-    "whole offsets": {"scale": 2.0, "whole": True},
-    "no offsets": {"scale": 0.0},
-    "one row": {"scale": 1.0, "size": (1, 6)},
-    "one column": {"scale": 1.0, "size": (6, 1)},
-    "one cell": {"scale": 1.0, "size": (1, 1)},
-    "one picture": {"scale": 2.0, "batch": 1},
-    "mask closed": {"scale": 2.0, "mask": 0.0},
-    "mask open": {"scale": 2.0, "mask": 1.0},
-}
-
-
-def make_inputs(*, scale, whole=False, size=(5, 7), batch=3, mask=None, channels=4, outputs=3):
-    rng = np.random.default_rng(3)
-    height, width = size
-    offset = rng.normal(0, 1, (batch, 18, height, width)) * scale
-    arrays = {
-        "x": rng.normal(0, 1, (batch, channels, height, width)),
-        "offset": np.round(offset) if whole else offset,
-        "mask": rng.random((batch, 9, height, width)) if mask is None else np.full((batch, 9, *size), mask),
-        "weight": rng.normal(0, 0.3, (outputs, channels, 3, 3)),
-        "bias": rng.normal(0, 1, outputs),
-    }
-    return {name: value.astype(np.float32) for name, value in arrays.items()}
 
 
 def oracle(x, offset, mask, weight, bias):
@@ -117,6 +92,25 @@ def test_oracle_agrees_with_the_onnx_reference_evaluator(case):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)])
     actual = ReferenceEvaluator(model).run(None, inputs)[0]
     np.testing.assert_allclose(actual, oracle(**inputs), atol=ROUNDING, rtol=0)
+
+
+@pytest.mark.parametrize("golden", sorted(GOLDENS.glob("deform_conv_*.npz")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_lowering_equals_torchvisions_operator(lowering, golden):
+    recorded = np.load(golden)
+    hashes = json.loads(str(recorded["hashes"]))
+    assert hashes.keys() == {*CASES, "of the neck"}
+    for name, case in {**CASES, "of the neck": OF_THE_NECK}.items():
+        inputs = make_inputs(**case)
+        assert hash_inputs(inputs) == hashes[name]
+        actual = LOWERINGS[lowering](*(torch.from_numpy(value) for value in inputs.values())).numpy()
+        np.testing.assert_allclose(
+            actual, recorded[name], atol=ROUNDING * math.sqrt(inputs["x"].shape[1] / 4), rtol=0, err_msg=name
+        )
+
+
+def test_torchvisions_operator_was_recorded():
+    assert (GOLDENS / "deform_conv_cpu.npz").exists()
 
 
 def test_native_lowering_is_one_deform_conv_node():
