@@ -63,11 +63,19 @@ class TaskLoss(nn.Module):
     identities : int
     overlap_weight : float
         Of the overlap of boxes in the loss of detection; the original has none.
+    imprint : bool
+        Whether a class starts as the embedding of whom it is first seen in (weight imprinting, Qi et al.,
+        CVPR 2018): for a network that tells people apart already, and would unlearn it from chance.
     """
 
-    def __init__(self, embedding_dim: int, identities: int, overlap_weight: float = 0.0) -> None:
+    met: Tensor
+
+    def __init__(
+        self, embedding_dim: int, identities: int, overlap_weight: float = 0.0, *, imprint: bool = False
+    ) -> None:
         super().__init__()
-        self._overlap_weight = overlap_weight
+        self._overlap_weight, self._imprint = overlap_weight, imprint
+        self.register_buffer("met", torch.zeros(max(2, identities), dtype=torch.bool))
         self.classifier = nn.Linear(embedding_dim, max(2, identities))
         self.log_variances = nn.Parameter(torch.tensor(START))
         # Unit vectors are too close together for a softmax over many classes.
@@ -92,7 +100,10 @@ class TaskLoss(nn.Module):
         offsets = _mean_error(reg, targets.reg[targets.valid])
         truth = corners(targets.wh[targets.valid], targets.reg[targets.valid])
         overlap = giou_loss(corners(wh, reg), truth).sum() / max(1, len(wh))
-        logits = self.classifier(self.embedding_scale * F.normalize(embedding, dim=1))
+        embedding = F.normalize(embedding, dim=1)
+        if self._imprint:
+            self._meet(embedding.detach(), targets.identity[targets.valid])
+        logits = self.classifier(self.embedding_scale * embedding)
         identity = F.cross_entropy(logits, targets.identity[targets.valid], reduction="sum")
         identity = identity / max(1, len(embedding))
         detection_variance, identity_variance = self.log_variances
@@ -104,6 +115,15 @@ class TaskLoss(nn.Module):
             + identity_variance
         )
         return Losses(heatmap, boxes, offsets, overlap, identity, total)
+
+    def _meet(self, embedding: Tensor, identity: Tensor) -> None:
+        with torch.no_grad():
+            for vector, number in zip(embedding, identity.tolist(), strict=True):
+                if not self.met[number]:
+                    self.met[number] = True
+                    # As long as those of chance: longer ones are surer than such a class can be.
+                    self.classifier.weight[number] = vector / math.sqrt(3)
+                    self.classifier.bias[number] = 0
 
 
 def focal_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from edge_fairmot.errors import InvalidInputError
 WARM_UP_STEPS = 50
 """Adam's second moments mean nothing before that."""
 
-RESUME_VERSION = 1
+RESUME_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class TrainingOptions:
         Whether the backbone stays as it is, and its batch norms' weights with it: a step is shorter.
     batch_statistics : bool
         Whether batch norms take the statistics of a batch, and learn them: what a network needs that starts
-        from nothing. A trained one keeps its own: those of a few pieces are worse.
+        from nothing. A trained one keeps its own: those of a few pieces are worse. The classes that it tells
+        people apart by then start from what it makes of them.
     bf16 : bool
         Whether to compute in bfloat16; weights and losses stay float32.
     seed : int
@@ -126,7 +127,12 @@ class Training:
         self._device = next(network.parameters()).device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            loss = TaskLoss(network.spec.embedding_dim, labelled.identities, options.overlap_weight)
+            loss = TaskLoss(
+                network.spec.embedding_dim,
+                labelled.identities,
+                options.overlap_weight,
+                imprint=not options.batch_statistics,
+            )
         self._loss = loss.to(self._device)
         self._optimizer = torch.optim.Adam([*network.parameters(), *self._loss.parameters()])
         self.steps = 0
