@@ -115,6 +115,15 @@ def test_what_is_trained_loads_strictly_and_by_the_originals_names(shared, label
     assert {name: list(value.shape) for name, value in loaded.state_dict().items()} == official
 
 
+@pytest.mark.parametrize("from_scratch", [True, False])
+def test_identities_start_as_people_where_the_network_knows_some(start, from_scratch):
+    training = start(dataclasses.replace(OPTIONS, batch_statistics=from_scratch))
+
+    training.step()
+
+    assert training._loss.met.any() != from_scratch
+
+
 @pytest.mark.parametrize("learns", [True, False])
 def test_statistics_are_learnt_from_scratch_and_kept_otherwise(start, learns):
     training = start(dataclasses.replace(OPTIONS, batch_statistics=learns))
