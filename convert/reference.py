@@ -92,16 +92,7 @@ class TorchReference:
     @property
     def details(self) -> dict[str, str]:
         """Device, driver, versions and deformable convolution, for a report."""
-        on_cuda = self._device.type == "cuda"
-        return {
-            "device": torch.cuda.get_device_name(self._device) if on_cuda else "CPU",
-            "driver": _driver() if on_cuda else "none",
-            "cuda": str(torch.version.cuda or "none"),
-            "deform_conv": self._deform_conv,
-            "torch": torch.__version__,
-            "torchvision": _version("torchvision"),
-            "numpy": np.__version__,
-        }
+        return describe_reference(self._device, self._deform_conv)
 
     def observe(self, images: UInt8Array) -> Observation:
         """Look at pictures.
@@ -124,7 +115,7 @@ class TorchReference:
         if self._network is None:
             raise InferenceError("this reference is closed: make another TorchReference")
         check_images(images, self.manifest)
-        with torch.inference_mode(), _full_float32():
+        with torch.inference_mode(), full_float32():
             heads = self._network(normalise_images(torch.from_numpy(images).to(self._device)))
             strict, tied = (
                 RawDetections(
@@ -142,6 +133,27 @@ class TorchReference:
     def close(self) -> None:
         """Release the network."""
         self._network = None
+
+
+def describe_reference(device: torch.device, deform_conv: str) -> dict[str, str]:
+    """Say what computes: device, driver, versions and deformable convolution.
+
+    Parameters
+    ----------
+    device : torch.device
+    deform_conv : str
+        The name of the operator.
+    """
+    on_cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if on_cuda else "CPU",
+        "driver": _driver() if on_cuda else "none",
+        "cuda": str(torch.version.cuda or "none"),
+        "deform_conv": deform_conv,
+        "torch": torch.__version__,
+        "torchvision": _version("torchvision"),
+        "numpy": np.__version__,
+    }
 
 
 def has_cuda() -> bool:
@@ -186,7 +198,7 @@ def _most_detections(options: GraphOptions, network: FairMOT) -> int:
 
 
 @contextmanager
-def _full_float32() -> Iterator[None]:
+def full_float32() -> Iterator[None]:
     """Switch TF32 off: its ten bits of mantissa are those of float16, and no reference."""
     cudnn: Any = torch.backends.cudnn
     switches: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv)

@@ -75,8 +75,8 @@ class TaskLoss(nn.Module):
     ) -> None:
         super().__init__()
         self._overlap_weight, self._imprint = overlap_weight, imprint
-        self.register_buffer("met", torch.zeros(max(2, identities), dtype=torch.bool))
         self.classifier = nn.Linear(embedding_dim, max(2, identities))
+        self.register_buffer("met", torch.zeros(self.classifier.out_features, dtype=torch.bool))
         self.log_variances = nn.Parameter(torch.tensor(START))
         # Unit vectors are too close together for a softmax over many classes.
         self.embedding_scale = math.sqrt(2) * math.log(max(2, identities - 1))

@@ -25,17 +25,18 @@ for number, row in enumerate(rows):
 PYTHON
 
 # streets FIRST LAST [OPTIONS]: synthetic streets with seeds from FIRST to LAST, as --frames.
-frames=200,fps=8
-streets() { for seed in $(seq "$1" "$2"); do printf '%s\n' --frames "synthetic:seed=$seed,frames=$frames${3:-}"; done; }
-mixed() { # LAST_PLAIN LAST_DIM LAST_SHAKEN LAST
-    streets 1001 "$1"
-    streets $(($1 + 1)) "$2" ,light=0.7
-    streets $(($2 + 1)) "$3" ,shake=1
-    streets $(($3 + 1)) "$4" ,people=22,light=0.4,shake=0.4
+streets() { for seed in $(seq "$1" "$2"); do printf '%s\n' --frames "synthetic:seed=$seed,$length${3:-}"; done; }
+mixed() { # LENGTH FIRST LAST_PLAIN LAST_DIM LAST_SHAKEN LAST
+    local length=$1
+    streets "$2" "$3"
+    streets $(($3 + 1)) "$4" ,light=0.7
+    streets $(($4 + 1)) "$5" ,shake=1
+    streets $(($5 + 1)) "$6" ,people=22,light=0.4,shake=0.4
 }
-mapfile -t some < <(mixed 1012 1016 1020 1024)
-mapfile -t many < <(mixed 1020 1027 1034 1040)
-remembered=(--teacher "$teacher" --pictures 700 --judged 3)
+mapfile -t some < <(mixed frames=200,fps=8 1001 1012 1016 1020 1024)
+mapfile -t many < <(mixed frames=200,fps=8 1001 1020 1027 1034 1040)
+mapfile -t more < <(mixed frames=20,fps=1 2001 2130 2175 2220 2260)
+remembered=(--pictures 700 --judged 3)
 for pictures in "$photos"/{470,528,626} "$data/videos/one-by-one-432p.mp4"; do remembered+=(--remember "$pictures"); done
 
 # 1. Plain convolutions for deformable ones.
@@ -45,11 +46,11 @@ edge-fairmot distill "$data/checkpoints/fairmot_dla34.pth" --frames "$photos/470
 edge-fairmot train --data "$data/people/labels.tsv" "${some[@]}" --start "$teacher" --steps 1900 --learning-rate 1.5e-4 \
     -o "$out/first.pth"
 # 3. Streets, without forgetting what the photos show.
-edge-fairmot train "${some[@]}" "${remembered[@]}" --start "$out/first.pth" --steps 3500 --learning-rate 2e-4 --bf16 \
-    -o "$out/second.pth"
+edge-fairmot train "${some[@]}" --teacher "$teacher" "${remembered[@]}" --start "$out/first.pth" --steps 3500 \
+    --learning-rate 2e-4 --bf16 -o "$out/second.pth"
 # 4. More streets, larger.
-edge-fairmot train "${many[@]}" "${remembered[@]}" --start "$out/second.pth" --steps 7600 --learning-rate 2e-4 --bf16 \
-    --size 640x352 -o "$out/fourth.pth"
+edge-fairmot train "${many[@]}" --teacher "$teacher" "${remembered[@]}" --start "$out/second.pth" --steps 7600 \
+    --learning-rate 2e-4 --bf16 --size 640x352 -o "$out/fourth.pth"
 
 # What int8 is calibrated on: photos, the video and streets that were not learnt from.
 python - "$photos" "$data/videos/one-by-one-432p.mp4" "$out/calibration" <<'PYTHON'
@@ -75,20 +76,14 @@ int8() { # CHECKPOINT FILE
 
 # 5. Boxes weighed by their overlap with the true ones. (It went on from the int8 file: the checkpoint was not kept.)
 int8 "$out/fourth.pth" "$out/fourth.onnx"
-remembered[1]=$data/checkpoints/fairmot_dla34.pth
-further=(--learning-rate 2e-4 --bf16 --overlap-weight 2 --size 704x384)
-edge-fairmot train "${many[@]}" "${remembered[@]}" --start "$out/fourth.onnx" --steps 2400 "${further[@]}" \
-    --freeze-backbone -o "$out/fifth.pth"
+further=(
+    --teacher "$data/checkpoints/fairmot_dla34.pth" "${remembered[@]}"
+    --learning-rate 2e-4 --bf16 --overlap-weight 2 --size 704x384
+)
+edge-fairmot train "${many[@]}" "${further[@]}" --start "$out/fourth.onnx" --steps 2400 --freeze-backbone -o "$out/fifth.pth"
 
 # 6. Six times as many streets, few frames of each: other people, rather than the same again.
-mapfile -t more < <(
-    frames=20,fps=1
-    streets 2001 2130
-    streets 2131 2175 ,light=0.7
-    streets 2176 2220 ,shake=1
-    streets 2221 2260 ,people=22,light=0.4,shake=0.4
-)
-edge-fairmot train "${more[@]}" "${remembered[@]}" --start "$out/fifth.pth" --steps 1600 "${further[@]}" -o "$out/people.pth"
+edge-fairmot train "${more[@]}" "${further[@]}" --start "$out/fifth.pth" --steps 1600 -o "$out/people.pth"
 
 # 7. int8.
 int8 "$out/people.pth" "$out/people.onnx"
