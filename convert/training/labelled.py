@@ -29,6 +29,8 @@ class LabelledPicture:
         Whoever is not can hardly be seen or is not meant: neither finding nor missing them is a fault.
     stretched : bool
         Whether the picture was squeezed into a square from one that was wider.
+    time_s : float
+        On the clock of its sequence.
     """
 
     name: str
@@ -37,6 +39,7 @@ class LabelledPicture:
     identity: Int64Array
     counted: BoolArray
     stretched: bool = False
+    time_s: float = 0.0
 
     def decode(self) -> UInt8Array:
         """Give the picture, uint8 (H, W, 3), BGR.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from edge_fairmot.convert.deploy import heads_at
 from edge_fairmot.convert.network import FairMOT
+from edge_fairmot.convert.training.identity import ClassLoss, ContrastLoss
 from edge_fairmot.convert.training.targets import Targets
 
 BOX_WEIGHT = 0.1
@@ -33,7 +33,7 @@ class Losses:
     overlap : Tensor
         1 - GIoU of people's boxes, mean.
     identity : Tensor
-        Cross entropy of the classes that embeddings are taken for.
+        Of whom embeddings are taken for.
     total : Tensor
     """
 
@@ -52,34 +52,20 @@ class Losses:
 class TaskLoss(nn.Module):
     """What is trained beside the network, and needed by nobody afterwards.
 
-    The classifier takes every identity for a class. Boxes of single pictures are identities of their own:
-    told apart from all others under changes of scale, side and light, their embeddings learn without labels
-    (the paper's self-supervised training on single pictures). Uncertainty weighs the tasks (Kendall et al.,
-    CVPR 2018).
+    Uncertainty weighs the tasks (Kendall et al., CVPR 2018).
 
     Parameters
     ----------
-    embedding_dim : int
-    identities : int
+    identity : ClassLoss or ContrastLoss
     overlap_weight : float
         Of the overlap of boxes in the loss of detection; the original has none.
-    imprint : bool
-        Whether a class starts as the embedding of whom it is first seen in (weight imprinting, Qi et al.,
-        CVPR 2018): for a network that tells people apart already, and would unlearn it from chance.
     """
 
-    met: Tensor
-
-    def __init__(
-        self, embedding_dim: int, identities: int, overlap_weight: float = 0.0, *, imprint: bool = False
-    ) -> None:
+    def __init__(self, identity: ClassLoss | ContrastLoss, overlap_weight: float = 0.0) -> None:
         super().__init__()
-        self._overlap_weight, self._imprint = overlap_weight, imprint
-        self.classifier = nn.Linear(embedding_dim, max(2, identities))
-        self.register_buffer("met", torch.zeros(self.classifier.out_features, dtype=torch.bool))
+        self.identity = identity
+        self._overlap_weight = overlap_weight
         self.log_variances = nn.Parameter(torch.tensor(START))
-        # Unit vectors are too close together for a softmax over many classes.
-        self.embedding_scale = math.sqrt(2) * math.log(max(2, identities - 1))
 
     def forward(self, network: FairMOT, features: Tensor, targets: Targets) -> Losses:
         """Compute the losses of one batch.
@@ -100,12 +86,7 @@ class TaskLoss(nn.Module):
         offsets = _mean_error(reg, targets.reg[targets.valid])
         truth = corners(targets.wh[targets.valid], targets.reg[targets.valid])
         overlap = giou_loss(corners(wh, reg), truth).sum() / max(1, len(wh))
-        embedding = F.normalize(embedding, dim=1)
-        if self._imprint:
-            self._meet(embedding.detach(), targets.identity[targets.valid])
-        logits = self.classifier(self.embedding_scale * embedding)
-        identity = F.cross_entropy(logits, targets.identity[targets.valid], reduction="sum")
-        identity = identity / max(1, len(embedding))
+        identity = self.identity(F.normalize(embedding, dim=1), targets.identity[targets.valid])
         detection_variance, identity_variance = self.log_variances
         detection = heatmap + BOX_WEIGHT * boxes + offsets + self._overlap_weight * overlap
         total = 0.5 * (
@@ -115,15 +96,6 @@ class TaskLoss(nn.Module):
             + identity_variance
         )
         return Losses(heatmap, boxes, offsets, overlap, identity, total)
-
-    def _meet(self, embedding: Tensor, identity: Tensor) -> None:
-        with torch.no_grad():
-            for vector, number in zip(embedding, identity.tolist(), strict=True):
-                if not self.met[number]:
-                    self.met[number] = True
-                    # As long as those of chance: longer ones are surer than such a class can be.
-                    self.classifier.weight[number] = vector / math.sqrt(3)
-                    self.classifier.bias[number] = 0
 
 
 def focal_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_fairmot.convert.footage import draw_start, put, resize
+from edge_fairmot.convert.footage import put, resize, start_at
 from edge_fairmot.convert.training.labelled import LabelledPicture
 from edge_fairmot.geometry import LETTERBOX_BORDER, Letterbox
-from edge_fairmot.types import BoolArray, Float32Array, Int64Array, UInt8Array
+from edge_fairmot.types import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 
 SCALES = (0.5, 1.5)
 """Of pictures, by the scale at which the network sees them in use."""
@@ -25,6 +25,9 @@ SATURATION_AND_VALUE = 0.5
 
 LEAST_SIDE_PX = 4.0
 """One cell of the heatmap; smaller boxes are not counted."""
+
+PARTNER_REACH_S = 2.0
+"""Before and after a picture, where its partner is drawn: a lost track is kept for one second by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ def draw_pieces(
     side: int,
     count: int,
     seed: tuple[int, int],
+    *,
+    pairs: bool = False,
 ) -> list[Piece]:
     """Cut random pieces out of random pictures.
 
@@ -64,12 +69,37 @@ def draw_pieces(
     side : int
         Of a piece, pixels.
     count : int
+        Even for pairs.
     seed : (int, int)
         The same seed draws the same pieces, so the step's number in it is all that a resumed run must know.
+    pairs : bool
+        Whether the second half of the pieces shows the same places as the first, shortly before or after:
+        some of the same people, at another scale, mirrored or not, in other light. A picture that shares
+        nobody with those around it is its own partner.
     """
     generator = np.random.default_rng(seed)
-    chosen = generator.integers(len(pictures), size=count)
-    return [_cut(pictures[index], input_size, side, generator) for index in chosen]
+    chosen = generator.integers(len(pictures), size=count // 2 if pairs else count)
+    places = generator.random((len(chosen), 2))
+    if pairs:
+        partners = [_draw_partner(pictures, index, generator) for index in chosen]
+        chosen, places = np.append(chosen, partners), np.concatenate((places, places))
+    return [
+        _cut(pictures[index], input_size, side, place, generator)
+        for index, place in zip(chosen, places, strict=True)
+    ]
+
+
+def _draw_partner(pictures: Sequence[LabelledPicture], index: int, generator: np.random.Generator) -> int:
+    ours = pictures[index]
+    sharing = []
+    for others in (range(index - 1, -1, -1), range(index + 1, len(pictures))):
+        for n in others:
+            # Pictures of a sequence are in order; in the one after it there is nobody of this one.
+            if abs(pictures[n].time_s - ours.time_s) > PARTNER_REACH_S:
+                break
+            if np.isin(ours.identity, pictures[n].identity).any():
+                sharing.append(n)
+    return int(generator.choice(sharing)) if sharing else index
 
 
 def fit_piece(picture: LabelledPicture, input_size: tuple[int, int]) -> Piece:
@@ -85,7 +115,11 @@ def fit_piece(picture: LabelledPicture, input_size: tuple[int, int]) -> Piece:
 
 
 def _cut(
-    picture: LabelledPicture, input_size: tuple[int, int], side: int, generator: np.random.Generator
+    picture: LabelledPicture,
+    input_size: tuple[int, int],
+    side: int,
+    place: Float64Array,
+    generator: np.random.Generator,
 ) -> Piece:
     image = picture.decode()
     height, width = image.shape[:2]
@@ -97,11 +131,12 @@ def _cut(
     new_w, new_h = max(1, round(inner_w * factor)), max(1, round(inner_h * factor))
     image = resize(image, (new_w, new_h))
     xyxy = picture.xyxy.astype(np.float32).copy()
+    across, down = place
     if generator.random() < 0.5:
-        image = image[:, ::-1]
+        image, across = image[:, ::-1], 1 - across
         xyxy[:, [0, 2]] = 1 - xyxy[:, [2, 0]]
     image = _change_light(image, generator)
-    left, top = (draw_start(generator, length, side) for length in (new_w, new_h))
+    left, top = start_at(across, new_w, side), start_at(down, new_h, side)
     piece = np.full((side, side, 3), LETTERBOX_BORDER, np.uint8)
     put(image, piece, left, top)
     xyxy = xyxy * np.array([new_w, new_h, new_w, new_h], np.float32) + np.array(

@@ -94,6 +94,7 @@ def read_sequence(
                 [numbers.setdefault(n, len(numbers)) for n in found.identity.tolist()], np.int64
             ),
             counted=found.counted,
+            time_s=frame.time_s,
         )
         (learnt if learns else judged).append(picture)
     return LabelledSet(tuple(learnt), tuple(judged), len(numbers))

@@ -14,6 +14,7 @@ from edge_fairmot.convert.checkpoint import write_atomically
 from edge_fairmot.convert.learning_run import check_learning
 from edge_fairmot.convert.network import FairMOT, normalise_images
 from edge_fairmot.convert.resume_file import check_origin, describe_options, read_resume_file
+from edge_fairmot.convert.training.identity import ClassLoss, ContrastLoss
 from edge_fairmot.convert.training.labelled import LabelledSet
 from edge_fairmot.convert.training.loss import TaskLoss
 from edge_fairmot.convert.training.memory import WEIGHT, Memory
@@ -24,7 +25,7 @@ from edge_fairmot.errors import InvalidInputError
 WARM_UP_STEPS = 50
 """Adam's second moments mean nothing before that."""
 
-RESUME_VERSION = 2
+RESUME_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,9 @@ class TrainingOptions:
     overlap_weight : float
         Of the boxes' overlap (1 - GIoU) beside the original's losses. Those measure in pixels: the box of a
         small person may be twice too wide, and costs little.
+    pairs : bool
+        Whether pieces come in pairs that show a place twice, and people are told apart in them, rather than
+        by classes: those of thousands of people, each seen a few times, are slow to learn.
     freeze_backbone : bool
         Whether the backbone stays as it is, and its batch norms' weights with it: a step is shorter.
     batch_statistics : bool
@@ -63,6 +67,7 @@ class TrainingOptions:
     batch_size: int = 6
     learning_rate: float = 1e-4
     overlap_weight: float = 0.0
+    pairs: bool = False
     freeze_backbone: bool = False
     batch_statistics: bool = False
     bf16: bool = False
@@ -72,6 +77,8 @@ class TrainingOptions:
         check_learning(self.input_size, self.piece_side, self.batch_size, self.learning_rate, self.seed)
         if self.steps < 1:
             raise InvalidInputError(f"steps must be at least 1, not {self.steps}")
+        if self.pairs and self.batch_size % 2:
+            raise InvalidInputError(f"pairs need an even batch size, not {self.batch_size}")
         if not 0 <= self.overlap_weight < math.inf:
             raise InvalidInputError(f"overlap weight must be 0 or more, not {self.overlap_weight:g}")
 
@@ -127,12 +134,14 @@ class Training:
         self._device = next(network.parameters()).device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            loss = TaskLoss(
-                network.spec.embedding_dim,
-                labelled.identities,
-                options.overlap_weight,
-                imprint=not options.batch_statistics,
+            identity = (
+                ContrastLoss()
+                if options.pairs
+                else ClassLoss(
+                    network.spec.embedding_dim, labelled.identities, imprint=not options.batch_statistics
+                )
             )
+            loss = TaskLoss(identity, options.overlap_weight)
         self._loss = loss.to(self._device)
         self._optimizer = torch.optim.Adam([*network.parameters(), *self._loss.parameters()])
         self.steps = 0
@@ -153,7 +162,12 @@ class Training:
         options = self._options
         seed = (options.seed, self.steps)
         pieces = draw_pieces(
-            self._labelled.pictures, options.input_size, options.piece_side, options.batch_size, seed
+            self._labelled.pictures,
+            options.input_size,
+            options.piece_side,
+            options.batch_size,
+            seed,
+            pairs=options.pairs,
         )
         targets = make_targets(pieces, self.network.spec.box_channels).to(self._device)
         reminder = self._memory.remind(seed) if self._memory else None

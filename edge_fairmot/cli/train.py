@@ -89,6 +89,14 @@ def train(
     overlap_weight: Annotated[
         float, typer.Option(help="Of the boxes' overlap (GIoU) beside FairMOT's losses, which have none.")
     ] = 0.0,
+    pairs: Annotated[
+        bool,
+        typer.Option(
+            "--pairs",
+            help="Tell people apart in pairs of pictures of one place, a moment apart, rather than by "
+            "classes: for many people, seen a few times each.",
+        ),
+    ] = False,
     freeze_backbone: Annotated[
         bool, typer.Option("--freeze-backbone", help="Train neck and heads only: shorter steps.")
     ] = False,
@@ -123,6 +131,7 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         overlap_weight=overlap_weight,
+        pairs=pairs,
         freeze_backbone=freeze_backbone,
         batch_statistics=start is None,
         bf16=bf16,

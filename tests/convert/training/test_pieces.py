@@ -1,5 +1,7 @@
 """Boxes stay on the people they are about, however a piece is cut."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the convert extra")
 
 from edge_fairmot.convert.training import LabelledPicture  # noqa: E402
-from edge_fairmot.convert.training.pieces import draw_pieces, fit_piece  # noqa: E402
+from edge_fairmot.convert.training.pieces import _draw_partner, draw_pieces, fit_piece  # noqa: E402
 
 SIZE = (160, 96)
 
@@ -118,3 +120,27 @@ def test_a_whole_picture_that_was_squeezed_is_seen_widened():
     width, height = (piece.xyxy[:, 2:] - piece.xyxy[:, :2])[0]
     assert width / height == pytest.approx((4 / 3 + 16 / 9) / 2, abs=0.02)
     assert np.abs(white(piece.image) - piece.xyxy[0]).max() <= 1
+
+
+def test_pairs_show_a_place_twice():
+    size, side = (320, 192), 96
+    shown = [[(100 + 4 * n, 60, 130 + 4 * n, 120), (200 - 4 * n, 80, 220 - 4 * n, 140)] for n in range(12)]
+    pictures = [picture((192, 320), boxes) for boxes in shown]
+    seen = again = 0
+    for step in range(60):
+        pieces = draw_pieces(pictures, size, side, 4, (5, step), pairs=True)
+        for first, second in zip(pieces[:2], pieces[2:], strict=True):
+            seen += len(first.identity)
+            again += len(np.intersect1d(first.identity, second.identity))
+    assert seen > 50
+    # Scales differ, and people walk: who stood at the edge may not be in the other picture.
+    assert again > 0.65 * seen
+
+
+def test_partners_share_somebody_and_are_near():
+    drawn = picture((96, 160), [(60, 30, 80, 70)])
+    pictures = [replace(drawn, identity=np.array([n // 6]), time_s=n % 6 / 2) for n in range(12)]
+    pictures.append(replace(drawn, identity=np.array([9])))
+    for index, expected in ((0, {1, 2, 3, 4}), (5, {1, 2, 3, 4}), (6, {7, 8, 9, 10}), (12, {12})):
+        drawn = {_draw_partner(pictures, index, np.random.default_rng(seed)) for seed in range(60)}
+        assert drawn == expected

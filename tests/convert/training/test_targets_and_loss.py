@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs the convert extra")
 
-from edge_fairmot.convert.deploy import decode_boxes, heads_at  # noqa: E402
+from edge_fairmot.convert.deploy import decode_boxes  # noqa: E402
 from edge_fairmot.convert.network import NetworkSpec  # noqa: E402
+from edge_fairmot.convert.training.identity import ClassLoss, ContrastLoss  # noqa: E402
 from edge_fairmot.convert.training.loss import TaskLoss, corners, focal_loss, giou_loss  # noqa: E402
 from edge_fairmot.convert.training.pieces import Piece  # noqa: E402
 from edge_fairmot.convert.training.targets import MIN_OVERLAP, heatmap_radius, make_targets  # noqa: E402
@@ -181,7 +182,7 @@ def losses(network, features):
 
     def losses(change=lambda network: None, **changed):
         torch.manual_seed(0)
-        task = TaskLoss(16, 5)
+        task = TaskLoss(ClassLoss(16, 5))
         own = copy.deepcopy(network)
         change(own)
         return task(own, features, dataclasses.replace(targets, **changed)).as_numbers()
@@ -219,8 +220,9 @@ def test_places_without_a_person_do_not_count(losses):
     assert losses(**others) == pytest.approx(losses())
 
 
-def test_a_batch_without_people_has_no_loss_but_the_heatmaps(network, features):
-    task = TaskLoss(16, 5)
+@pytest.mark.parametrize("identity", [ClassLoss(16, 5), ContrastLoss()])
+def test_a_batch_without_people_has_no_loss_but_the_heatmaps(network, features, identity):
+    task = TaskLoss(identity)
 
     found = task(network, features, make_targets([piece([]), piece([])], 4))
 
@@ -230,7 +232,7 @@ def test_a_batch_without_people_has_no_loss_but_the_heatmaps(network, features):
 
 
 def test_uncertainty_weighs_the_tasks(network, features, losses):
-    task = TaskLoss(16, 5, overlap_weight=2.0)
+    task = TaskLoss(ClassLoss(16, 5), overlap_weight=2.0)
     found = task(network, features, losses.targets)
     detection, identity = task.log_variances.tolist()
 
@@ -244,27 +246,3 @@ def test_uncertainty_weighs_the_tasks(network, features, losses):
     )
     assert parts["total"] == pytest.approx(expected, rel=1e-5)
     assert (detection, identity) == pytest.approx((-1.85, -1.05))
-
-
-def test_a_class_starts_as_whom_it_is_first_seen_in(network, features):
-    task = TaskLoss(16, 5, imprint=True)
-    chance = task.classifier.weight.detach().clone()
-    pieces = [piece([(10, 10, 30, 50)], identity=[3]), piece([(5, 5, 20, 40)], identity=[1])]
-    targets = make_targets(pieces, 4)
-
-    task(network, features, targets)
-
-    first = task.classifier.weight.detach().clone()
-    assert task.met.tolist() == [False, True, False, True, False]
-    assert torch.equal(first[~task.met], chance[~task.met])
-    with torch.no_grad():
-        (seen,) = heads_at(features, targets.cells, (network.id,), len(features))
-    cosine = torch.nn.functional.cosine_similarity(first[[3, 1]], seen[targets.valid])
-    assert cosine.tolist() == pytest.approx([1, 1])
-    # The mean square of nn.Linear's numbers of chance is 1 / (3 * inputs).
-    assert first[[1, 3]].norm(dim=1).tolist() == pytest.approx([3**-0.5] * 2)
-    assert task.classifier.bias[[1, 3]].tolist() == [0, 0]
-
-    task(network, 2 - features, targets)
-
-    assert torch.equal(task.classifier.weight, first)

@@ -121,7 +121,16 @@ def test_identities_start_as_people_where_the_network_knows_some(start, from_scr
 
     training.step()
 
-    assert training._loss.met.any() != from_scratch
+    assert training._loss.identity.met.any() != from_scratch
+
+
+def test_in_pairs_people_are_learnt_without_classes(start):
+    training = start(dataclasses.replace(OPTIONS, pairs=True, batch_size=4))
+
+    losses = [training.step()["identity"] for _ in range(25)]
+
+    assert not hasattr(training._loss.identity, "classifier")
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
 @pytest.mark.parametrize("learns", [True, False])
@@ -176,10 +185,11 @@ def test_what_cannot_be_trained_is_refused(start, labelled):
         {"input_size": (576, 300)},
         {"learning_rate": 0.0},
         {"seed": -1},
+        {"pairs": True, "batch_size": 3},
     ],
 )
 def test_options_out_of_range_are_refused(options):
-    with pytest.raises(InvalidInputError, match="must be"):
+    with pytest.raises(InvalidInputError, match=r"must be|need an even"):
         TrainingOptions(**options)
 
 
