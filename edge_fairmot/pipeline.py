@@ -200,7 +200,7 @@ class Pipeline:
         if inferred.raw is None:
             tracks = self._tracker.predict(frame.time_s)
         else:
-            threshold = self._tracker.config.score_threshold
+            threshold = self._tracker.config.lowest_score
             detections = select_detections(inferred.raw, inferred.letterbox, threshold)
             tracks = self._tracker.update(detections, frame.time_s)
         self._times.add("association", started_s)

@@ -128,8 +128,8 @@ class ReplayCheck:
         if score_threshold < recorded.score_threshold:
             raise TapeError(
                 f"the tape holds detections above {recorded.score_threshold:g} only, not above "
-                f"{score_threshold:g}: give --score-threshold {recorded.score_threshold:g} or more, or "
-                "record it again with a lower one"
+                f"{score_threshold:g}: give --score-threshold {recorded.score_threshold:g} or more and no "
+                "--crowded, or record it again with what is asked for now"
             )
         self._tape = tape
         self._seen = 0

@@ -58,7 +58,7 @@ def time_stages(
     """
     width, height = runtime.manifest.input_size
     batch = np.empty((1, height, width, 3), np.uint8)
-    threshold = tracker.config.score_threshold
+    threshold = tracker.config.lowest_score
     frames = iter(source)
     while True:
         cpu_s, moments = process_time(), [perf_counter()]

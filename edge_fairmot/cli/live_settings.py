@@ -106,6 +106,12 @@ class LiveSettings:
 
     score_threshold: float = setting(0.4, "tracker", "Detections must score more.", low=0, high=1)
     track_buffer: int = setting(30, "tracker", "How long lost tracks are kept, frames at 30 Hz.", low=0)
+    crowded: bool = setting(
+        False,
+        "tracker",
+        "People hide one another: low scores keep tracks in view, and whoever is behind another is not "
+        "forgotten.",
+    )
     detect_every: int = setting(
         1, "schedule", "Detect in every Nth frame, predict between.", low=1, metavar="N"
     )

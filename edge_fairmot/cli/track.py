@@ -56,6 +56,14 @@ def track(
     cache_folder: CacheFolderFlag = None,
     score_threshold: Annotated[float, typer.Option(help="Detections must score more.")] = 0.4,
     track_buffer: Annotated[int, typer.Option(help="How long lost tracks are kept, frames at 30 Hz.")] = 30,
+    crowded: Annotated[
+        bool,
+        typer.Option(
+            "--crowded",
+            help="People hide one another: low scores keep tracks in view, and whoever is behind another is "
+            "not forgotten.",
+        ),
+    ] = False,
     detect_every: Annotated[
         int, typer.Option(metavar="N", help="Detect in every Nth frame, predict between.")
     ] = 1,
@@ -107,9 +115,10 @@ def track(
         config = TrackerConfig(
             score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate
         )
+        config = config.in_crowds() if crowded else config
         counter = Counter(to_count, info.frame_size) if to_count.lines or to_count.zones else None
         job = Job(info, model, opened_runtime, options, config, schedule, counter)
-        observer = TapeObserver(info, opened_runtime, score_threshold)
+        observer = TapeObserver(info, opened_runtime, config.lowest_score)
         stack.callback(observer.close)
         if record is not None:
             check_record_path(record, Path(source), model)

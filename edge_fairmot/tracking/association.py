@@ -1,4 +1,4 @@
-"""Which detection belongs to which track: FairMOT's three associations."""
+"""Which detection belongs to which track: FairMOT's three associations, and one more for low scores."""
 
 from __future__ import annotations
 
@@ -36,15 +36,18 @@ def associate(roster: Roster, candidates: Candidates, config: TrackerConfig) -> 
     int64 (N,)
         Row of the track of each detection, or ``UNMATCHED``.
     """
+    in_view, firm = roster.confirmed & ~roster.lost, candidates.score > config.score_threshold
     stages = (
-        (roster.confirmed, partial(appearance_cost, config=config), config.embedding_limit),
-        (roster.confirmed & ~roster.lost, overlap_cost, config.iou_limit),
-        (~roster.confirmed, overlap_cost, config.unconfirmed_iou_limit),
+        (roster.confirmed, firm, partial(appearance_cost, config=config), config.embedding_limit),
+        (in_view, firm, overlap_cost, config.iou_limit),
+        (in_view, ~firm, overlap_cost, config.iou_limit),
+        (~roster.confirmed, firm, overlap_cost, config.unconfirmed_iou_limit),
     )
     row_of = np.full(len(candidates), UNMATCHED)
     matched = np.zeros(len(roster), np.bool_)
-    for eligible, cost_between, limit in stages:
-        rows, columns = np.flatnonzero(eligible & ~matched), np.flatnonzero(row_of == UNMATCHED)
+    for eligible, offered, cost_between, limit in stages:
+        rows = np.flatnonzero(eligible & ~matched)
+        columns = np.flatnonzero(offered & (row_of == UNMATCHED))
         if not len(rows) or not len(columns):
             continue
         cost = cost_between(roster, rows, candidates, columns)
@@ -133,7 +136,7 @@ def cosine_distance(a: Float32Array, b: Float32Array) -> Float64Array:
     return np.maximum(1 - cosine, 0, out=cosine)
 
 
-def duplicates(roster: Roster, limit: float) -> BoolArray:
+def duplicates(roster: Roster, limit: float, *, spare_hidden: bool = False) -> BoolArray:
     """Find tracked and lost tracks that lie on one another: one object with two identities.
 
     Every such pair names its younger, for a track named twice is no reason to keep another. Of two that
@@ -144,6 +147,8 @@ def duplicates(roster: Roster, limit: float) -> BoolArray:
     roster : Roster
     limit : float
         Two tracks nearer than this (1 - IoU) are one object.
+    spare_hidden : bool
+        Whether those are two that were in view together.
 
     Returns
     -------
@@ -156,6 +161,8 @@ def duplicates(roster: Roster, limit: float) -> BoolArray:
         return named
     same = 1 - iou_inclusive(roster.xyxy(tracked), roster.xyxy(lost)) < limit
     same &= roster.class_id[tracked, None] == roster.class_id[lost]
+    if spare_hidden:
+        same &= roster.started[tracked, None] > roster.matched[lost]
     age = roster.matched - roster.started
     tracked_is_older = age[tracked, None] > age[lost]
     named[tracked] = (same & ~tracked_is_older).any(axis=1)

@@ -13,7 +13,7 @@ from edge_fairmot.types import Detections, Float32Array, Float64Array, Int64Arra
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Detections above the score threshold, in the order they came.
+    """Detections that score enough to take part, in the order they came.
 
     Attributes
     ----------

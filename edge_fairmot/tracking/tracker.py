@@ -25,8 +25,9 @@ class Tracker:
     out while it is matched in every update. Without a match it is lost, and can be found again by its
     appearance until the buffer is over. Identities count from 1 and belong to the instance.
 
-    The decisions are the original's, in its order, with one addition: a match never crosses classes. Time
-    and memory of a call depend on the tracks alive, not on the frames gone by.
+    The decisions are the original's, in its order, with one addition: a match never crosses classes. What
+    else it can do (``low_score_threshold``, ``spare_hidden``) is off unless asked for. Time and memory of a
+    call depend on the tracks alive, not on the frames gone by.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ class Tracker:
             not go forward. The tracker is then as it was before the call.
         """
         periods = self._clock.periods_until(time_s)
-        candidates = select_candidates(detections, self._config.score_threshold)
+        candidates = select_candidates(detections, self._config.lowest_score)
         self._check_dimension(detections)
         if self._dimension is None and len(detections):
             self._dimension = detections.embedding.shape[1]
@@ -86,8 +87,12 @@ class Tracker:
         row_of = associate(self._roster, candidates, self._config)
         columns = np.flatnonzero(row_of != UNMATCHED)
         self._absorb(row_of[columns], candidates, columns)
-        self._rearrange(row_of[columns], self._begin(candidates, np.flatnonzero(row_of == UNMATCHED)))
-        named = duplicates(self._roster, self._config.duplicate_iou_distance)
+        firm = candidates.score > self._config.score_threshold
+        born = self._begin(candidates, np.flatnonzero(firm & (row_of == UNMATCHED)))
+        self._rearrange(row_of[columns], born)
+        named = duplicates(
+            self._roster, self._config.duplicate_iou_distance, spare_hidden=self._config.spare_hidden
+        )
         if named.any():
             self._roster = self._roster.take(np.flatnonzero(~named))
         self._last_update = self._clock.now

@@ -124,7 +124,8 @@ def test_a_file_s_counting_is_taken(tmp_path: Path) -> None:
         ("[trakcer]\nscore_threshold = 0.5", r"shop.toml: trakcer = .* is not known: use .*tracker"),
         (
             "[tracker]\nscore_treshold = 0.5",
-            r"tracker.score_treshold = 0.5 is not known: \[tracker\] has score_threshold, track_buffer",
+            r"tracker.score_treshold = 0.5 is not known: \[tracker\] has crowded, score_threshold, "
+            "track_buffer",
         ),
         (
             '[tracker]\nscore_threshold = "high"',

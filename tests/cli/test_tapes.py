@@ -71,6 +71,29 @@ def test_the_tracker_is_tuned_without_the_network(recorded, small_model, picture
     assert tracks != (folder / "tracks.txt").read_bytes()
 
 
+def test_in_crowds_low_scores_are_recorded_and_hold_tracks(small_model, pictures, tmp_path):
+    thresholds = ("--score-threshold", "0.99", "--crowded")
+    track(
+        pictures,
+        "-m",
+        small_model,
+        "-o",
+        tmp_path / "network",
+        "--record",
+        tmp_path / "tape.npz",
+        *thresholds,
+    )
+    tape = read_tape(tmp_path / "tape.npz")
+    assert tape.header.score_threshold == 0.15
+    assert (tape.score <= 0.99).any()
+    written = []
+    for name, more in (("crowded", thresholds), ("not", thresholds[:2])):
+        track(tmp_path / "tape.npz", "-o", tmp_path / name, *more)
+        written.append((tmp_path / name / "tracks.txt").read_bytes())
+    assert written[0] == (tmp_path / "network" / "tracks.txt").read_bytes()
+    assert written[0] != written[1]
+
+
 def test_a_replay_can_be_recorded(recorded, tmp_path):
     tape, _ = recorded
     replay(tape, tape, tmp_path / "out", "--record", tmp_path / "again.npz")
@@ -94,6 +117,8 @@ def test_a_run_that_the_tape_is_not_of_is_one_line(recorded, pictures, tmp_path)
     tape, _ = recorded
     lower = replay(tape, tape, tmp_path / "out", "--score-threshold", "0.2", status=None)
     assert_one_line_error(lower, "above 0.3 only, not above 0.2")
+    crowded = replay(tape, tape, tmp_path / "out", "--crowded", status=None)
+    assert_one_line_error(crowded, "above 0.3 only, not above 0.15", "and no --crowded")
     other = tmp_path / "other"
     other.mkdir()
     cv2.imwrite(str(other / "1.png"), np.zeros((90, 200, 3), np.uint8))

@@ -32,8 +32,21 @@ def test_the_buffer_counts_frames_at_30_hz(frame_rate: float, track_buffer: int,
         ("unconfirmed_iou_limit", -1.0),
         ("duplicate_iou_distance", math.inf),
         ("feature_momentum", 1.01),
+        ("low_score_threshold", 0.41),
+        ("low_score_threshold", -0.1),
+        ("low_score_threshold", math.nan),
     ],
 )
 def test_a_value_out_of_range_is_named_and_shown(name: str, value: float) -> None:
     with pytest.raises(InvalidInputError, match=rf"^{name} must .*, not {value}$"):
         TrackerConfig(**{name: value})
+
+
+def test_crowds_are_asked_for_and_leave_the_rest_as_it_is() -> None:
+    config = TrackerConfig(track_buffer=90, score_threshold=0.5)
+    assert config.lowest_score == 0.5
+    assert config.in_crowds() == TrackerConfig(
+        track_buffer=90, score_threshold=0.5, low_score_threshold=0.15, spare_hidden=True
+    )
+    assert config.in_crowds().lowest_score == 0.15
+    assert TrackerConfig(score_threshold=0.1).in_crowds().lowest_score == 0.1

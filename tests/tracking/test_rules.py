@@ -217,3 +217,60 @@ def test_identities_belong_to_the_instance_and_begin_again_after_reset(seen: See
     assert ids(second, seen((600, 2))) == [1]
     first.reset()
     assert ids(first, seen((600, 2))) == [1]
+
+
+def joined(*parts: Detections) -> Detections:
+    fields = ("xyxy", "score", "embedding", "class_id")
+    return Detections(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
+
+
+CROWDED = {"low_score_threshold": 0.15, "spare_hidden": True}
+
+
+def test_a_low_score_keeps_a_track_in_view_where_it_is(seen: Seen) -> None:
+    faint = seen((0, 3), score=0.2)
+    assert ids(tracker_with(seen, (0, 0)), faint) == []
+    tracker = tracker_with(seen, (0, 0), **CROWDED)
+    assert ids(tracker, faint) == [1]
+    assert ids(tracker, seen((0, 3), score=0.15)) == []
+
+
+def test_a_low_score_begins_no_track_confirms_none_and_finds_none_again(seen: Seen) -> None:
+    tracker = tracker_with(seen, (0, 0), **CROWDED)
+    assert ids(tracker, joined(seen((0, 0), (300, 1)), seen((600, 2), score=0.3))) == [1]
+    assert ids(tracker, joined(seen((0, 0)), seen((300, 1), (600, 2), score=0.3))) == [1]
+    assert ids(tracker, seen((300, 1))) == []
+    assert ids(tracker, seen((0, 0), score=0.3)) == []
+    assert ids(tracker, seen((0, 0))) == [1]
+    assert ids(Tracker(TrackerConfig(**CROWDED)), seen((0, 0), score=0.3)) == []
+
+
+def test_a_firm_detection_goes_before_a_nearer_low_one(seen: Seen) -> None:
+    tracker = tracker_with(seen, (0, 0), **CROWDED)
+    tracks = tracker.update(joined(seen((0, 3), score=0.3), seen((8, 4), score=0.9)))
+    assert tracks.track_id.tolist() == [1]
+    assert tracks.score[0] == pytest.approx(0.9)
+
+
+def test_who_stands_behind_another_is_a_duplicate_only_for_the_original(seen: Seen) -> None:
+    for settings, expected in (({}, [1, 3]), (CROWDED, [1, 2])):
+        tracker = tracker_with(seen, (0, 0), track_buffer=30, **settings)
+        for x in (60, 45, 30, 15):
+            tracker.update(seen((0, 0), (x, 1)))
+        for _ in range(4):  # one before the other
+            tracker.update(seen((0, 0)))
+        for x in (-15, -30, -45):
+            found = ids(tracker, seen((0, 0), (x, 1)))
+        assert found == expected
+
+
+def test_who_begins_where_another_was_lost_is_a_duplicate_in_crowds_too(seen: Seen) -> None:
+    for settings in ({}, CROWDED):
+        tracker = tracker_with(seen, (0, 0), (300, 1), track_buffer=30, **settings)
+        for _ in range(4):
+            found = ids(tracker, seen((0, 2), (300, 1)))
+        # By its overlap 1 goes on whatever it looks like; once it is lost, it does not.
+        assert found == [1, 2]
+        tracker.update(seen((300, 1)))
+        for _ in range(4):
+            assert ids(tracker, seen((0, 5), (300, 1))) == [2]
