@@ -46,7 +46,7 @@ def test_crowds_are_asked_for_and_leave_the_rest_as_it_is() -> None:
     config = TrackerConfig(track_buffer=90, score_threshold=0.5)
     assert config.lowest_score == 0.5
     assert config.in_crowds() == TrackerConfig(
-        track_buffer=90, score_threshold=0.5, low_score_threshold=0.15, spare_hidden=True
+        track_buffer=90, score_threshold=0.5, low_score_threshold=0.3, spare_hidden=True
     )
-    assert config.in_crowds().lowest_score == 0.15
+    assert config.in_crowds().lowest_score == 0.3
     assert TrackerConfig(score_threshold=0.1).in_crowds().lowest_score == 0.1
