@@ -15,6 +15,7 @@ from edge_fairmot.benchmarks.device_speed import (
     on_screen,
     play_live,
     track_shown,
+    track_tape,
 )
 from edge_fairmot.benchmarks.disagreement import Disagreement, WorstFrames
 from edge_fairmot.benchmarks.frame_counts import FrameCounts, count_by_frame, joined
@@ -72,8 +73,7 @@ class Yardstick:
 
     def tracks(self, recording: Recording) -> list[Tracks]:
         """Track every frame, however long it took."""
-        every_frame = [Shown(frame, True, 0.0) for frame in range(len(recording.tape))]
-        return track_shown(recording.tape, every_frame, self._config(recording))
+        return track_tape(recording.tape, self._config(recording))
 
     def tracks_at_device_speed(self, recording: Recording, every: int) -> tuple[list[Tracks], list[Shown]]:
         """Track what there is time for; gives what is on the screen at each frame, and what was shown."""

@@ -170,6 +170,11 @@ def track_shown(tape: Tape, shown: Sequence[Shown], config: TrackerConfig) -> li
     ]
 
 
+def track_tape(tape: Tape, config: TrackerConfig) -> list[Tracks]:
+    """Track every frame on a tape; gives one for each."""
+    return track_shown(tape, [Shown(frame, True, 0.0) for frame in range(len(tape))], config)
+
+
 def on_screen(time_s: Float64Array, shown: Sequence[Shown], tracks: Sequence[Tracks]) -> list[Tracks]:
     """Find what was to be seen at the moment of every frame.
 
