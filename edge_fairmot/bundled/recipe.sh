@@ -36,6 +36,7 @@ mixed() { # LENGTH FIRST LAST_PLAIN LAST_DIM LAST_SHAKEN LAST
 mapfile -t some < <(mixed frames=200,fps=8 1001 1012 1016 1020 1024)
 mapfile -t many < <(mixed frames=200,fps=8 1001 1020 1027 1034 1040)
 mapfile -t more < <(mixed frames=20,fps=1 2001 2130 2175 2220 2260)
+mapfile -t moments < <(mixed frames=20,fps=2 3001 3150 3200 3250 3300)
 remembered=(--pictures 700 --judged 3)
 for pictures in "$photos"/{470,528,626} "$data/videos/one-by-one-432p.mp4"; do remembered+=(--remember "$pictures"); done
 
@@ -83,7 +84,11 @@ further=(
 edge-fairmot train "${many[@]}" "${further[@]}" --start "$out/fourth.onnx" --steps 2400 --freeze-backbone -o "$out/fifth.pth"
 
 # 6. Six times as many streets, few frames of each: other people, rather than the same again.
-edge-fairmot train "${more[@]}" "${further[@]}" --start "$out/fifth.pth" --steps 1600 -o "$out/people.pth"
+edge-fairmot train "${more[@]}" "${further[@]}" --start "$out/fifth.pth" --steps 1600 -o "$out/sixth.pth"
 
-# 7. int8.
+# 7. People told apart in pairs of pictures a moment apart. (It went on from the int8 file, too.)
+int8 "$out/sixth.pth" "$out/sixth.onnx"
+edge-fairmot train "${moments[@]}" "${further[@]}" --start "$out/sixth.onnx" --steps 2000 --pairs -o "$out/people.pth"
+
+# 8. int8.
 int8 "$out/people.pth" "$out/people.onnx"

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
+
+if TYPE_CHECKING:
+    from edge_fairmot.convert import FairMOT
 
 SIZE = (64, 32)
 
@@ -52,3 +57,23 @@ def still_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("still") / "still.onnx"
     onnx.save(model, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def stout_checkpoint(lively_network: Callable[[], FairMOT], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lively network whose boxes are as large as people, not slivers that rounding moves by half."""
+    torch = pytest.importorskip("torch", reason="needs the convert extra")
+    network = lively_network()
+    network.wh[2].bias.data += 6
+    path = tmp_path_factory.mktemp("stout") / "lively.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def stout_model(stout_checkpoint: Path) -> Path:
+    """ONNX file of it: 128x96, 64 detections."""
+    from edge_fairmot.convert import GraphOptions, convert
+
+    options = GraphOptions((128, 96), max_detections=64)
+    return convert(stout_checkpoint, stout_checkpoint.with_name("small.onnx"), options).path

@@ -40,26 +40,6 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(lively_network, tmp_path_factory):
-    """A lively network whose boxes are as large as people, not slivers that rounding moves by half."""
-    import torch
-
-    network = lively_network()
-    network.wh[2].bias.data += 6
-    path = tmp_path_factory.mktemp("checkpoint") / "lively.pth"
-    torch.save(network.state_dict(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def small_model(checkpoint):
-    from edge_fairmot.convert import GraphOptions, convert
-
-    options = GraphOptions((128, 96), max_detections=64)
-    return convert(checkpoint, checkpoint.with_name("small.onnx"), options).path
-
-
-@pytest.fixture(scope="module")
 def bench(site):
     def run(*arguments, status=0, **environment):
         path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
@@ -93,12 +73,12 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def truth(bench, small_model, pictures, tmp_path_factory):
+def truth(bench, stout_model, pictures, tmp_path_factory):
     """Ground truth: the tracks of the file itself, so that it scores well."""
     folder = tmp_path_factory.mktemp("truth")
     subprocess.run(
         [
-            *(*COMMAND, "track", pictures, "-m", small_model, "-o", folder),
+            *(*COMMAND, "track", pictures, "-m", stout_model, "-o", folder),
             *("--no-video", "--score-threshold", "0.3"),
         ],
         check=True,
@@ -119,14 +99,14 @@ def options(pictures):
 
 
 @pytest.fixture(scope="module")
-def measured(bench, small_model, truth, options, tmp_path_factory):
+def measured(bench, stout_model, truth, options, tmp_path_factory):
     """Two files, as a shell gives them for ``*.onnx``, one of them broken, on runtimes of which one dies."""
     pytest.importorskip("trackeval")
     folder = tmp_path_factory.mktemp("measured")
     broken = folder / "broken.onnx"
     broken.write_bytes(b"\x08\x01garbage")
     result = bench(
-        *("--models", small_model, broken, "--runtimes", "cpu,moody:wrong,moody:dies"),
+        *("--models", stout_model, broken, "--runtimes", "cpu,moody:wrong,moody:dies"),
         *("--gt", truth, "-o", folder / "out", *options),
     )
     return folder / "out", result, read_results(folder / "out" / "results.json")
@@ -189,11 +169,11 @@ def test_reports_and_tapes_are_left(measured):
 
 
 @pytest.fixture(scope="module")
-def before_and_after(bench, small_model, options, tmp_path_factory):
+def before_and_after(bench, stout_model, options, tmp_path_factory):
     """The same file twice, the second time with everything computed four times."""
     folder = tmp_path_factory.mktemp("before-and-after")
     for name, repeats in (("before", "1"), ("after", "4")):
-        command = ("--models", small_model, "--runtimes", "moody", "-o", folder / name, *options)
+        command = ("--models", stout_model, "--runtimes", "moody", "-o", folder / name, *options)
         command += ("--frames", FRAMES)
         bench(*command, MOODY_REPEATS=repeats)
     return folder
@@ -224,11 +204,11 @@ def test_without_ground_truth_it_is_agreement(before_and_after):
     assert "IDF1 live" in (before_and_after / "before" / "report.md").read_text()
 
 
-def test_an_interrupted_run_leaves_a_report_that_says_so(site, small_model, options, tmp_path):
+def test_an_interrupted_run_leaves_a_report_that_says_so(site, stout_model, options, tmp_path):
     output = tmp_path / "out"
     process = subprocess.Popen(
         [
-            *("env", "--default-signal=INT", *COMMAND, "bench", "--models", small_model),
+            *("env", "--default-signal=INT", *COMMAND, "bench", "--models", stout_model),
             *("--runtimes", "moody,cpu", "-o", output, *map(str, options), "--frames", str(FRAMES)),
         ],
         stdout=subprocess.PIPE,
@@ -259,10 +239,10 @@ def test_an_interrupted_run_leaves_a_report_that_says_so(site, small_model, opti
 
 
 @pytest.fixture(scope="module")
-def swept(bench, checkpoint, options, tmp_path_factory):
+def swept(bench, stout_checkpoint, options, tmp_path_factory):
     folder = tmp_path_factory.mktemp("swept")
     command = (
-        *("sweep", checkpoint, "--sizes", "100x64,96x64", "--precisions", "fp32", "--naive"),
+        *("sweep", stout_checkpoint, "--sizes", "100x64,96x64", "--precisions", "fp32", "--naive"),
         *("--runtimes", "cpu,moody:unwilling", "-o", folder, *options),
     )
     return folder, command, bench(*command)
@@ -344,24 +324,24 @@ def test_a_sweep_of_other_settings_does_not_mix(bench, swept):
     assert "choose another folder" in error_of(bench(*command, "--frames", 30, status=1))
 
 
-def test_bad_input_is_one_line(bench, small_model, pictures, measured, tmp_path):
+def test_bad_input_is_one_line(bench, stout_model, pictures, measured, tmp_path):
     def fails(*arguments):
         result = bench(*arguments, status=1)
         assert "Traceback" not in result.stderr
         return error_of(result)
 
-    on = ("--models", small_model, "--video", pictures, "-o", tmp_path / "out")
+    on = ("--models", stout_model, "--video", pictures, "-o", tmp_path / "out")
     assert "give --video" in fails()  # of models there is always one
-    assert "give --video" in fails("--models", small_model)
+    assert "give --video" in fails("--models", stout_model)
     assert "no model at absent.onnx" in fails("--models", "absent.onnx", "--video", pictures)
-    assert "given twice" in fails("--models", small_model, small_model, "--video", pictures)
+    assert "given twice" in fails("--models", stout_model, stout_model, "--video", pictures)
     assert "nothing could be measured" in fails(*on, "--runtimes", "tpu")
     assert "replay" in fails(*on, "--runtimes", "replay")
     assert "--frames must be at least 2" in fails(*on, "--frames", 1)
     assert "--score-threshold must be between" in fails(*on, "--score-threshold", 2)
     assert "--reference" in fails(*on, "--reference", "other.onnx")
     assert "one --gt for each --video" in fails(*on, "--gt", "a.txt", "--gt", "b.txt")
-    assert "does not exist" in fails("--models", small_model, "--video", "absent.mp4")
+    assert "does not exist" in fails("--models", stout_model, "--video", "absent.mp4")
     folder = measured[0]
     assert "give a results.json" in fails("compare", folder / "report.md", folder / "results.json")
     assert "--precisions 'fp8'" in fails("sweep", "x.pth", "--precisions", "fp8", "--video", pictures)
@@ -378,10 +358,10 @@ def test_the_tracker_alone_is_timed_on_crowds_of_every_size(bench, tmp_path):
     assert "| 40 |" in (tmp_path / "tracker" / "tracker.md").read_text()
 
 
-def test_missing_packages_are_named_before_anything_is_measured(small_model, pictures):
+def test_missing_packages_are_named_before_anything_is_measured(stout_model, pictures):
     hide = "import sys; sys.modules['plotly'] = None; from edge_fairmot.cli.main import run; run()"
     result = subprocess.run(
-        [sys.executable, "-c", hide, "bench", "--models", small_model, "--video", pictures],
+        [sys.executable, "-c", hide, "bench", "--models", stout_model, "--video", pictures],
         capture_output=True,
         text=True,
         check=False,

@@ -16,26 +16,6 @@ FRAMES = 5
 
 
 @pytest.fixture(scope="module")
-def checkpoint(lively_network, tmp_path_factory):
-    """A lively network whose boxes are as large as people, not slivers that rounding moves by half."""
-    import torch
-
-    network = lively_network()
-    network.wh[2].bias.data += 6
-    path = tmp_path_factory.mktemp("checkpoint") / "lively.pth"
-    torch.save(network.state_dict(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint):
-    from edge_fairmot.convert import GraphOptions, convert
-
-    options = GraphOptions((128, 96), max_detections=64)
-    return convert(checkpoint, checkpoint.with_name("small.onnx"), options).path
-
-
-@pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     from edge_fairmot.convert.parity import check_picture
@@ -47,10 +27,10 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def golden(checkpoint, pictures, tmp_path_factory):
+def golden(stout_checkpoint, pictures, tmp_path_factory):
     path = tmp_path_factory.mktemp("golden") / "golden.npz"
     result = run(
-        *("record-reference", checkpoint, "-o", path, "--video", pictures, "--size", "128x96"),
+        *("record-reference", stout_checkpoint, "-o", path, "--video", pictures, "--size", "128x96"),
         *("--frames", 4, "--device", "cpu"),
     )
     assert "4 of " in result.stdout
@@ -60,9 +40,9 @@ def golden(checkpoint, pictures, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def spoilt(model, tmp_path_factory):
+def spoilt(stout_model, tmp_path_factory):
     """The file with its embeddings turned: one channel of the last product is negated."""
-    turned = onnx.load(model)
+    turned = onnx.load(stout_model)
     graph = turned.graph
     made_by = {name: node for node in graph.node for name in node.output}
     width = 128
@@ -87,10 +67,10 @@ def spoilt(model, tmp_path_factory):
     return path
 
 
-def test_a_good_file_passes_against_its_checkpoint(model, checkpoint, pictures, tmp_path):
+def test_a_good_file_passes_against_its_checkpoint(stout_model, stout_checkpoint, pictures, tmp_path):
     report, page = tmp_path / "report.json", tmp_path / "report.html"
     result = run(
-        *("verify", model, "--checkpoint", checkpoint, "--video", pictures),
+        *("verify", stout_model, "--checkpoint", stout_checkpoint, "--video", pictures),
         *("--json", report, "--html", page),
     )
     assert "within the fp32 budget" in result.stdout
@@ -104,9 +84,11 @@ def test_a_good_file_passes_against_its_checkpoint(model, checkpoint, pictures, 
     assert page.read_text().count("data:image/jpeg") == FRAMES
 
 
-def test_a_spoilt_file_fails_and_says_where(spoilt, model, pictures, tmp_path):
+def test_a_spoilt_file_fails_and_says_where(spoilt, stout_model, pictures, tmp_path):
     report = tmp_path / "report.json"
-    result = run(*("verify", spoilt, "--reference", model, "--video", pictures, "--json", report), status=1)
+    result = run(
+        *("verify", spoilt, "--reference", stout_model, "--video", pictures, "--json", report), status=1
+    )
     assert "the fp32 budget is broken: embeddings" in result.stdout
     assert "failed" in result.stdout
     assert f"the certificate of {spoilt} is of another graph" in result.stderr
@@ -116,21 +98,21 @@ def test_a_spoilt_file_fails_and_says_where(spoilt, model, pictures, tmp_path):
     assert content["failed_rungs"][0] == "embeddings"
 
 
-def test_inspect_reports_a_certificate_of_another_graph(spoilt, model):
+def test_inspect_reports_a_certificate_of_another_graph(spoilt, stout_model):
     assert "of another graph" in run("inspect", spoilt, status=1).stderr
     assert json.loads(run("inspect", spoilt, "--json", status=1).stdout)["certificate_fault"]
-    assert json.loads(run("inspect", model, "--json").stdout)["certificate_fault"] == ""
+    assert json.loads(run("inspect", stout_model, "--json").stdout)["certificate_fault"] == ""
 
 
-def test_certify_writes_what_was_measured_into_the_file(model, spoilt, pictures, tmp_path):
-    edited = onnx.load(model)
+def test_certify_writes_what_was_measured_into_the_file(stout_model, spoilt, pictures, tmp_path):
+    edited = onnx.load(stout_model)
     edited.graph.name = "renamed by another tool"
     onnx.save(edited, tmp_path / "edited.onnx")
     assert run("inspect", tmp_path / "edited.onnx", status=1)
-    against = ("--reference", model, "--video", pictures, "--certify")
+    against = ("--reference", stout_model, "--video", pictures, "--certify")
     run("verify", tmp_path / "edited.onnx", *against)
     manifest = json.loads(run("inspect", tmp_path / "edited.onnx", "--json").stdout)["manifest"]
-    expected = f"{model.name} (cpu), on {FRAMES} frames of {pictures.name}, above 0.4, run by cpu"
+    expected = f"{stout_model.name} (cpu), on {FRAMES} frames of {pictures.name}, above 0.4, run by cpu"
     assert manifest["parity_basis"] == expected
     assert manifest["parity"]["tracks: IDF1 against the reference's"] == 1
     assert "tracks: IDF1" in run("inspect", tmp_path / "edited.onnx").stdout
@@ -139,13 +121,13 @@ def test_certify_writes_what_was_measured_into_the_file(model, spoilt, pictures,
     assert spoilt.read_bytes() == before
 
 
-def test_a_golden_verifies_without_torch(golden, model, spoilt, tmp_path):
+def test_a_golden_verifies_without_torch(golden, stout_model, spoilt, tmp_path):
     program = (
         "import sys; sys.modules['torch'] = sys.modules['torchvision'] = sys.modules['trackeval'] = None\n"
         "from edge_fairmot.cli.main import run; run()"
     )
     made = subprocess.run(
-        [sys.executable, "-c", program, "verify", str(model), "--reference", str(golden)],
+        [sys.executable, "-c", program, "verify", str(stout_model), "--reference", str(golden)],
         capture_output=True,
         text=True,
         check=False,
@@ -155,42 +137,44 @@ def test_a_golden_verifies_without_torch(golden, model, spoilt, tmp_path):
     assert "4 frames" in made.stdout
     assert "golden (torch:cpu)" in made.stdout
     run("verify", spoilt, "--reference", golden, status=1)
-    assert "2 frames" in run("verify", model, "--reference", golden, "--frames", 2).stdout
+    assert "2 frames" in run("verify", stout_model, "--reference", golden, "--frames", 2).stdout
 
 
-def test_reference_torch_is_the_checkpoint(model, checkpoint, pictures):
+def test_reference_torch_is_the_checkpoint(stout_model, stout_checkpoint, pictures):
     result = run(
-        *("verify", model, "--reference", "torch", "--checkpoint", checkpoint),
+        *("verify", stout_model, "--reference", "torch", "--checkpoint", stout_checkpoint),
         *("--video", pictures, "--frames", 1),
     )
     assert "1 frames" in result.stdout
 
 
-def test_ground_truth_adds_a_rung(model, pictures, tmp_path):
+def test_ground_truth_adds_a_rung(stout_model, pictures, tmp_path):
     pytest.importorskip("trackeval")
     truth = tmp_path / "gt.txt"
     truth.write_text("".join(f"{frame},1,10,10,40,60,1,-1,-1,-1\n" for frame in range(1, FRAMES + 1)))
-    result = run("verify", model, "--reference", model, "--video", pictures, "--gt", truth, "--frames", 3)
+    result = run(
+        "verify", stout_model, "--reference", stout_model, "--video", pictures, "--gt", truth, "--frames", 3
+    )
     assert "against ground truth" in result.stdout
     assert "HOTA" in result.stdout
 
 
-def test_another_checkpoint_is_an_error(model, lively_network, golden, pictures, tmp_path):
+def test_another_checkpoint_is_an_error(stout_model, lively_network, golden, pictures, tmp_path):
     import torch
 
     network = lively_network()
     network.hm[2].bias.data += 1
     torch.save(network.state_dict(), tmp_path / "other.pth")
-    message = error_of(*("verify", model, "--checkpoint", tmp_path / "other.pth", "--video", pictures))
+    message = error_of(*("verify", stout_model, "--checkpoint", tmp_path / "other.pth", "--video", pictures))
     assert "certificate does not match" in message
 
 
-def test_another_size_is_an_error(checkpoint, model, pictures, tmp_path):
+def test_another_size_is_an_error(stout_checkpoint, stout_model, pictures, tmp_path):
     wide = ("--video", pictures, "--size", "160x96", "--start", 3, "--frames", 1, "--device", "cpu")
-    run("record-reference", checkpoint, "-o", tmp_path / "wide.npz", *wide)
+    run("record-reference", stout_checkpoint, "-o", tmp_path / "wide.npz", *wide)
     with np.load(tmp_path / "wide.npz") as archive:
         assert archive["frame_index"].tolist() == [2]
-    message = error_of("verify", model, "--reference", tmp_path / "wide.npz")
+    message = error_of("verify", stout_model, "--reference", tmp_path / "wide.npz")
     assert "input size (160, 96)" in message
     assert "--size" in message
 
@@ -213,8 +197,8 @@ def test_another_size_is_an_error(checkpoint, model, pictures, tmp_path):
         (["--reference", "b.onnx", "--video", "v"], "v does not exist"),
     ],
 )
-def test_wrong_arguments_are_one_line(model, arguments, words):
-    assert words in error_of("verify", model, *arguments)
+def test_wrong_arguments_are_one_line(stout_model, arguments, words):
+    assert words in error_of("verify", stout_model, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -229,8 +213,8 @@ def test_wrong_arguments_are_one_line(model, arguments, words):
         (["--size", "100x96"], "multiples of 32"),
     ],
 )
-def test_wrong_arguments_of_recording_are_one_line(checkpoint, pictures, arguments, words):
-    assert words in error_of("record-reference", checkpoint, "--video", pictures, *arguments)
+def test_wrong_arguments_of_recording_are_one_line(stout_checkpoint, pictures, arguments, words):
+    assert words in error_of("record-reference", stout_checkpoint, "--video", pictures, *arguments)
 
 
 def test_pictures_hold_people_of_sorts(golden):
