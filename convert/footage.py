@@ -184,12 +184,7 @@ def resize(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
 
 def draw_start(generator: np.random.Generator, length: int, side: int) -> int:
     """Draw where a picture begins on a piece, along one axis: before it if the picture is the longer one."""
-    return start_at(generator.random(), length, side)
-
-
-def start_at(share: float, length: int, side: int) -> int:
-    """Say where a picture begins on a piece, ``share`` of the way from its first place to its last."""
-    start = round(share * abs(length - side))
+    start = int(generator.integers(abs(length - side) + 1))
     return start if length < side else -start
 
 

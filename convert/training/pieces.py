@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_fairmot.convert.footage import put, resize, start_at
+from edge_fairmot.convert.footage import put, resize
 from edge_fairmot.convert.training.labelled import LabelledPicture
 from edge_fairmot.geometry import LETTERBOX_BORDER, Letterbox
 from edge_fairmot.types import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
@@ -136,7 +136,7 @@ def _cut(
         image, across = image[:, ::-1], 1 - across
         xyxy[:, [0, 2]] = 1 - xyxy[:, [2, 0]]
     image = _change_light(image, generator)
-    left, top = start_at(across, new_w, side), start_at(down, new_h, side)
+    left, top = round(across * (side - new_w)), round(down * (side - new_h))
     piece = np.full((side, side, 3), LETTERBOX_BORDER, np.uint8)
     put(image, piece, left, top)
     xyxy = xyxy * np.array([new_w, new_h, new_w, new_h], np.float32) + np.array(
