@@ -26,7 +26,7 @@ class Tracker:
     appearance until the buffer is over. Identities count from 1 and belong to the instance.
 
     The decisions are the original's, in its order, with one addition: a match never crosses classes. What
-    else it can do (``low_score_threshold``, ``spare_hidden``) is off unless asked for. Time and memory of a
+    else it can do (:meth:`TrackerConfig.in_crowds`) is off unless asked for. Time and memory of a
     call depend on the tracks alive, not on the frames gone by.
 
     Parameters
@@ -87,8 +87,8 @@ class Tracker:
         row_of = associate(self._roster, candidates, self._config)
         columns = np.flatnonzero(row_of != UNMATCHED)
         self._absorb(row_of[columns], candidates, columns)
-        firm = candidates.score > self._config.score_threshold
-        born = self._begin(candidates, np.flatnonzero(firm & (row_of == UNMATCHED)))
+        sure = candidates.score > self._config.birth_score
+        born = self._begin(candidates, np.flatnonzero(sure & (row_of == UNMATCHED)))
         self._rearrange(row_of[columns], born)
         named = duplicates(
             self._roster, self._config.duplicate_iou_distance, spare_hidden=self._config.spare_hidden

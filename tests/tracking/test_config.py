@@ -33,6 +33,9 @@ def test_the_buffer_counts_frames_at_30_hz(frame_rate: float, track_buffer: int,
         ("duplicate_iou_distance", math.inf),
         ("feature_momentum", 1.01),
         ("low_score_threshold", 0.41),
+        ("birth_threshold", 0.39),
+        ("birth_threshold", 1.1),
+        ("birth_threshold", math.nan),
         ("low_score_threshold", -0.1),
         ("low_score_threshold", math.nan),
     ],
@@ -46,7 +49,8 @@ def test_crowds_are_asked_for_and_leave_the_rest_as_it_is() -> None:
     config = TrackerConfig(track_buffer=90, score_threshold=0.5)
     assert config.lowest_score == 0.5
     assert config.in_crowds() == TrackerConfig(
-        track_buffer=90, score_threshold=0.5, low_score_threshold=0.3, spare_hidden=True
+        track_buffer=90, score_threshold=0.5, low_score_threshold=0.3, birth_threshold=0.6, spare_hidden=True
     )
+    assert config.birth_score == 0.5
     assert config.in_crowds().lowest_score == 0.3
     assert TrackerConfig(score_threshold=0.1).in_crowds().lowest_score == 0.1

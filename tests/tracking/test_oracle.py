@@ -139,7 +139,9 @@ class Oracle:
             known.state = "lost"
         for known in unsure:
             known.state = "removed"
-        born = [Known(self.numbers + n, seen, self.frame) for n, seen in enumerate(found, 1)]
+        sure_enough = [d for d in found if d.score > self.config.birth_score]
+        self.happened["not sure enough to begin"] += len(found) - len(sure_enough)
+        born = [Known(self.numbers + n, seen, self.frame) for n, seen in enumerate(sure_enough, 1)]
         self.numbers += len(born)
 
         expired = [k for k in self.lost if self.frame - k.last > self.config.longest_loss]
@@ -250,5 +252,5 @@ def test_the_scenes_put_every_rare_rule_to_the_test() -> None:
     for event in (*rare, "duplicate", "duplicate, tie"):
         assert happened[event] >= 3, happened
     crowded = sum((both(seed, True)[2] for seed in SEEDS), Counter())
-    for event in (*rare, "held by a low score", "hidden, spared", "duplicate"):
+    for event in (*rare, "held by a low score", "not sure enough to begin", "hidden, spared", "duplicate"):
         assert crowded[event] >= 3, crowded

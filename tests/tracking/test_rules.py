@@ -274,3 +274,13 @@ def test_who_begins_where_another_was_lost_is_a_duplicate_in_crowds_too(seen: Se
         tracker.update(seen((300, 1)))
         for _ in range(4):
             assert ids(tracker, seen((0, 5), (300, 1))) == [2]
+
+
+def test_a_track_begins_with_a_score_above_the_threshold_of_birth(seen: Seen) -> None:
+    tracker = tracker_with(seen, (0, 0), birth_threshold=0.5)
+    for _ in range(3):
+        assert ids(tracker, joined(seen((0, 0)), seen((300, 1), score=0.5))) == [1]
+    ids(tracker, joined(seen((0, 0)), seen((300, 1), score=0.51)))
+    # Once begun it goes on like any other.
+    assert ids(tracker, joined(seen((0, 0)), seen((300, 1), score=0.41))) == [1, 2]
+    assert ids(Tracker(TrackerConfig(birth_threshold=0.5)), seen((0, 0), score=0.5)) == []
