@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -30,7 +31,7 @@ class LabelledPicture:
     stretched : bool
         Whether the picture was squeezed into a square from one that was wider.
     time_s : float
-        On the clock of its sequence.
+        On the clock of its sequence; not a number where it is of none.
     """
 
     name: str
@@ -39,7 +40,7 @@ class LabelledPicture:
     identity: Int64Array
     counted: BoolArray
     stretched: bool = False
-    time_s: float = 0.0
+    time_s: float = math.nan
 
     def decode(self) -> UInt8Array:
         """Give the picture, uint8 (H, W, 3), BGR.

@@ -94,8 +94,9 @@ def _draw_partner(pictures: Sequence[LabelledPicture], index: int, generator: np
     sharing = []
     for others in (range(index - 1, -1, -1), range(index + 1, len(pictures))):
         for n in others:
-            # Pictures of a sequence are in order; in the one after it there is nobody of this one.
-            if abs(pictures[n].time_s - ours.time_s) > PARTNER_REACH_S:
+            # Pictures of a sequence are in order; in the one after it there is nobody of this one. Those of
+            # no sequence, whose time is no number, are near to none.
+            if not abs(pictures[n].time_s - ours.time_s) <= PARTNER_REACH_S:
                 break
             if np.isin(ours.identity, pictures[n].identity).any():
                 sharing.append(n)

@@ -134,13 +134,10 @@ class Training:
         self._device = next(network.parameters()).device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            identity = (
-                ContrastLoss()
-                if options.pairs
-                else ClassLoss(
-                    network.spec.embedding_dim, labelled.identities, imprint=not options.batch_statistics
-                )
-            )
+            identity: ClassLoss | ContrastLoss = ContrastLoss()
+            if not options.pairs:
+                imprint = not options.batch_statistics
+                identity = ClassLoss(network.spec.embedding_dim, labelled.identities, imprint=imprint)
             loss = TaskLoss(identity, options.overlap_weight)
         self._loss = loss.to(self._device)
         self._optimizer = torch.optim.Adam([*network.parameters(), *self._loss.parameters()])

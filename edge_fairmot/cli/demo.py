@@ -42,7 +42,7 @@ def demo(
         if find_spec(package) is None:
             raise MissingDependencyError(package, extra, purpose)
     track(street, model, output, runtime, crowded=True, record=output / TAPE_NAME)
-    from edge_fairmot.benchmarks.accuracy import evaluate_tracks
+    from edge_fairmot.benchmarks.accuracy import evaluate, evaluate_tracks
     from edge_fairmot.benchmarks.baseline import track_motion
     from edge_fairmot.benchmarks.device_speed import track_tape
     from edge_fairmot.benchmarks.mot_text import MotRows, read_mot_text
@@ -52,13 +52,14 @@ def demo(
     with stderr.status("scoring ..."):
         tape = read_tape(output / TAPE_NAME)
         config = TrackerConfig(frame_rate=tape.header.frame_rate)
-        found = {
-            "FairMOT, --crowded": read_mot_text(output / TEXT_NAME),
-            "FairMOT's own rules": MotRows.of_tracks(track_tape(tape, config)),
-            "what moves, by overlap": read_mot_text(output / BASELINE / TEXT_NAME),
+        own = MotRows.of_tracks(track_tape(tape, config))
+        truth = output / TRUTH_NAME
+        rows = {
+            "FairMOT, --crowded": evaluate(output / TEXT_NAME, truth),
+            "FairMOT's own rules": evaluate_tracks(own, read_mot_text(truth, ground_truth=True)),
+            "what moves, by overlap": evaluate(output / BASELINE / TEXT_NAME, truth),
         }
-        truth = read_mot_text(output / TRUTH_NAME, ground_truth=True)
-    stdout.print(accuracy_table({name: evaluate_tracks(rows, truth) for name, rows in found.items()}))
+    stdout.print(accuracy_table(rows))
     stdout.print(
         f"see {output / VIDEO_NAME}; the same live: edge-fairmot live synthetic: --web", highlight=False
     )

@@ -73,16 +73,8 @@ def test_the_tracker_is_tuned_without_the_network(recorded, small_model, picture
 
 def test_in_crowds_low_scores_are_recorded_and_hold_tracks(small_model, pictures, tmp_path):
     thresholds = ("--score-threshold", "0.99", "--crowded")
-    track(
-        pictures,
-        "-m",
-        small_model,
-        "-o",
-        tmp_path / "network",
-        "--record",
-        tmp_path / "tape.npz",
-        *thresholds,
-    )
+    written_to = ("-o", tmp_path / "network", "--record", tmp_path / "tape.npz")
+    track(pictures, "-m", small_model, *written_to, *thresholds)
     tape = read_tape(tmp_path / "tape.npz")
     assert tape.header.score_threshold == 0.3
     assert (tape.score <= 0.99).any()

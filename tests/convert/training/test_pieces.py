@@ -125,7 +125,7 @@ def test_a_whole_picture_that_was_squeezed_is_seen_widened():
 def test_pairs_show_a_place_twice():
     size, side = (320, 192), 96
     shown = [[(100 + 4 * n, 60, 130 + 4 * n, 120), (200 - 4 * n, 80, 220 - 4 * n, 140)] for n in range(12)]
-    pictures = [picture((192, 320), boxes) for boxes in shown]
+    pictures = [replace(picture((192, 320), boxes), time_s=n / 2) for n, boxes in enumerate(shown)]
     seen = again = 0
     for step in range(60):
         pieces = draw_pieces(pictures, size, side, 4, (5, step), pairs=True)
@@ -140,7 +140,8 @@ def test_pairs_show_a_place_twice():
 def test_partners_share_somebody_and_are_near():
     drawn = picture((96, 160), [(60, 30, 80, 70)])
     pictures = [replace(drawn, identity=np.array([n // 6]), time_s=n % 6 / 2) for n in range(12)]
-    pictures.append(replace(drawn, identity=np.array([9])))
-    for index, expected in ((0, {1, 2, 3, 4}), (5, {1, 2, 3, 4}), (6, {7, 8, 9, 10}), (12, {12})):
-        drawn = {_draw_partner(pictures, index, np.random.default_rng(seed)) for seed in range(60)}
-        assert drawn == expected
+    pictures.append(replace(drawn, identity=np.array([9]), time_s=0.0))
+    pictures += [drawn, drawn]  # of no sequence
+    for index, expected in ((0, {1, 2, 3, 4}), (5, {1, 2, 3, 4}), (6, {7, 8, 9, 10}), (12, {12}), (13, {13})):
+        partners = {_draw_partner(pictures, index, np.random.default_rng(seed)) for seed in range(60)}
+        assert partners == expected
