@@ -174,7 +174,7 @@ def evaluate_many(sequences: Mapping[str, tuple[MotRows, MotRows]]) -> AccuracyT
 
 def _metrics() -> dict[str, Any]:
     try:
-        from trackeval import metrics  # noqa: PLC0415 - optional, and half a second to import
+        from trackeval import metrics  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingDependencyError("trackeval", "eval", "to compute HOTA, MOTA and IDF1") from error
     settings = {"THRESHOLD": 0.5, "PRINT_CONFIG": False}

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from edge_fairmot.benchmarks.peak_matching import iou
-from edge_fairmot.contracts import Sink
 from edge_fairmot.errors import EdgeFairmotError
+from edge_fairmot.protocols import Sink
 from edge_fairmot.sinks import MotTextSink, TruthSink
 from edge_fairmot.sources import SyntheticSource, open_source
 from edge_fairmot.tracking.association import UNMATCHED, assign

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_fairmot.benchmarks.results import Entry, ModelFile
-from edge_fairmot.certificate import hash_graph
 from edge_fairmot.errors import InvalidInputError, ManifestError
-from edge_fairmot.onnx_file import read_onnx_file
+from edge_fairmot.model_file import hash_graph, read_onnx_file
 from edge_fairmot.runtimes import list_runtimes
 
 NO_NETWORK = "replay"

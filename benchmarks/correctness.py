@@ -25,7 +25,7 @@ from edge_fairmot.benchmarks.peak_rungs import PeakRungs
 from edge_fairmot.benchmarks.scores import Agreement, Correctness, DeviceSpeedScore, Tally, TrackScore
 from edge_fairmot.benchmarks.speed.contender import RECORDED_MARGIN
 from edge_fairmot.benchmarks.track_rungs import SequenceRungs, association_figures, track_figures
-from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.pipeline import DetectionSchedule
 from edge_fairmot.tape import Tape
 from edge_fairmot.tracking import TrackerConfig
 from edge_fairmot.types import RawDetections, Tracks, UInt8Array

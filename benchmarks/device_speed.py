@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
-from edge_fairmot.stages import QUEUE_DEPTH
+from edge_fairmot.pipeline import QUEUE_DEPTH, DetectionPacer, DetectionSchedule
 from edge_fairmot.tape import Tape
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Float64Array, Tracks
@@ -74,7 +73,7 @@ def keep_up_interval(costs: FrameCosts) -> int:
 def play_live(costs: FrameCosts, schedule: DetectionSchedule) -> list[Shown]:
     """Let a device track a live source.
 
-    The loop is :class:`edge_fairmot.stages.Stages` on a live source, stage by stage: the camera keeps one
+    The loop is :class:`edge_fairmot.pipeline.Stages` on a live source, stage by stage: the camera keeps one
     frame, the newest; it is letterboxed when the network is free; what is to be predicted passes the
     letterbox at once and waits in order behind what is being detected; association and output follow in
     order.

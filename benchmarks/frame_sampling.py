@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_fairmot.contracts import Source
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
+from edge_fairmot.protocols import Source
 from edge_fairmot.types import UInt8Array
 
 

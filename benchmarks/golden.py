@@ -36,8 +36,8 @@ import numpy as np
 from edge_fairmot.benchmarks.observation import HEADS, DenseHead, Observation
 from edge_fairmot.errors import EvaluationError, ManifestError
 from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.system import replaced_whole
 from edge_fairmot.types import Int64Array, RawDetections, UInt8Array
-from edge_fairmot.whole_file import replaced_whole
 
 GOLDEN_SCHEMA_VERSION = 1
 

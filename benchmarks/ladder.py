@@ -25,7 +25,7 @@ from edge_fairmot.benchmarks.track_rungs import (
     truth_figures,
 )
 from edge_fairmot.errors import EvaluationError, InvalidInputError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.pipeline import select_detections
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Tracks, UInt8Array

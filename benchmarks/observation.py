@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge_fairmot.contracts import Runtime
 from edge_fairmot.errors import EvaluationError
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.onnx_file import read_onnx_file
+from edge_fairmot.model_file import read_onnx_file
+from edge_fairmot.protocols import Runtime
 from edge_fairmot.types import Float32Array, Int64Array, RawDetections, UInt8Array
 
 TIE = 1e-4
@@ -175,6 +175,6 @@ def _brief(manifest: ModelManifest) -> str:
 
 
 def _open_session(path: str | Path) -> Any:
-    from edge_fairmot.runtimes.ort_session import open_session  # noqa: PLC0415 - not on every device
+    from edge_fairmot.runtimes.ort import open_session  # noqa: PLC0415
 
     return open_session(Path(path), ["CPUExecutionProvider"])

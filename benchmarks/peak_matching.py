@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_fairmot.benchmarks.observation import TIE
-from edge_fairmot.geometry import iou_inclusive
+from edge_fairmot.boxes import iou_inclusive
 from edge_fairmot.tracking.association import UNMATCHED, assign
 from edge_fairmot.types import (
     BoolArray,

@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_fairmot.benchmarks.results import RESULTS_SCHEMA_VERSION, Results
 from edge_fairmot.errors import EvaluationError, MissingDependencyError
-from edge_fairmot.whole_file import replaced_whole
+from edge_fairmot.system import replaced_whole
 
 
 def write_results(path: str | os.PathLike[str], results: Results) -> None:
@@ -66,7 +66,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
 
 def _adapter() -> Any:
     try:
-        from pydantic import TypeAdapter  # noqa: PLC0415 - optional
+        from pydantic import TypeAdapter  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingDependencyError("pydantic", "bench", "to read and write results") from error
     return TypeAdapter(Results)

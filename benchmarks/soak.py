@@ -20,9 +20,9 @@ import numpy as np
 
 from edge_fairmot.benchmarks.speed.camera import LoopedSource
 from edge_fairmot.benchmarks.speed.summary import SETTLED_FROM
-from edge_fairmot.contracts import Sink
 from edge_fairmot.errors import EdgeFairmotError, MissingDependencyError
 from edge_fairmot.pipeline import Pipeline
+from edge_fairmot.protocols import Sink
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink
 from edge_fairmot.sources import open_source
@@ -96,7 +96,7 @@ def soak(source: str, model: Path, runtime: str, options: RuntimeOptions, second
         If anything cannot be opened, or fails on the way.
     """
     try:
-        import psutil  # noqa: PLC0415 - optional
+        import psutil  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingDependencyError("psutil", "bench", "to read memory") from error
     process: Any = psutil.Process()

@@ -11,9 +11,9 @@ from edge_fairmot.benchmarks.golden import Golden, GoldenFrame, select_golden_va
 from edge_fairmot.benchmarks.ladder import FramePair, ParityLadder
 from edge_fairmot.benchmarks.mot_text import MotRows
 from edge_fairmot.benchmarks.observation import Observer, check_same_network
-from edge_fairmot.contracts import Source
 from edge_fairmot.errors import EvaluationError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
+from edge_fairmot.protocols import Source
 from edge_fairmot.types import Frame, UInt8Array
 
 

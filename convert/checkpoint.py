@@ -14,7 +14,7 @@ from torch import Tensor
 from edge_fairmot.convert.dla import BASE_CHANNELS
 from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
 from edge_fairmot.errors import CheckpointError
-from edge_fairmot.whole_file import replaced_whole
+from edge_fairmot.system import replaced_whole
 
 UNUSED_TENSORS = frozenset({"base.fc.weight", "base.fc.bias"})
 """The backbone's ImageNet classifier: files trained by the original code carry it, nothing uses it."""

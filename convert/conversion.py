@@ -17,7 +17,6 @@ import onnx
 
 import edge_fairmot
 from edge_fairmot.benchmarks.parity_budget import INT8_BUDGET, ParityBudget
-from edge_fairmot.certificate import certify
 from edge_fairmot.convert.calibration import CalibrationFrames, calibrate
 from edge_fairmot.convert.checkpoint import Checkpoint, load_network
 from edge_fairmot.convert.deploy import DeployGraph, GraphOptions
@@ -30,9 +29,10 @@ from edge_fairmot.convert.parity import FP16_TOLERANCE, check_picture, compare, 
 from edge_fairmot.convert.quantization import convolution_layers, int8_share
 from edge_fairmot.errors import ConversionError, InvalidInputError
 from edge_fairmot.manifest import PRECISIONS, ModelManifest
+from edge_fairmot.model_file import certify
 from edge_fairmot.runtimes import open_runtime
+from edge_fairmot.system import replaced_whole
 from edge_fairmot.types import RawDetections, UInt8Array
-from edge_fairmot.whole_file import replaced_whole
 
 MAKERS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
 """Packages whose versions decide what comes out."""

@@ -16,7 +16,7 @@ from edge_fairmot.convert.calibration import Ranges
 from edge_fairmot.convert.deploy import OUTPUT_NAMES
 from edge_fairmot.convert.quantization import convolution_layers, quantize
 from edge_fairmot.errors import ConversionError
-from edge_fairmot.runtimes.ort_session import make_session_options
+from edge_fairmot.runtimes.ort import make_session_options
 from edge_fairmot.types import RawDetections, UInt8Array
 
 ATTRIBUTION_FRAMES = 6

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_fairmot.contracts import Source
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.geometry import LETTERBOX_BORDER, Letterbox
+from edge_fairmot.letterbox import LETTERBOX_BORDER, Letterbox
+from edge_fairmot.protocols import Source
 from edge_fairmot.types import UInt8Array
 
 HELD_OUT_SHARE = 0.1

@@ -24,7 +24,7 @@ from edge_fairmot.convert.quantization import NAME_PREFIX
 from edge_fairmot.convert.upsampling import merge_phases
 from edge_fairmot.errors import ConversionError
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.onnx_file import read_onnx_file
+from edge_fairmot.model_file import read_onnx_file
 
 
 def load_start(path: str | Path) -> tuple[FairMOT, str]:

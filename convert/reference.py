@@ -32,7 +32,7 @@ _DeformConv2d = Callable[..., Tensor]
 class TorchReference:
     """Runs a checkpoint as it was trained: unfolded, dense heads, eager float32, no TF32.
 
-    It is a :class:`~edge_fairmot.contracts.Runtime`, and an observer that gives dense heads too.
+    It is a :class:`~edge_fairmot.protocols.Runtime`, and an observer that gives dense heads too.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class TorchReference:
         return Observation(check_outputs(strict, self.name), dense, tied)
 
     def infer(self, images: UInt8Array) -> RawDetections:
-        """Run the network; see :meth:`edge_fairmot.contracts.Runtime.infer`."""
+        """Run the network; see :meth:`edge_fairmot.protocols.Runtime.infer`."""
         return self.observe(images).detections
 
     def close(self) -> None:

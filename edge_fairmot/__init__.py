@@ -4,8 +4,7 @@ The loop and its vocabulary are here. Runtimes are opened with :func:`edge_fairm
 sources with :func:`edge_fairmot.sources.open_source`; conversion is :mod:`edge_fairmot.convert`.
 """
 
-from edge_fairmot.pipeline import Pipeline, RunSummary
-from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.pipeline import DetectionSchedule, Pipeline, RunSummary
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Detections, Frame, RawDetections, Tracks
 

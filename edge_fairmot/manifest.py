@@ -60,7 +60,7 @@ class ModelManifest:
     parity_basis : str
         With what, and on what, the figures were measured.
     graph_sha256 : str
-        Of the graph that they are of, see :mod:`edge_fairmot.certificate`.
+        Of the graph that they are of, see :mod:`edge_fairmot.model_file`.
     versions : dict of str to str
         Of the packages that made and measured the file.
     toolkit_version : str

@@ -44,7 +44,7 @@ from typing import Any
 import numpy as np
 
 from edge_fairmot.errors import InvalidInputError, ManifestError, TapeError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.types import Detections, Float32Array, Float64Array, Int64Array
 

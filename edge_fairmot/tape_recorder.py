@@ -25,9 +25,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edge_fairmot.errors import InvalidInputError, ManifestError, SinkError, TapeError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.sinks.unbuffered_file import UnbufferedFile
+from edge_fairmot.sinks.files import UnbufferedFile
 from edge_fairmot.tape import (
     COLUMNS,
     DETECTION_COLUMNS,

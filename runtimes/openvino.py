@@ -6,6 +6,10 @@ Its ONNX frontend has no rule for our deformable convolutions: ``openvino_operat
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +21,50 @@ from edge_fairmot.errors import (
     MissingDependencyError,
     RuntimeUnavailableError,
 )
-from edge_fairmot.onnx_file import read_onnx_file
-from edge_fairmot.runtimes.checks import OUTPUTS, check_images, check_model_file, check_outputs
-from edge_fairmot.runtimes.options import RuntimeOptions
-from edge_fairmot.runtimes.refusal import explain_refusal
-from edge_fairmot.runtimes.signal_stack import kept_signal_stack
+from edge_fairmot.model_file import read_onnx_file
+from edge_fairmot.runtimes.checks import (
+    OUTPUTS,
+    RuntimeOptions,
+    check_images,
+    check_model_file,
+    check_outputs,
+    explain_refusal,
+)
+from edge_fairmot.runtimes.openvino_operators import operator_extensions
 from edge_fairmot.types import RawDetections, UInt8Array
+
+# FOLDED signal_stack.py: Keeping the stack that a thread's signals are handled on.
+
+
+class _Stack(ctypes.Structure):
+    """``stack_t`` of Linux."""
+
+    _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextmanager
+def kept_signal_stack() -> Iterator[None]:
+    """Put this thread's alternate signal stack back as it was.
+
+    OpenVINO's CPU device gives one to the thread that loads it, and unmaps it in whichever thread its last
+    model ends. If that is another thread, the next signal here ends the process without a word: Ctrl-C, say.
+    """
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    system, before = ctypes.CDLL(None), _Stack()
+    known = system.sigaltstack(None, ctypes.byref(before)) == 0
+    try:
+        yield
+    finally:
+        if known:
+            system.sigaltstack(ctypes.byref(before), None)
+
 
 try:
     import openvino
 except ModuleNotFoundError as error:
     raise MissingDependencyError("openvino", "openvino", "by runtime openvino") from error
-
-from edge_fairmot.runtimes.openvino_operators import operator_extensions
 
 PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
@@ -71,7 +106,7 @@ class OpenVinoRuntime:
         self._request: Any = compiled.create_infer_request()
 
     def infer(self, images: UInt8Array) -> RawDetections:
-        """Run the network; see :meth:`edge_fairmot.contracts.Runtime.infer`."""
+        """Run the network; see :meth:`edge_fairmot.protocols.Runtime.infer`."""
         if self._request is None:
             raise InferenceError("this runtime is closed: open another with open_runtime")
         check_images(images, self.manifest)

@@ -2,7 +2,7 @@
 
 The registry holds names of classes, not classes: nothing heavy is imported before it is used. Third parties
 add theirs through the entry-point group ``edge_fairmot.runtimes``, whose values have the same form. A class
-is called with the path of the file and :class:`~edge_fairmot.runtimes.options.RuntimeOptions`.
+is called with the path of the file and :class:`~edge_fairmot.runtimes.checks.RuntimeOptions`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from edge_fairmot.contracts import Runtime
 from edge_fairmot.errors import InvalidInputError, RuntimeUnavailableError
-from edge_fairmot.runtimes.options import RuntimeOptions
-from edge_fairmot.runtimes.ort_packages import TEGRA_RELEASE, gpu_install_line, ort_packages
+from edge_fairmot.protocols import Runtime
+from edge_fairmot.runtimes.checks import RuntimeOptions
+from edge_fairmot.runtimes.ort import TEGRA_RELEASE, gpu_install_line, ort_packages
 
 ENTRY_POINT_GROUP = "edge_fairmot.runtimes"
 
@@ -44,8 +44,8 @@ _BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
             "pip install 'edge-fairmot[openvino]'",
             per_device=True,
         ),
-        "cuda": _BuiltIn("edge_fairmot.runtimes.ort_gpu:CudaRuntime", ("onnxruntime-gpu",)),
-        "tensorrt": _BuiltIn("edge_fairmot.runtimes.ort_gpu:TensorRtRuntime", ("onnxruntime-gpu",)),
+        "cuda": _BuiltIn("edge_fairmot.runtimes.ort:CudaRuntime", ("onnxruntime-gpu",)),
+        "tensorrt": _BuiltIn("edge_fairmot.runtimes.ort:TensorRtRuntime", ("onnxruntime-gpu",)),
         "replay": _BuiltIn(
             "edge_fairmot.runtimes.replay:ReplayRuntime",
             ("edge-fairmot",),

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InferenceError, TapeError
-from edge_fairmot.runtimes.checks import check_images
-from edge_fairmot.runtimes.options import RuntimeOptions, options_of
+from edge_fairmot.protocols import SourceInfo
+from edge_fairmot.runtimes.checks import RuntimeOptions, check_images, options_of
 from edge_fairmot.tape import Tape, read_tape
 from edge_fairmot.types import Frame, RawDetections, UInt8Array
 

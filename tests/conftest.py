@@ -20,7 +20,7 @@ settings.load_profile("unhurried")
 @pytest.fixture(autouse=True)
 def _signals_find_their_stack():
     """For tests that use OpenVINO itself: what they leave to the garbage collector may end in any thread."""
-    from edge_fairmot.runtimes.signal_stack import kept_signal_stack
+    from edge_fairmot.runtimes.openvino import kept_signal_stack
 
     with kept_signal_stack():
         yield

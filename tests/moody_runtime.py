@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_fairmot.errors import InferenceError
-from edge_fairmot.runtimes.options import RuntimeOptions
+from edge_fairmot.runtimes.checks import RuntimeOptions
 from edge_fairmot.runtimes.ort import CpuRuntime
 
 REPEATS = "MOODY_REPEATS"

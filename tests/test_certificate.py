@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fairmot.certificate import certificate_fault, certify, hash_graph
 from edge_fairmot.errors import ManifestError
 from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
-from edge_fairmot.onnx_file import read_onnx_file
-from edge_fairmot.protobuf import bytes_field, fields
+from edge_fairmot.model_file import (
+    bytes_field,
+    certificate_fault,
+    certify,
+    fields,
+    hash_graph,
+    read_onnx_file,
+)
 
 onnx = pytest.importorskip("onnx", reason="needs onnx to make files")
 

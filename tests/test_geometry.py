@@ -5,8 +5,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from edge_fairmot.boxes import iou_inclusive
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.geometry import LETTERBOX_BORDER, Letterbox, iou_inclusive
+from edge_fairmot.letterbox import LETTERBOX_BORDER, Letterbox
 
 ROUND_TRIP_TOLERANCE = 3e-7
 """Relative to the larger of the two sizes: a float32 holds 24 bits, and the box is rounded twice."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_fairmot.heat import read_throttle_bits, warmest_zone
+from edge_fairmot.system import read_throttle_bits, warmest_zone
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_what_a_raspberry_pis_tool_says(tmp_path, script, bits):
 
 
 def test_a_tool_that_never_answers_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("edge_fairmot.heat.TOOL_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("edge_fairmot.system.TOOL_TIMEOUT_S", 0.1)
     tool = tmp_path / "vcgencmd"
     tool.write_text("#!/bin/sh\nexec sleep 60\n")
     tool.chmod(0o755)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fairmot.errors import ManifestError
-from edge_fairmot.onnx_file import read_onnx_file
+from edge_fairmot.model_file import read_onnx_file
 
 onnx = pytest.importorskip("onnx", reason="needs onnx to make files")
 
@@ -56,7 +56,7 @@ def test_any_other_bytes_are_refused(tmp_path_factory, content):
     try:
         file = read_onnx_file(path)
     except ManifestError as error:
-        assert "is not an ONNX file" in str(error)  # noqa: PT017 - most bytes are refused, not all
+        assert "is not an ONNX file" in str(error)  # noqa: PT017
     else:
         assert file.operators
 

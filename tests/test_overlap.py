@@ -15,14 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import edge_fairmot.stages
+import edge_fairmot.pipeline
 from edge_fairmot import Frame, Pipeline, RawDetections, Tracker, TrackerConfig
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import SourceError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.pipeline import select_detections
-from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.pipeline import DetectionSchedule, select_detections
+from edge_fairmot.protocols import SourceInfo
 
 SIZE = (96, 64)
 INPUT_SIZE = (64, 64)
@@ -400,7 +399,7 @@ def test_a_live_source_that_is_slower_than_the_network_loses_nothing():
 
 
 def test_a_camera_that_never_answers_again_does_not_hold_up_the_end(monkeypatch):
-    monkeypatch.setattr(edge_fairmot.stages, "LONGEST_FAREWELL_S", 0.005)
+    monkeypatch.setattr(edge_fairmot.pipeline, "LONGEST_FAREWELL_S", 0.005)
     answer = threading.Event()
 
     def hang(index):

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from edge_fairmot import Frame, Pipeline, RawDetections, Tracker, TrackerConfig
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InvalidInputError, SourceError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.pipeline import STAGES, select_detections
-from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.pipeline import STAGES, DetectionSchedule, select_detections
+from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink
 
 SOURCE_SIZE = (200, 100)

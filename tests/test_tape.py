@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edge_fairmot.errors import InvalidInputError, TapeError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.tape import COLUMNS, DETECTION_COLUMNS, TapeHeader, read_tape
 from edge_fairmot.tape_recorder import TapeRecorder

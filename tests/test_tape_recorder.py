@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from edge_fairmot.errors import SinkError, TapeError
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.sinks.unbuffered_file import UnbufferedFile
+from edge_fairmot.sinks.files import UnbufferedFile
 from edge_fairmot.tape import COLUMNS, TapeHeader, read_tape, spool_folder
 from edge_fairmot.tape_recorder import TapeRecorder, finish_tape
 from edge_fairmot.types import Frame, RawDetections

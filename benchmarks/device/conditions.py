@@ -97,7 +97,7 @@ class ConditionsLog:
 
     def __init__(self) -> None:
         try:
-            import psutil  # noqa: PLC0415 - optional
+            import psutil  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise MissingDependencyError("psutil", "bench", "to read memory and temperature") from error
         self._psutil: Any = psutil

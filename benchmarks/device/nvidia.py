@@ -75,7 +75,7 @@ def opened_gauge() -> Iterator[GpuGauge | None]:
 @contextmanager
 def _opened_nvml() -> Iterator[Any]:
     try:
-        import pynvml  # noqa: PLC0415 - of use on few machines
+        import pynvml  # noqa: PLC0415
     except ImportError:
         yield None
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_fairmot.heat import (
+from edge_fairmot.system import (
     CAPPED,
     ROOT,
     SOFT_LIMIT,

@@ -30,7 +30,7 @@ def import_plotly() -> Any:
         If it is not installed.
     """
     try:
-        import plotly.graph_objects  # noqa: PLC0415 - optional, and slow to load
+        import plotly.graph_objects  # noqa: PLC0415
         import plotly.offline  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingDependencyError("plotly", "bench", "to draw the report") from error

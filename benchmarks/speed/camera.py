@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import perf_counter, sleep
 
-from edge_fairmot.contracts import Source, SourceInfo
+from edge_fairmot.protocols import Source, SourceInfo
 from edge_fairmot.types import Frame
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from edge_fairmot.benchmarks.speed.camera import FirstFrames, LivePlayback
 from edge_fairmot.benchmarks.speed.stage_timing import TimedFrame, time_stages
-from edge_fairmot.contracts import Sink, Source
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.pipeline import Pipeline
+from edge_fairmot.protocols import Sink, Source
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink
 from edge_fairmot.sources import open_source
 from edge_fairmot.tape import TapeHeader
@@ -119,7 +119,7 @@ class Contender:
 
     def __init__(self, job: Job) -> None:
         try:
-            import psutil  # noqa: PLC0415 - optional
+            import psutil  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise MissingDependencyError("psutil", "bench", "to read memory") from error
         self._job = job

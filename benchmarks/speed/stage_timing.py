@@ -8,9 +8,9 @@ from time import perf_counter, process_time
 
 import numpy as np
 
-from edge_fairmot.contracts import Runtime, Sink, Source
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.pipeline import select_detections
+from edge_fairmot.protocols import Runtime, Sink, Source
 from edge_fairmot.tracking import Tracker
 from edge_fairmot.types import Frame, RawDetections
 

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from edge_fairmot.benchmarks.peak_matching import MIN_IOU
+from edge_fairmot.boxes import iou_inclusive
 from edge_fairmot.convert.deploy import decode
 from edge_fairmot.convert.network import FairMOT, normalise_images
 from edge_fairmot.convert.training.labelled import LabelledPicture
 from edge_fairmot.convert.training.pieces import Piece, fit_piece
-from edge_fairmot.geometry import iou_inclusive
 from edge_fairmot.types import BoolArray, Float32Array
 
 MAX_DETECTIONS = 200

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_fairmot.convert.footage import put, resize
 from edge_fairmot.convert.training.labelled import LabelledPicture
-from edge_fairmot.geometry import LETTERBOX_BORDER, Letterbox
+from edge_fairmot.letterbox import LETTERBOX_BORDER, Letterbox
 from edge_fairmot.types import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 
 SCALES = (0.5, 1.5)

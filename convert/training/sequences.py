@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_fairmot.contracts import Source
 from edge_fairmot.convert.footage import first_held_out, shrink
 from edge_fairmot.convert.training.labelled import LabelledPicture, LabelledSet
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
+from edge_fairmot.protocols import Source
 from edge_fairmot.types import BoolArray, Float32Array, Int64Array
 
 JPEG_QUALITY = 95

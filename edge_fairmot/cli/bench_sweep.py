@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_fairmot.certificate import certificate_fault
 from edge_fairmot.cli.bench import (
     RESULTS_NAME,
     DetectEvery,
@@ -35,7 +34,7 @@ from edge_fairmot.cli.console import stderr, warn
 from edge_fairmot.cli.convert import parse_size
 from edge_fairmot.cli.lowering_choice import choose_lowering
 from edge_fairmot.errors import ConversionError, InvalidInputError, ManifestError
-from edge_fairmot.onnx_file import read_onnx_file
+from edge_fairmot.model_file import certificate_fault, read_onnx_file
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.benchmark import Benchmark

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from edge_fairmot.benchmarks.street import parse_street
 from edge_fairmot.cli.console import stderr, stdout
 from edge_fairmot.cli.eval import accuracy_table
 from edge_fairmot.cli.runtime_flags import RuntimeFlag
 from edge_fairmot.cli.track import track
 from edge_fairmot.cli.track_folder import TEXT_NAME, TRUTH_NAME, VIDEO_NAME
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError
-from edge_fairmot.street import parse_street
 from edge_fairmot.tape import read_tape
 from edge_fairmot.tracking import TrackerConfig
 

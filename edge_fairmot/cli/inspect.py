@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 
-from edge_fairmot.certificate import certificate_fault
 from edge_fairmot.cli.console import print_pairs, stdout, warn
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.onnx_file import OnnxFile, read_onnx_file
+from edge_fairmot.model_file import OnnxFile, certificate_fault, read_onnx_file
 
 
 def inspect(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_fairmot.benchmarks.street import SPEC_PREFIX
+from edge_fairmot.benchmarks.street.ground_truth import LEAST_VISIBILITY
 from edge_fairmot.cli.console import stderr
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.sinks.ground_truth import LEAST_VISIBILITY
 from edge_fairmot.sources import SyntheticSource, open_source
-from edge_fairmot.sources.sequence import SEQINFO_NAME
-from edge_fairmot.street import SPEC_PREFIX
+from edge_fairmot.sources.images import SEQINFO_NAME
 
 if TYPE_CHECKING:
     from edge_fairmot.convert.training import LabelledSet

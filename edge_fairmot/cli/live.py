@@ -20,8 +20,7 @@ from edge_fairmot.cli.service import ServiceManager
 from edge_fairmot.cli.settings import flags
 from edge_fairmot.counting import Counter, CountingConfig
 from edge_fairmot.errors import EdgeFairmotError
-from edge_fairmot.pipeline import Pipeline
-from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.pipeline import DetectionSchedule, Pipeline
 from edge_fairmot.sources import open_live_source, shown_name
 from edge_fairmot.tracking import Tracker, TrackerConfig
 

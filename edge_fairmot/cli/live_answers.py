@@ -9,9 +9,9 @@ from pathlib import Path
 
 from edge_fairmot.cli.live_settings import LiveSettings
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.mqtt import Certificates, MqttConfig, parse_broker, read_credentials
-from edge_fairmot.mqtt.config import machine_name
-from edge_fairmot.recording import ClipConfig, RecordingConfig, parse_recording, parse_size
+from edge_fairmot.service.mqtt import Certificates, MqttConfig, parse_broker, read_credentials
+from edge_fairmot.service.mqtt.config import machine_name
+from edge_fairmot.service.recording import ClipConfig, RecordingConfig, parse_recording, parse_size
 
 
 def mqtt_config(settings: LiveSettings, environment: Mapping[str, str] = os.environ) -> MqttConfig | None:

@@ -15,18 +15,18 @@ from typing import Any
 from edge_fairmot.cli.console import stdout
 from edge_fairmot.cli.live_answers import mqtt_config, recording_config
 from edge_fairmot.cli.live_settings import LiveSettings, drawing_file
-from edge_fairmot.contracts import Runtime, Sink
 from edge_fairmot.counting import Counter
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.mqtt import MqttConfig, MqttSink
 from edge_fairmot.pipeline import Pipeline, RunSummary
-from edge_fairmot.recording import RecordingConfig, RecordingSink
+from edge_fairmot.protocols import Runtime, Sink
+from edge_fairmot.service.mqtt import MqttConfig, MqttSink
+from edge_fairmot.service.recording import RecordingConfig, RecordingSink
+from edge_fairmot.service.web import WebConfig, WebSink
 from edge_fairmot.sinks import CountingOverlay, EventsSink, JsonLinesHeader
-from edge_fairmot.sinks.events import EventListener
+from edge_fairmot.sinks.text import EventListener
 from edge_fairmot.sources import SourceState
 from edge_fairmot.sources.live import LiveSource
 from edge_fairmot.tracking import TrackerConfig
-from edge_fairmot.web import WebConfig, WebSink
 
 _log = logging.getLogger(__name__)
 

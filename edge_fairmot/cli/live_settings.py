@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from edge_fairmot.bundled import bundled_model
 from edge_fairmot.cli.settings import read_settings, setting
 from edge_fairmot.counting import CountingConfig, Line, Zone, parse_counting, parse_line, parse_zone
-from edge_fairmot.counting.config import ANCHORS
+from edge_fairmot.counting.shapes import ANCHORS
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.service.web import WebConfig
+from edge_fairmot.service.web.counting_file import CountingFile
 from edge_fairmot.sources import NetworkOptions, ReconnectConfig
 from edge_fairmot.sources.network import TRANSPORTS
-from edge_fairmot.web import WebConfig
-from edge_fairmot.web.counting_file import CountingFile
 
 S = TypeVar("S", bound=Line | Zone)
 

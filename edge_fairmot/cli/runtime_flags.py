@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from edge_fairmot.cli.console import warn
-from edge_fairmot.contracts import Runtime
+from edge_fairmot.protocols import Runtime
 
 if TYPE_CHECKING:
     from edge_fairmot.runtimes import RuntimeOptions

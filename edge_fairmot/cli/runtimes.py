@@ -28,7 +28,7 @@ def runtimes(
 ) -> None:
     """List the runtimes, their versions and devices, and what is missing; probe what each computes."""
     from edge_fairmot.runtimes import list_runtimes
-    from edge_fairmot.runtimes.ort_packages import (
+    from edge_fairmot.runtimes.ort import (
         TEGRA_RELEASE,
         explain_conflict,
         gpu_install_line,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_fairmot.errors import SinkError
-from edge_fairmot.whole_file import replaced_whole
+from edge_fairmot.system import replaced_whole
 
 
 def write_summary(path: Path, content: Mapping[str, Any]) -> None:

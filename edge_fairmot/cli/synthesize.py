@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from edge_fairmot.benchmarks.street import parse_street
 from edge_fairmot.cli.console import print_pairs
 from edge_fairmot.cli.frame_progress import frame_progress
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sinks import SequenceWriter
 from edge_fairmot.sources import SyntheticSource
-from edge_fairmot.street import parse_street
 
 
 def synthesize(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_fairmot.bundled import bundled_model
-from edge_fairmot.contracts import Runtime, SourceInfo
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.protocols import Runtime, SourceInfo
 from edge_fairmot.tape import TAPE_SUFFIX, TapeHeader
 from edge_fairmot.tape_recorder import TapeRecorder, check_tape_name
 from edge_fairmot.types import Frame, RawDetections

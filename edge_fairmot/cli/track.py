@@ -26,8 +26,7 @@ from edge_fairmot.cli.tapes import TapeObserver, check_record_path, choose_model
 from edge_fairmot.cli.track_folder import SUMMARY_NAME, Job, open_sinks, prepare_folder, write_job_summary
 from edge_fairmot.counting import Counter
 from edge_fairmot.errors import SinkError
-from edge_fairmot.pipeline import Pipeline, RunSummary
-from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.pipeline import DetectionSchedule, Pipeline, RunSummary
 from edge_fairmot.sources import SyntheticSource, open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
 

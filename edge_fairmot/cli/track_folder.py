@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import edge_fairmot
 from edge_fairmot.cli.counting import totals_for_summary
 from edge_fairmot.cli.summary_file import write_summary
-from edge_fairmot.contracts import Runtime, Sink, SourceInfo
 from edge_fairmot.counting import Counter
 from edge_fairmot.errors import InvalidInputError, SinkError
-from edge_fairmot.pipeline import RunSummary
-from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.pipeline import DetectionSchedule, RunSummary
+from edge_fairmot.protocols import Runtime, Sink, SourceInfo
 from edge_fairmot.sinks import (
     CountingOverlay,
     EventsSink,

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from edge_fairmot.certificate import certificate_fault
-from edge_fairmot.certificate import certify as write_certificate
 from edge_fairmot.cli.console import stdout, warn
 from edge_fairmot.cli.frame_progress import frame_progress
 from edge_fairmot.cli.runtime_flags import (
@@ -29,6 +27,8 @@ from edge_fairmot.cli.runtime_flags import (
 )
 from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
 from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.model_file import certificate_fault
+from edge_fairmot.model_file import certify as write_certificate
 from edge_fairmot.sources import open_source
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ nothing of an identity that is lost and found under another number, or of dwell 
 every identity for ever; and they bring Matplotlib, SciPy and twenty other packages onto the device.
 """
 
-from edge_fairmot.counting.config import CountingConfig, Line, Zone
 from edge_fairmot.counting.counter import Counter, Event, LineTotals, ZoneTotals
-from edge_fairmot.counting.parsing import parse_counting, parse_line, parse_zone
+from edge_fairmot.counting.shapes import CountingConfig, Line, Zone, parse_counting, parse_line, parse_zone
 
 __all__ = [
     "Counter",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_fairmot.doctor.finding import Finding
-from edge_fairmot.heat import (
+from edge_fairmot.system import (
     CAPPED,
     SOFT_LIMIT,
     THROTTLED,

@@ -10,14 +10,14 @@ from types import MappingProxyType
 
 from edge_fairmot.doctor.finding import Finding
 from edge_fairmot.runtimes import RuntimeStatus
-from edge_fairmot.runtimes.ort_packages import (
+from edge_fairmot.runtimes.ort import (
     TEGRA_RELEASE,
     explain_conflict,
     gpu_install_line,
+    int8_sums_overflow,
     ort_packages,
 )
 from edge_fairmot.runtimes.probe import ProbeResult
-from edge_fairmot.runtimes.processor import int8_sums_overflow
 
 EXTRAS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

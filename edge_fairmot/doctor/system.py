@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fairmot.doctor.finding import Finding
-from edge_fairmot.system_file import read_text
+from edge_fairmot.system import read_text
 
 MB = 10**6
 

@@ -16,9 +16,9 @@ from threading import Timer
 
 import numpy as np
 
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InvalidInputError, SourceError
-from edge_fairmot.sources.reading_guard import ReadingGuard
+from edge_fairmot.protocols import SourceInfo
+from edge_fairmot.sources.base import ReadingGuard
 from edge_fairmot.types import Frame, UInt8Array
 
 GSTREAMER_PREFIX = "gstreamer:"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
+from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.sources.address import is_network_address, take_option, without_secrets
+from edge_fairmot.sources.base import ReadingGuard
 from edge_fairmot.sources.decoding import RisingClock, StreamClock
-from edge_fairmot.sources.reading_guard import ReadingGuard
 from edge_fairmot.types import Frame
 
 if TYPE_CHECKING:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
+from edge_fairmot.benchmarks.street import SPEC_PREFIX, parse_street
+from edge_fairmot.benchmarks.street.source import SyntheticSource
 from edge_fairmot.errors import SourceError
 from edge_fairmot.sources.address import is_network_address, without_secrets
-from edge_fairmot.sources.device import DEVICE_PREFIX, DeviceSource, parse_device
 from edge_fairmot.sources.gstreamer import GSTREAMER_PREFIX, GStreamerSource, pipeline_name
-from edge_fairmot.sources.image_folder import ImageFolderSource
+from edge_fairmot.sources.images import SEQINFO_NAME, ImageFolderSource, SequenceSource, is_picture
 from edge_fairmot.sources.network import NetworkOptions, NetworkSource
-from edge_fairmot.sources.picamera import PicameraSource
-from edge_fairmot.sources.picamera_options import PICAMERA_PREFIX, parse_picamera
-from edge_fairmot.sources.picture import is_picture
-from edge_fairmot.sources.sequence import SEQINFO_NAME, SequenceSource
-from edge_fairmot.sources.synthetic import SyntheticSource
+from edge_fairmot.sources.picamera import PICAMERA_PREFIX, PicameraSource, parse_picamera
 from edge_fairmot.sources.tape import TapeSource
+from edge_fairmot.sources.v4l2 import DEVICE_PREFIX, DeviceSource, parse_device
 from edge_fairmot.sources.video import VideoSource
-from edge_fairmot.street import SPEC_PREFIX, parse_street
 from edge_fairmot.tape import TAPE_SUFFIX
 
 ACCEPTED = (
@@ -57,7 +54,7 @@ def open_source(spec: str | Path, network: NetworkOptions | None = None) -> AnyS
     ----------
     spec : str or Path
         A video file, a folder of pictures, a folder with ``seqinfo.ini``, a tape (``.npz``);
-        ``synthetic:`` with the options of :class:`edge_fairmot.street.StreetOptions`, as in
+        ``synthetic:`` with the options of :class:`edge_fairmot.benchmarks.street.StreetOptions`, as in
         ``synthetic:seed=3,frames=600,size=1280x720``; ``picamera2:`` with those of
         :class:`edge_fairmot.sources.PicameraOptions`; ``/dev/video0?size=1280x720&fps=30``;
         ``rtsp://camera/stream?transport=udp``, ``http://camera/video``; ``gstreamer:`` and a pipeline.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import SourceError
+from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.tape import read_tape
 from edge_fairmot.types import Float64Array, Frame, Int64Array
 

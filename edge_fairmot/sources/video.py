@@ -11,8 +11,8 @@ from pathlib import Path
 
 import cv2
 
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import SourceError
+from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.sources.completeness import Delivery, Promise, shortfall
 from edge_fairmot.sources.container import read_container
 from edge_fairmot.sources.decoding import DecodedPicture, RisingClock, decode_pictures

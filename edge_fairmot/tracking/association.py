@@ -7,11 +7,10 @@ from functools import partial
 import lap
 import numpy as np
 
-from edge_fairmot.geometry import iou_inclusive
+from edge_fairmot.boxes import iou_inclusive
 from edge_fairmot.tracking import kalman
-from edge_fairmot.tracking.candidates import Candidates
 from edge_fairmot.tracking.config import TrackerConfig
-from edge_fairmot.tracking.roster import Roster
+from edge_fairmot.tracking.tracks import Candidates, Roster
 from edge_fairmot.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 UNMATCHED = -1

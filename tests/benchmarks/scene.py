@@ -5,7 +5,7 @@ import numpy as np
 from edge_fairmot.benchmarks.ladder import FramePair, ParityLadder
 from edge_fairmot.benchmarks.ladder_report import Subject
 from edge_fairmot.benchmarks.observation import DenseHead, Observation
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.types import RawDetections
 
 PEOPLE, FRAMES, ROOM = 4, 40, 8

@@ -16,7 +16,7 @@ from edge_fairmot.benchmarks.device_speed import (
     track_shown,
 )
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.pipeline import DetectionSchedule
 from edge_fairmot.tape import Tape, TapeHeader
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Detections

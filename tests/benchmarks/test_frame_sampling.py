@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fairmot.benchmarks.frame_sampling import sample_frames
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.types import Frame
 
 SIZE = (2, 2)

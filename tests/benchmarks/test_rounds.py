@@ -14,7 +14,7 @@ from edge_fairmot.benchmarks.speed.camera import FirstFrames, LivePlayback
 from edge_fairmot.benchmarks.speed.contender import Job
 from edge_fairmot.benchmarks.speed.contender_process import ContenderFailedError, ContenderProcess
 from edge_fairmot.benchmarks.speed.rounds import measure
-from edge_fairmot.contracts import SourceInfo
+from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.tape import read_tape
 from edge_fairmot.types import Frame
 

@@ -8,8 +8,8 @@ import pytest
 from edge_fairmot.cli.live_answers import mqtt_config, recording_config, state_folder
 from edge_fairmot.cli.live_settings import LiveSettings
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.mqtt import Broker, Credentials
-from edge_fairmot.recording import ClipConfig
+from edge_fairmot.service.mqtt import Broker, Credentials
+from edge_fairmot.service.recording import ClipConfig
 
 USUAL = LiveSettings()
 

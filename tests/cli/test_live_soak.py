@@ -28,7 +28,7 @@ import pytest
 from edge_fairmot.sinks import read_json_lines
 from edge_fairmot.sources import open_source
 
-from ..mqtt.conftest import MOSQUITTO, Listener, Mosquitto  # noqa: TID252 (tests are no package)
+from ..mqtt.conftest import MOSQUITTO, Listener, Mosquitto  # noqa: TID252
 from ..web.browser import opened_browser  # noqa: TID252
 from .test_live import LIVE, RTSP_SERVER, SYSTEM_PYTHON
 

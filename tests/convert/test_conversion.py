@@ -13,7 +13,7 @@ from edge_fairmot.convert.deform_conv import LOWERINGS
 from edge_fairmot.convert.export import MAX_IR_VERSION
 from edge_fairmot.convert.parity import check_picture, compare, reference_detections
 from edge_fairmot.errors import CheckpointError, ConversionError, InvalidInputError
-from edge_fairmot.onnx_file import read_onnx_file
+from edge_fairmot.model_file import read_onnx_file
 from edge_fairmot.runtimes import open_runtime
 
 SIZE = (96, 64)

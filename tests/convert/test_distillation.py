@@ -19,7 +19,7 @@ from edge_fairmot.convert.parity import check_picture
 from edge_fairmot.convert.replacement import choose_layers, make_narrow, make_student
 from edge_fairmot.convert.teacher import _TorchTeacher, make_teacher
 from edge_fairmot.errors import CheckpointError, InvalidInputError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 
 SIZE = (64, 64)
 OPTIONS = DistillationOptions(input_size=SIZE, piece_side=64, batch_size=2, learning_rate=1e-4)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.convert.footage import Footage, draw_batch, read_footage
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.types import Frame
 
 SIZE = (64, 64)

@@ -16,7 +16,7 @@ from edge_fairmot.convert.half_precision import to_fp16
 from edge_fairmot.convert.im2col import BODY_OPSET, DOMAIN, NAME, add_im2col_function
 from edge_fairmot.convert.parity import check_picture, compare
 from edge_fairmot.convert.quantization import convolution_layers, int8_share, quantize
-from edge_fairmot.onnx_file import read_onnx_file
+from edge_fairmot.model_file import read_onnx_file
 from edge_fairmot.runtimes import open_runtime
 
 

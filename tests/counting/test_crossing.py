@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edge_fairmot.counting.crossing import LineCrossing
+from edge_fairmot.counting.counter import LineCrossing
 
 MARGIN = 2.3
 """On a grid of whole places no place is exactly this far from most lines."""

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from edge_fairmot.benchmarks.counting_error import CONFIG, CountingError, measure_counting, true_tracks
+from edge_fairmot.benchmarks.street import Street, StreetOptions
 from edge_fairmot.counting import Counter, LineTotals
 from edge_fairmot.runtimes import open_runtime
 from edge_fairmot.sources import open_source
-from edge_fairmot.street import Street, StreetOptions
 
 SIZE, FPS, LENGTH = (320, 180), 10.0, 450
 ASPECT = SIZE[0] / SIZE[1]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ..cli.command_line import error_of, run  # noqa: TID252 (tests are no package)
+from ..cli.command_line import error_of, run  # noqa: TID252
 
 SPEC = "synthetic:seed=5,frames=100,size=480x270,fps=12.5"
 SHOP = """

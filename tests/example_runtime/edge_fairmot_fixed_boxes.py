@@ -1,7 +1,7 @@
 """A runtime that answers every picture with the boxes of a JSON file: the whole contract, and no network.
 
 To write your own, copy this folder, change the names in ``pyproject.toml``, and change what is marked 1 to 4.
-The contract is ``edge_fairmot.contracts.Runtime``: ``name``, ``manifest``, ``infer`` and ``close``. No base
+The contract is ``edge_fairmot.protocols.Runtime``: ``name``, ``manifest``, ``infer`` and ``close``. No base
 class is needed.
 """
 

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from edge_fairmot.counting import Event
-from edge_fairmot.mqtt import Broker, MqttConfig
 from edge_fairmot.pipeline import RunSummary
-from edge_fairmot.sources.state import SourceState
+from edge_fairmot.protocols import SourceState
+from edge_fairmot.service.mqtt import Broker, MqttConfig
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -115,7 +115,7 @@ def _needs_paho() -> None:
 
 @pytest.fixture(autouse=True)
 def _soon_connected_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_fairmot.mqtt.connection.RECONNECT_S", (0.05, 0.1))
+    monkeypatch.setattr("edge_fairmot.service.mqtt.connection.RECONNECT_S", (0.05, 0.1))
 
 
 @pytest.fixture

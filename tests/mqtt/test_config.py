@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.mqtt import (
+from edge_fairmot.service.mqtt import (
     Broker,
     Certificates,
     Credentials,

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from edge_fairmot.counting import Counter, CountingConfig, Line, LineTotals, Zone, ZoneTotals
-from edge_fairmot.mqtt import MqttSink
-from edge_fairmot.mqtt.discovery import Announced, discovery_messages
-from edge_fairmot.mqtt.topics import Topics, View, health_document, payload, state_document
+from edge_fairmot.service.mqtt import MqttSink
+from edge_fairmot.service.mqtt.discovery import Announced, discovery_messages
+from edge_fairmot.service.mqtt.topics import Topics, View, health_document, payload, state_document
 
 from .conftest import running, summary, wait_for
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from edge_fairmot.mqtt import MqttConfig, MqttSink
-from edge_fairmot.mqtt.connection import Connection
-from edge_fairmot.mqtt.publisher import IN_FLIGHT
-from edge_fairmot.mqtt.topics import Topics
+from edge_fairmot.service.mqtt import MqttConfig, MqttSink
+from edge_fairmot.service.mqtt.connection import Connection
+from edge_fairmot.service.mqtt.publisher import IN_FLIGHT
+from edge_fairmot.service.mqtt.topics import Topics
 
 from .conftest import crossing, running, summary, wait_for
 from .odd_broker import OddBroker, odd_broker

@@ -7,16 +7,16 @@ from contextlib import ExitStack
 import pytest
 
 from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zone
-from edge_fairmot.mqtt import MqttSink
 from edge_fairmot.pipeline import Pipeline
-from edge_fairmot.recording import RecordingConfig, RecordingSink
-from edge_fairmot.recording.names import recorded_files
 from edge_fairmot.runtimes import open_runtime
+from edge_fairmot.service.mqtt import MqttSink
+from edge_fairmot.service.recording import RecordingConfig, RecordingSink
+from edge_fairmot.service.recording.names import recorded_files
 from edge_fairmot.sinks import EventsSink, JsonLinesHeader, read_json_lines
 from edge_fairmot.sources import SourceState, open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
 
-from ..counting.conftest import _record_true_boxes  # noqa: TID252 (tests are no package)
+from ..counting.conftest import _record_true_boxes  # noqa: TID252
 from ..recording.conftest import fill  # noqa: TID252
 from .conftest import wait_for
 
@@ -44,7 +44,7 @@ def test_nothing_is_lost_while_the_broker_is_away_and_the_disk_is_full(
         counter = Counter(COUNTING, source.info.frame_size)
         mqtt = MqttSink(
             config(broker.port),
-            lambda: pipeline.summary(),  # noqa: PLW0108 (made below)
+            lambda: pipeline.summary(),  # noqa: PLW0108
             lambda: SourceState("running", 0.0),
             counter,
         )

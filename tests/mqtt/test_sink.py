@@ -17,8 +17,8 @@ import pytest
 
 from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zone
 from edge_fairmot.errors import InvalidInputError, SinkError
-from edge_fairmot.mqtt import Broker, Certificates, Credentials, MqttConfig, MqttSink
-from edge_fairmot.sources.state import SourceState
+from edge_fairmot.protocols import SourceState
+from edge_fairmot.service.mqtt import Broker, Certificates, Credentials, MqttConfig, MqttSink
 from edge_fairmot.types import Frame, Tracks
 
 from .conftest import MOSQUITTO, Listener, Mosquitto, crossing, running, summary, wait_for
@@ -136,7 +136,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from edge_fairmot.counting import Event
-from edge_fairmot.mqtt import Broker, MqttConfig, MqttSink
+from edge_fairmot.service.mqtt import Broker, MqttConfig, MqttSink
 from edge_fairmot.types import Frame
 
 config = MqttConfig(Broker("127.0.0.1", int(sys.argv[1])), Path(sys.argv[2]), "shop")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_fairmot.errors import SinkError
-from edge_fairmot.mqtt.spool import IN_MEMORY, Spool
+from edge_fairmot.service.mqtt.spool import IN_MEMORY, Spool
 
 STEPS = st.lists(
     st.one_of(st.just("add"), st.just("reopen"), st.tuples(st.just("remove"), st.integers(0, 5))), max_size=40
@@ -150,7 +150,7 @@ def test_of_nothing_new_nothing_is_written(tmp_path: Path) -> None:
 SYNCED = """
 import os, sys, threading
 from pathlib import Path
-from edge_fairmot.mqtt.spool import Spool
+from edge_fairmot.service.mqtt.spool import Spool
 
 Path(sys.argv[1]).parent.mkdir()
 Spool(Path(sys.argv[1]), 10).close()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fairmot.recording import RecordingConfig, RecordingSink
+from edge_fairmot.service.recording import RecordingConfig, RecordingSink
 from edge_fairmot.sinks import JsonLinesHeader
 from edge_fairmot.types import Frame, Tracks
 

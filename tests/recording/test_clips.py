@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edge_fairmot.counting import Event
-from edge_fairmot.recording import ClipConfig, RecordingSink
-from edge_fairmot.recording.clips import ClipRecorder
-from edge_fairmot.recording.ring import PictureRing
+from edge_fairmot.service.recording import ClipConfig, RecordingSink
+from edge_fairmot.service.recording.clips import ClipRecorder
+from edge_fairmot.service.recording.ring import PictureRing
 from edge_fairmot.sources import VideoSource
 
 from .conftest import SIZE, fill, index_of, people, picture
@@ -97,7 +97,7 @@ def test_another_size_of_pictures_ends_a_clip(tmp_path: Path) -> None:
 def test_a_source_that_is_gone_does_not_leave_a_clip_unfinished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_fairmot.recording.clips.IDLE_S", 0.05)
+    monkeypatch.setattr("edge_fairmot.service.recording.clips.IDLE_S", 0.05)
     config = ClipConfig(before_s=1, after_s=0.15, longest_s=5)
     with closing(ClipRecorder(config, 10, lambda: tmp_path / "clip.mp4", pytest.fail)) as clips:
         for index in range(12):

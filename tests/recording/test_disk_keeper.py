@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_fairmot.recording import RecordingConfig, RecordingSink
-from edge_fairmot.recording.disk_keeper import ROOM_TO_GO_ON, DiskKeeper
-from edge_fairmot.recording.names import recorded_files
+from edge_fairmot.service.recording import RecordingConfig, RecordingSink
+from edge_fairmot.service.recording.disk_keeper import ROOM_TO_GO_ON, DiskKeeper
+from edge_fairmot.service.recording.names import recorded_files
 from edge_fairmot.sinks import read_json_lines
 
 from .conftest import people, picture

@@ -9,12 +9,12 @@ import pytest
 
 from edge_fairmot.counting import Event
 from edge_fairmot.errors import SinkError
-from edge_fairmot.recording import ClipConfig, RecordingSink
-from edge_fairmot.recording.names import recorded_files
-from edge_fairmot.recording.rotating_file import RotatingFile
+from edge_fairmot.service.recording import ClipConfig, RecordingSink
+from edge_fairmot.service.recording.names import recorded_files
+from edge_fairmot.service.recording.rotating_file import RotatingFile
 from edge_fairmot.sinks import read_json_lines
 
-from ..sinks.late_disk import late_disk  # noqa: TID252 (tests are no package)
+from ..sinks.late_disk import late_disk  # noqa: TID252
 from .conftest import people, picture
 
 

@@ -18,10 +18,16 @@ from hypothesis import strategies as st
 
 from edge_fairmot.counting import Event
 from edge_fairmot.errors import InvalidInputError, SinkError
-from edge_fairmot.recording import ClipConfig, RecordingConfig, RecordingSink, parse_recording, parse_size
-from edge_fairmot.recording.disk_keeper import DiskKeeper
-from edge_fairmot.recording.names import FileNames, recorded_files
-from edge_fairmot.recording.rotating_file import RotatingFile
+from edge_fairmot.service.recording import (
+    ClipConfig,
+    RecordingConfig,
+    RecordingSink,
+    parse_recording,
+    parse_size,
+)
+from edge_fairmot.service.recording.disk_keeper import DiskKeeper
+from edge_fairmot.service.recording.names import FileNames, recorded_files
+from edge_fairmot.service.recording.rotating_file import RotatingFile
 from edge_fairmot.sinks import read_json_lines
 from edge_fairmot.types import Tracks
 
@@ -179,7 +185,7 @@ def write_for_ever(file: RotatingFile, line: bytes) -> None:
 def test_the_thread_looks_after_the_budget_by_itself(
     record: Callable[..., RecordingSink], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_fairmot.recording.disk_keeper.CHECK_S", 0.01)
+    monkeypatch.setattr("edge_fairmot.service.recording.disk_keeper.CHECK_S", 0.01)
     older = tmp_path / "tracks-20200101T000000Z.jsonl"
     older.write_bytes(bytes(5000))
     sink = record(file_bytes=1000, budget_bytes=4000)
@@ -293,7 +299,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from conftest import HEADER, people, picture
 from edge_fairmot.counting import Event
-from edge_fairmot.recording import ClipConfig, RecordingConfig, RecordingSink
+from edge_fairmot.service.recording import ClipConfig, RecordingConfig, RecordingSink
 
 clips = ClipConfig(before_s=1, after_s=1e2, longest_s=1000)
 sink = RecordingSink(RecordingConfig(Path(sys.argv[1]), mot_text=True, clips=clips, file_bytes=5000), HEADER)
@@ -337,7 +343,7 @@ def test_a_killed_run_leaves_everything_readable(tmp_path: Path) -> None:
     try:
         with VideoSource(clip) as source:
             for frame in source:
-                seen.append(frame.time_s)  # noqa: PERF401 (an error may come after them)
+                seen.append(frame.time_s)  # noqa: PERF401
     except SourceError as error:
         assert "is cut off" in str(error)  # noqa: PT017
     assert len(seen) >= 10

@@ -64,7 +64,7 @@ def test_a_missing_package_gives_the_pip_line(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", no_onnxruntime)
     monkeypatch.delitem(sys.modules, "edge_fairmot.runtimes.ort")
-    monkeypatch.delitem(sys.modules, "edge_fairmot.runtimes.ort_session")
+    monkeypatch.delitem(sys.modules, "edge_fairmot.runtimes.ort")
     with pytest.raises(MissingDependencyError, match=r"pip install 'edge-fairmot\[cpu\]'"):
         importlib.import_module("edge_fairmot.runtimes.ort")
     (row,) = (row for row in list_runtimes() if row.name == "cpu")

@@ -7,7 +7,7 @@ import pytest
 
 from edge_fairmot.errors import EdgeFairmotError, InvalidInputError
 from edge_fairmot.runtimes import RuntimeOptions, list_runtimes, open_runtime
-from edge_fairmot.runtimes.options import TAKEN_BY, options_of
+from edge_fairmot.runtimes.checks import TAKEN_BY, options_of
 
 BUILT_IN = ("cpu", "openvino", "cuda", "tensorrt", "replay")
 IMPORTABLE = {"replay"} | {

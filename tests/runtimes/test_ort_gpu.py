@@ -15,8 +15,10 @@ from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 
 from edge_fairmot.runtimes import ort_gpu  # noqa: E402
-from edge_fairmot.runtimes.ort_packages import explain_conflict  # noqa: E402
-from edge_fairmot.runtimes.ort_session import open_session  # noqa: E402
+from edge_fairmot.runtimes.ort import (  # noqa: E402
+    explain_conflict,
+    open_session,
+)
 
 HAS_CUDA = ort_gpu.CUDA in onnxruntime.get_available_providers()
 

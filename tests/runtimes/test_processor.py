@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_fairmot.runtimes.processor import int8_sums_overflow
+from edge_fairmot.runtimes.ort import int8_sums_overflow
 
 pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 

@@ -10,9 +10,9 @@ import typer
 from edge_fairmot.cli.convert import convert as convert_command
 from edge_fairmot.errors import InferenceError
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.onnx_file import read_onnx_file
+from edge_fairmot.model_file import read_onnx_file
 from edge_fairmot.runtimes import open_runtime
-from edge_fairmot.runtimes.refusal import convert_line, explain_refusal
+from edge_fairmot.runtimes.checks import convert_line, explain_refusal
 
 FILE = ModelManifest(
     input_size=(576, 320),

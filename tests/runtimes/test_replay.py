@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from edge_fairmot import Frame, Pipeline, RawDetections, Tracker, TrackerConfig
-from edge_fairmot.contracts import Runtime, SourceInfo
 from edge_fairmot.errors import InferenceError, InvalidInputError, TapeError
-from edge_fairmot.geometry import Letterbox
+from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.pipeline import DetectionSchedule
+from edge_fairmot.protocols import Runtime, SourceInfo
 from edge_fairmot.runtimes import RuntimeOptions, list_runtimes, open_runtime
 from edge_fairmot.runtimes.replay import ReplayCheck
-from edge_fairmot.schedule import DetectionSchedule
 from edge_fairmot.sinks import MotTextSink
 from edge_fairmot.sources import open_source
 from edge_fairmot.tape import TapeHeader, read_tape

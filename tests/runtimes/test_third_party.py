@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fairmot.contracts import Runtime
 from edge_fairmot.errors import InferenceError, InvalidInputError, RuntimeUnavailableError
+from edge_fairmot.protocols import Runtime
 from edge_fairmot.runtimes import RuntimeOptions, list_runtimes, open_runtime
 from edge_fairmot.sinks import read_json_lines
 from edge_fairmot.tape import read_tape

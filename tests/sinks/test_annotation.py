@@ -9,7 +9,7 @@ import pytest
 
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sinks import Annotator
-from edge_fairmot.sinks.annotation import id_color
+from edge_fairmot.sinks.drawing import id_color
 from edge_fairmot.types import Tracks
 
 GREY = 60

@@ -40,7 +40,7 @@ for index in range(10**9):
 FORGETFUL = """
 import sys
 import numpy as np
-from edge_fairmot.sinks.encoding import FragmentedMp4
+from edge_fairmot.sinks.video import FragmentedMp4
 
 file = FragmentedMp4(sys.argv[1], (64, 48), 25.0)
 for index in range(40):
@@ -92,7 +92,7 @@ def test_a_killed_run_leaves_all_its_files_readable(killed_run: int, tmp_path: P
     try:
         with VideoSource(tmp_path / "tracks.mp4") as source:
             for frame in source:
-                times_s.append(frame.time_s)  # noqa: PERF401 (an error may come after them)
+                times_s.append(frame.time_s)  # noqa: PERF401
     except SourceError as error:
         # The kill may fall into the writing of a fragment: that one is torn, and told to be.
         assert "is cut off" in str(error)  # noqa: PT017

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from edge_fairmot.errors import SinkError
 from edge_fairmot.sinks import MotTextSink
-from edge_fairmot.sinks.mot_text import mot_lines
+from edge_fairmot.sinks.text import mot_lines
 from edge_fairmot.types import Frame, Tracks
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_fairmot.errors import SinkError
-from edge_fairmot.sinks.unbuffered_file import UnbufferedFile
+from edge_fairmot.sinks.files import UnbufferedFile
 
 from .late_disk import late_disk
 

@@ -10,7 +10,7 @@ import pytest
 
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SinkError
 from edge_fairmot.sinks import VideoSink
-from edge_fairmot.sinks.encoding import FragmentedMp4
+from edge_fairmot.sinks.video import FragmentedMp4
 from edge_fairmot.types import Frame, Tracks
 
 av = pytest.importorskip("av", reason="video is written with PyAV")

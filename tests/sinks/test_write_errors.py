@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import edge_fairmot.sinks
-from edge_fairmot.contracts import Sink
 from edge_fairmot.errors import SinkError
+from edge_fairmot.protocols import Sink
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, TruthSink, VideoSink
 from edge_fairmot.types import Frame, Tracks, Truth
 

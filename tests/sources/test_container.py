@@ -134,4 +134,4 @@ def test_a_broken_structure_is_read_or_refused_and_never_trips(
     try:
         read(bytes(data), tmp_path)
     except SourceError as error:
-        assert "has no index" in str(error)  # noqa: PT017 (raising is one of two right answers)
+        assert "has no index" in str(error)  # noqa: PT017

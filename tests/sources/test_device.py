@@ -11,7 +11,7 @@ import pytest
 
 from edge_fairmot.errors import SourceError
 from edge_fairmot.sources import DeviceOptions, DeviceSource, ReconnectConfig, ReconnectingSource
-from edge_fairmot.sources.device import MOTION_JPEG, parse_device
+from edge_fairmot.sources.v4l2 import MOTION_JPEG, parse_device
 
 DEVICE = "/dev/null"
 """A device that is there and may be used."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_fairmot.sources.freeze_watch import FreezeWatch
+from edge_fairmot.sources.live import FreezeWatch
 
 STILL = np.zeros((64, 64, 3), np.uint8)
 

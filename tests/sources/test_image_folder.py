@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_fairmot.errors import InvalidInputError, SourceError
 from edge_fairmot.sources import ImageFolderSource, open_pictures
-from edge_fairmot.sources.image_folder import natural_order
+from edge_fairmot.sources.images import natural_order
 
 
 def test_names_are_ordered_as_people_count() -> None:

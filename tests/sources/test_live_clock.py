@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fairmot.sources.live_clock import CORRECTION_S, LARGEST_LAG_S, USUAL_LAG_S, LiveClock
+from edge_fairmot.sources.live import CORRECTION_S, LARGEST_LAG_S, USUAL_LAG_S, LiveClock
 
 
 def test_the_source_s_own_intervals_are_kept() -> None:

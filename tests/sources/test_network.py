@@ -27,7 +27,7 @@ from edge_fairmot.sources import (
     ReconnectingSource,
     open_source,
 )
-from edge_fairmot.sources.connection import Connection
+from edge_fairmot.sources.live import Connection
 from edge_fairmot.types import Frame
 
 av = pytest.importorskip("av", reason="needs PyAV")

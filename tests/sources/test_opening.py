@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import edge_fairmot.sources
-from edge_fairmot.contracts import Source
 from edge_fairmot.errors import InvalidInputError, SourceError
+from edge_fairmot.protocols import Source
 from edge_fairmot.sources import ImageFolderSource, SequenceSource, VideoSource, is_camera, open_source
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
 from edge_fairmot.sources import PicameraOptions, ReconnectConfig, ReconnectingSource, open_source
-from edge_fairmot.sources.picamera_options import parse_picamera
+from edge_fairmot.sources.picamera import parse_picamera
 
 BLUE = (200, 40, 20)
 STRIDE = 64

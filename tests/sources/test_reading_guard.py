@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from threading import Event, Thread
 
-from edge_fairmot.sources.reading_guard import ReadingGuard
+from edge_fairmot.sources.base import ReadingGuard
 
 
 def test_what_is_not_read_from_is_released_at_once_and_once() -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from edge_fairmot.contracts import SourceInfo
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
+from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.sources import ReconnectConfig, ReconnectingSource, SourceState, reconnecting
 from edge_fairmot.types import Frame
 
@@ -183,7 +183,7 @@ def test_it_gives_up_where_told_to() -> None:
 def test_drivers_that_never_let_go_do_not_fill_the_process_with_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("edge_fairmot.sources.reconnecting.LONGEST_FAREWELL_S", 0.05)
+    monkeypatch.setattr("edge_fairmot.sources.live.LONGEST_FAREWELL_S", 0.05)
     before = threading.active_count()
     try:
         with (

@@ -7,7 +7,7 @@ import pytest
 
 from edge_fairmot.errors import SourceError
 from edge_fairmot.sources import SequenceSource
-from edge_fairmot.sources.sequence import SequenceInfo, read_seqinfo
+from edge_fairmot.sources.images import SequenceInfo, read_seqinfo
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 SEQINFO = {

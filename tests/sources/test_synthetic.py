@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from edge_fairmot.contracts import Source
 from edge_fairmot.errors import InvalidInputError, SourceError
+from edge_fairmot.protocols import Source
 from edge_fairmot.sources import SyntheticSource, open_source
 
 SPEC = "synthetic:seed=3,frames=5,size=160x90,fps=12.5"

@@ -8,7 +8,7 @@ import pytest
 SCRIPT = """
 import re
 from pathlib import Path
-from edge_fairmot.sources.unused_memory import return_unused_memory
+from edge_fairmot.sources.live import return_unused_memory
 
 def resident_mb():
     return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024

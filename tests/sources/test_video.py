@@ -316,7 +316,7 @@ def test_it_can_be_closed_while_another_thread_reads(make_video: Callable[..., P
                 for _ in source:
                     read.release()
             except BaseException as error:
-                errors.append(error)  # noqa: B023 (joined in this turn)
+                errors.append(error)  # noqa: B023
 
         thread = threading.Thread(target=read_all)
         thread.start()

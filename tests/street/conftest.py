@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from edge_fairmot.street import Street, StreetOptions
+from edge_fairmot.benchmarks.street import Street, StreetOptions
 
 Streets = Callable[..., Street]
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_fairmot.street.camera import Camera
-from edge_fairmot.street.crowd import MEMORY_S, Crowd
-from edge_fairmot.street.plan import furnish
-from edge_fairmot.street.route import SPACING_M, invent_route
-from edge_fairmot.street.sprites import ROOM_BYTES, Portraits
+from edge_fairmot.benchmarks.street.camera import Camera
+from edge_fairmot.benchmarks.street.crowd import MEMORY_S, Crowd
+from edge_fairmot.benchmarks.street.plan import furnish
+from edge_fairmot.benchmarks.street.route import SPACING_M, invent_route
+from edge_fairmot.benchmarks.street.sprites import ROOM_BYTES, Portraits
 
 CAMERA = Camera((960, 540))
 
@@ -79,7 +79,7 @@ def test_a_long_day_takes_no_more_memory_than_a_minute():
 
 def test_portraits_make_room_for_new_ones(monkeypatch):
     assert ROOM_BYTES < 2**27
-    monkeypatch.setattr("edge_fairmot.street.sprites.ROOM_BYTES", 200_000)
+    monkeypatch.setattr("edge_fairmot.benchmarks.street.sprites.ROOM_BYTES", 200_000)
     portraits, crowd = Portraits(CAMERA), Crowd(0, 10, CAMERA, furnish(0))
     walker = crowd.at(0.0)[0]
     first = portraits.of(walker, 0.0, (0.0, 1.0), 100.0)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from edge_fairmot.street.camera import Camera
-from edge_fairmot.street.crowd import Crowd
-from edge_fairmot.street.plan import furnish
+from edge_fairmot.benchmarks.street.camera import Camera
+from edge_fairmot.benchmarks.street.crowd import Crowd
+from edge_fairmot.benchmarks.street.plan import furnish
 
 LENGTH, STEP = 500, 10
 

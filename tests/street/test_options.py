@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_fairmot.benchmarks.street import StreetOptions, format_street, parse_street
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.street import StreetOptions, format_street, parse_street
 
 HUNDREDTHS = st.integers(0, 100).map(lambda number: number / 100)
 

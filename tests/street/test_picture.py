@@ -6,9 +6,9 @@ from random import Random
 import numpy as np
 import pytest
 
-from edge_fairmot.street import Street, StreetOptions
-from edge_fairmot.street.facade import invent_house
-from edge_fairmot.street.houses import _draw_front
+from edge_fairmot.benchmarks.street import Street, StreetOptions
+from edge_fairmot.benchmarks.street.facade import invent_house
+from edge_fairmot.benchmarks.street.houses import _draw_front
 
 
 def test_people_stand_out_from_the_empty_street_where_the_truth_says(streets):

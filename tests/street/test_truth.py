@@ -5,9 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from edge_fairmot.street import Street, StreetOptions
-from edge_fairmot.street.plan import WALL_M
-from edge_fairmot.street.scene import HALF_COVERED
+from edge_fairmot.benchmarks.street import Street, StreetOptions
+from edge_fairmot.benchmarks.street.plan import WALL_M
+from edge_fairmot.benchmarks.street.scene import HALF_COVERED
 
 FRAMES = (0, 130, 477)
 

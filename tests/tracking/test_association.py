@@ -7,7 +7,7 @@ import pytest
 
 from edge_fairmot.tracking import kalman
 from edge_fairmot.tracking.association import UNMATCHED, assign, cosine_distance, duplicates
-from edge_fairmot.tracking.roster import Roster
+from edge_fairmot.tracking.tracks import Roster
 
 
 def total(cost: np.ndarray, column_of: list[int], limit: float) -> float:

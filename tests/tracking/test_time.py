@@ -9,7 +9,7 @@ import pytest
 
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.tracking import Tracker, TrackerConfig
-from edge_fairmot.tracking.clock import FrameClock
+from edge_fairmot.tracking.tracker import FrameClock
 from edge_fairmot.types import Detections, Tracks
 
 Seen = Callable[..., Detections]

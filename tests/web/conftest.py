@@ -10,9 +10,9 @@ import pytest
 
 from edge_fairmot.counting import Counter, CountingConfig
 from edge_fairmot.pipeline import RunSummary
-from edge_fairmot.sources.state import SourceState
+from edge_fairmot.protocols import SourceState
+from edge_fairmot.service.web import WebConfig, WebSink
 from edge_fairmot.types import Frame, Tracks
-from edge_fairmot.web import WebConfig, WebSink
 
 SIZE = (320, 180)
 

@@ -10,8 +10,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from edge_fairmot.errors import SinkError
-from edge_fairmot.web import WebConfig
-from edge_fairmot.web.token import take_token
+from edge_fairmot.service.web import WebConfig
+from edge_fairmot.service.web.token import take_token
 
 DRAWING = json.dumps({"revision": 1, "line": [], "zone": []})
 JSON = {"content_type": "application/json"}

@@ -10,9 +10,9 @@ from contextlib import ExitStack, closing, suppress
 import pytest
 from websockets.sync.client import connect
 
-from edge_fairmot.web import connections
-from edge_fairmot.web.connections import MOST_CONNECTIONS
-from edge_fairmot.web.server import _listen
+from edge_fairmot.service.web import connections
+from edge_fairmot.service.web.connections import MOST_CONNECTIONS
+from edge_fairmot.service.web.server import _listen
 
 from .browser import wait_until
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge_fairmot.cli.counting import read_counting
 from edge_fairmot.counting import Line, Zone, parse_line, parse_zone
 from edge_fairmot.errors import SinkError
-from edge_fairmot.web.counting_file import CountingFile
+from edge_fairmot.service.web.counting_file import CountingFile
 
 DOOR, QUEUE = parse_line("door:0.2,0.8,0.8,0.8"), parse_zone("queue:0.1,0.5;0.4,0.5;0.4,0.9")
 

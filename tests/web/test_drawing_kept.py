@@ -14,9 +14,9 @@ from edge_fairmot.cli.live_run import LiveRun, open_sinks
 from edge_fairmot.cli.live_settings import drawing_file, read_live_settings
 from edge_fairmot.counting import Counter
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.sources.state import SourceState
-from edge_fairmot.web import WebConfig
-from edge_fairmot.web.token import default_token_file
+from edge_fairmot.protocols import SourceState
+from edge_fairmot.service.web import WebConfig
+from edge_fairmot.service.web.token import default_token_file
 
 from .conftest import SIZE, Run
 

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_fairmot.benchmarks.street import Street, StreetOptions
 from edge_fairmot.cli.counting import read_counting
 from edge_fairmot.counting import CountingConfig, parse_line
-from edge_fairmot.sinks.annotation import id_color
-from edge_fairmot.sources.state import SourceState
-from edge_fairmot.street import Street, StreetOptions
+from edge_fairmot.protocols import SourceState
+from edge_fairmot.service.web import WebConfig
+from edge_fairmot.sinks.drawing import id_color
 from edge_fairmot.types import Frame, Tracks
-from edge_fairmot.web import WebConfig
 
 from .browser import opened_browser, wait_until
 

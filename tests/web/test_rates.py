@@ -3,7 +3,7 @@
 import pytest
 
 from edge_fairmot.pipeline import RunSummary
-from edge_fairmot.web.rates import WINDOW_S, RateMeter
+from edge_fairmot.service.web.rates import WINDOW_S, RateMeter
 
 
 def summary(frames, mean_ms):

@@ -15,9 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge_fairmot.counting import CountingConfig, parse_line, parse_zone
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SinkError
 from edge_fairmot.pipeline import RunSummary
-from edge_fairmot.sources.state import SourceState
+from edge_fairmot.protocols import SourceState
+from edge_fairmot.service.web import WebConfig, WebSink
 from edge_fairmot.types import Frame
-from edge_fairmot.web import WebConfig, WebSink
 
 from .conftest import Run, tracks_of
 
@@ -37,7 +37,7 @@ def metrics_of(run):
 
 def test_every_file_of_the_page_is_served_and_nothing_else_is_needed(serve):
     run = serve()
-    names = {path.name for path in files("edge_fairmot.web").joinpath("page").iterdir()}
+    names = {path.name for path in files("edge_fairmot.service.web").joinpath("page").iterdir()}
     for name in names - {"index.html", "enter.html"}:
         status, headers, body = run.ask("GET", f"/{name}")
         assert status == 200
@@ -216,7 +216,7 @@ def test_a_host_that_is_not_here_is_told_in_one_line(tmp_path, host, reason):
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "websockets", "prometheus_client"])
 def test_a_missing_package_gives_its_pip_line(monkeypatch, package):
     for name in list(sys.modules):
-        if name.split(".")[0] == package or name.startswith(("edge_fairmot.web.", "uvicorn")):
+        if name.split(".")[0] == package or name.startswith(("edge_fairmot.service.web.", "uvicorn")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=rf"^{package} is needed .*edge-fairmot\[web\]"):

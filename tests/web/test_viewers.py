@@ -12,11 +12,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from edge_fairmot.counting import CountingConfig, parse_line
+from edge_fairmot.service.web import WebConfig
+from edge_fairmot.service.web.feed import Feed
+from edge_fairmot.service.web.scene import LENGTH, Scene
+from edge_fairmot.service.web.viewers import MOST_VIEWERS, WINDOW
 from edge_fairmot.types import Frame
-from edge_fairmot.web import WebConfig
-from edge_fairmot.web.feed import Feed
-from edge_fairmot.web.scene import LENGTH, Scene
-from edge_fairmot.web.viewers import MOST_VIEWERS, WINDOW
 
 from .browser import wait_until
 from .conftest import tracks_of

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs the convert extra")
 
+from edge_fairmot.benchmarks.street.ground_truth import LEAST_VISIBILITY, SequenceWriter  # noqa: E402
 from edge_fairmot.cli.labelled_sources import read_labelled  # noqa: E402
 from edge_fairmot.convert.training import LabelledPicture, LabelledSet  # noqa: E402
 from edge_fairmot.convert.training.table import parse_boxes, read_table  # noqa: E402
 from edge_fairmot.errors import InvalidInputError  # noqa: E402
-from edge_fairmot.sinks.ground_truth import LEAST_VISIBILITY, SequenceWriter  # noqa: E402
 from edge_fairmot.sources import open_source  # noqa: E402
 
 SIZE = (64, 64)

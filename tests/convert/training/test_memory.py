@@ -21,7 +21,7 @@ from edge_fairmot.convert.training import (  # noqa: E402
 )
 from edge_fairmot.errors import CheckpointError, InvalidInputError  # noqa: E402
 
-from ...conftest import make_lively_network  # noqa: E402, TID252 (tests are no package)
+from ...conftest import make_lively_network  # noqa: E402, TID252
 
 OPTIONS = TrainingOptions(steps=40, input_size=(64, 64), piece_side=64, batch_size=2, learning_rate=1e-3)
 

@@ -1,0 +1,1 @@
+"""Optional services around a run: a page, a broker, recordings. Nothing else imports them."""
