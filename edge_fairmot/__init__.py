@@ -1,23 +1,92 @@
 """FairMOT multi-object tracking on edge devices.
 
-The loop and its vocabulary are here. Runtimes are opened with :func:`edge_fairmot.runtimes.open_runtime`,
-sources with :func:`edge_fairmot.sources.open_source`; conversion is :mod:`edge_fairmot.convert`.
+``track("street.mp4")`` yields a :class:`FrameResult` per frame. Its parts are here too: a source, a detector
+(an exported file in a runtime), the tracker, and the pipeline that joins them. Names are imported when they
+are used: ``import edge_fairmot`` alone needs numpy, OpenCV and lap at most. Conversion is
+:mod:`edge_fairmot.convert`.
 """
 
-from edge_fairmot.pipeline import DetectionSchedule, Pipeline, RunSummary
-from edge_fairmot.tracking import Tracker, TrackerConfig
-from edge_fairmot.types import Detections, Frame, RawDetections, Tracks
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_fairmot.api import track
+    from edge_fairmot.counting import Counter, CountingConfig
+    from edge_fairmot.detection_cache import CachedDetector, DetectionWriter
+    from edge_fairmot.detector import FairMotDetector
+    from edge_fairmot.errors import EdgeFairmotError
+    from edge_fairmot.pipeline import Pipeline, RunSummary
+    from edge_fairmot.protocols import Detector, Runtime, Sink, Source
+    from edge_fairmot.runtimes import open_runtime
+    from edge_fairmot.schedule import DetectionSchedule
+    from edge_fairmot.sources import open_source
+    from edge_fairmot.tracking import Tracker, TrackerConfig
+    from edge_fairmot.types import Detections, Frame, FrameResult, RawDetections, Tracks
 
 __version__ = "0.1.0"
 
+_HOMES = {
+    "CachedDetector": "detection_cache",
+    "Counter": "counting",
+    "CountingConfig": "counting",
+    "DetectionSchedule": "schedule",
+    "DetectionWriter": "detection_cache",
+    "Detections": "types",
+    "Detector": "protocols",
+    "EdgeFairmotError": "errors",
+    "FairMotDetector": "detector",
+    "Frame": "types",
+    "FrameResult": "types",
+    "Pipeline": "pipeline",
+    "RawDetections": "types",
+    "RunSummary": "pipeline",
+    "Runtime": "protocols",
+    "Sink": "protocols",
+    "Source": "protocols",
+    "Tracker": "tracking",
+    "TrackerConfig": "tracking",
+    "Tracks": "types",
+    "open_runtime": "runtimes",
+    "open_source": "sources",
+    "track": "api",
+}
+
 __all__ = [
+    "CachedDetector",
+    "Counter",
+    "CountingConfig",
     "DetectionSchedule",
+    "DetectionWriter",
     "Detections",
+    "Detector",
+    "EdgeFairmotError",
+    "FairMotDetector",
     "Frame",
+    "FrameResult",
     "Pipeline",
     "RawDetections",
     "RunSummary",
+    "Runtime",
+    "Sink",
+    "Source",
     "Tracker",
     "TrackerConfig",
     "Tracks",
+    "open_runtime",
+    "open_source",
+    "track",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
