@@ -12,7 +12,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge_fairmot.api import track
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from edge_fairmot.counting import Counter, CountingConfig
     from edge_fairmot.detection_cache import CachedDetector, DetectionWriter
     from edge_fairmot.detector import FairMotDetector
@@ -50,7 +52,6 @@ _HOMES = {
     "Tracks": "types",
     "open_runtime": "runtimes",
     "open_source": "sources",
-    "track": "api",
 }
 
 __all__ = [
@@ -78,6 +79,64 @@ __all__ = [
     "open_source",
     "track",
 ]
+
+
+def track(
+    source: str | Path,
+    model: str | Path | None = None,
+    *,
+    runtime: str = "cpu",
+    config: TrackerConfig | None = None,
+    counting: CountingConfig | None = None,
+) -> Iterator[FrameResult]:
+    """Track a video, an image folder, a camera or ``synthetic:``, and yield the result of each frame.
+
+    Parameters
+    ----------
+    source : str or Path
+        As :func:`open_source` takes it.
+    model : str or Path, optional
+        A file made by ``edge-fairmot convert``; the bundled one when not given.
+    runtime : str
+        As :func:`open_runtime` takes it, as in ``openvino``.
+    config : TrackerConfig, optional
+        The defaults with the source's frame rate when not given.
+    counting : CountingConfig, optional
+        Lines and zones to count at.
+
+    Yields
+    ------
+    FrameResult
+
+    Raises
+    ------
+    EdgeFairmotError
+        If the source, the model or the runtime cannot be opened, or a stage fails.
+
+    Examples
+    --------
+    >>> import edge_fairmot
+    >>> for result in edge_fairmot.track("street.mp4"):  # doctest: +SKIP
+    ...     print(result.frame.number, result.tracks.track_id)
+    """
+    from contextlib import closing
+
+    from edge_fairmot.bundled import bundled_model
+    from edge_fairmot.counting import Counter
+    from edge_fairmot.detector import FairMotDetector
+    from edge_fairmot.pipeline import Pipeline
+    from edge_fairmot.runtimes import open_runtime
+    from edge_fairmot.sources import open_source
+    from edge_fairmot.tracking import Tracker, TrackerConfig
+
+    with (
+        closing(open_source(source)) as opened,
+        closing(open_runtime(model or bundled_model(), runtime)) as net,
+    ):
+        config = config or TrackerConfig(frame_rate=opened.info.frame_rate)
+        counter = None if counting is None else Counter(counting, opened.info.frame_size)
+        detector = FairMotDetector(net, config.lowest_score)
+        yield from Pipeline(opened, detector, Tracker(config), counter=counter)
 
 
 def __getattr__(name: str) -> Any:

@@ -279,8 +279,8 @@ class ZoneCounts:
 class Counts:
     """All counts after one frame. An immutable snapshot: later frames do not change it."""
 
-    lines: Mapping[str, LineCounts] = MappingProxyType({})
-    zones: Mapping[str, ZoneCounts] = MappingProxyType({})
+    lines: Mapping[str, LineCounts] = field(default_factory=lambda: MappingProxyType({}))
+    zones: Mapping[str, ZoneCounts] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
