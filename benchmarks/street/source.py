@@ -73,4 +73,4 @@ class SyntheticSource(AbstractContextManager["SyntheticSource"]):
         for index in indices:
             if self._closed:
                 return
-            yield Frame(self._street.picture(index), index, index / self._info.frame_rate)
+            yield Frame(self._street.image(index), index, index / self._info.frame_rate)

@@ -1,4 +1,4 @@
-"""SHA-256 of frames and ground truth of some streets. Run as a script, this file writes frame_hashes.json again.
+"""SHA-256 of frames and ground truth of some streets; as a script, write frame_hashes.json again.
 
 The bundled model was trained on these frames: a new hash means another training set.
 """
@@ -42,7 +42,7 @@ def hash_street(spec: str) -> dict[str, list[str]]:
 
 def _hash_frame(street: Street, index: int) -> list[str]:
     truth = street.truth(index)
-    return [_hash(street.picture(index)), _hash(truth.ids, truth.xyxy, truth.visibility, truth.feet)]
+    return [_hash(street.image(index)), _hash(truth.ids, truth.xyxy, truth.visibility, truth.feet)]
 
 
 def _hash(*arrays: np.ndarray) -> str:

@@ -12,7 +12,7 @@ from edge_fairmot.benchmarks.street.camera import Camera
 from edge_fairmot.benchmarks.street.crowd import MEMORY_S, Crowd
 from edge_fairmot.benchmarks.street.plan import furnish
 from edge_fairmot.benchmarks.street.route import SPACING_M, invent_route
-from edge_fairmot.benchmarks.street.sprites import ROOM_BYTES, Portraits
+from edge_fairmot.benchmarks.street.sprites import SPRITE_CACHE_BYTES, SpriteCache
 
 CAMERA = Camera((960, 540))
 
@@ -78,9 +78,9 @@ def test_a_long_day_takes_no_more_memory_than_a_minute():
 
 
 def test_portraits_make_room_for_new_ones(monkeypatch):
-    assert ROOM_BYTES < 2**27
-    monkeypatch.setattr("edge_fairmot.benchmarks.street.sprites.ROOM_BYTES", 200_000)
-    portraits, crowd = Portraits(CAMERA), Crowd(0, 10, CAMERA, furnish(0))
+    assert SPRITE_CACHE_BYTES < 2**27
+    monkeypatch.setattr("edge_fairmot.benchmarks.street.render.SPRITE_CACHE_BYTES", 200_000)
+    portraits, crowd = SpriteCache(CAMERA), Crowd(0, 10, CAMERA, furnish(0))
     walker = crowd.at(0.0)[0]
     first = portraits.of(walker, 0.0, (0.0, 1.0), 100.0)
     assert portraits.of(walker, 0.0, (0.0, 1.0), 100.0) is first

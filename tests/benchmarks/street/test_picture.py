@@ -13,7 +13,7 @@ from edge_fairmot.benchmarks.street.houses import _draw_front
 
 def test_people_stand_out_from_the_empty_street_where_the_truth_says(streets):
     street = streets(size=(640, 360))
-    picture, truth = street.picture(100), street.truth(100)
+    picture, truth = street.image(100), street.truth(100)
     changed = np.abs(picture.astype(int) - street._backdrop.image).max(axis=2) > 12
     inside = np.zeros_like(changed)
     for left, top, right, bottom in truth.xyxy:
@@ -30,9 +30,9 @@ def test_people_stand_out_from_the_empty_street_where_the_truth_says(streets):
 
 def test_every_picture_is_its_own(streets):
     street = streets()
-    one = street.picture(3)
+    one = street.image(3)
     one[:] = 0
-    assert street.picture(3).mean() > 50
+    assert street.image(3).mean() > 50
 
 
 def test_clouds_change_the_light_and_nothing_else(streets):
@@ -49,8 +49,8 @@ def test_clouds_change_the_light_and_nothing_else(streets):
 def test_odd_sizes_are_drawn(size):
     street = Street(StreetOptions(size=size, people=8, shake=5.0, light=0.5))
     for index in (0, 33):
-        assert street.picture(index).shape == (size[1], size[0], 3)
-        assert street.picture(index).dtype == np.uint8
+        assert street.image(index).shape == (size[1], size[0], 3)
+        assert street.image(index).dtype == np.uint8
         street.truth(index)
 
 
@@ -58,7 +58,7 @@ def test_several_threads_may_ask(streets):
     street = Street(StreetOptions(size=(320, 180)))
     indices = [0, 2500, 1, 2, 40]
     with ThreadPoolExecutor(4) as pool:
-        pictures = list(pool.map(street.picture, indices))
+        pictures = list(pool.map(street.image, indices))
         truths = list(pool.map(street.truth, indices))
     for index, picture, truth in zip(indices, pictures, truths, strict=True):
         np.testing.assert_array_equal(picture, streets().picture(index))

@@ -139,7 +139,7 @@ def test_wind_moves_people_and_houses_together(streets):
         moved = after.xyxy[other] - before.xyxy[one]
         assert len(both) > 20
         assert np.ptp(moved, axis=0).max() < 1e-3
-        pictures = [cv2.cvtColor(street.picture(index), cv2.COLOR_BGR2GRAY) for street in (still, shaken)]
+        pictures = [cv2.cvtColor(street.image(index), cv2.COLOR_BGR2GRAY) for street in (still, shaken)]
         shift, _ = cv2.phaseCorrelate(*(picture.astype(np.float32) for picture in pictures))
         np.testing.assert_allclose(moved[0, :2], shift, atol=0.25)
         furthest = max(furthest, float(np.abs(moved).max()))
