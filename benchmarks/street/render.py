@@ -17,7 +17,7 @@ from edge_fairmot.benchmarks.street.options import StreetOptions
 from edge_fairmot.benchmarks.street.plan import WALL_M, Crowd, Person, furnish
 from edge_fairmot.benchmarks.street.scenery import draw_backdrop
 from edge_fairmot.benchmarks.street.shapes import NEAREST_M, Camera, ShadowMap, Sprite, darken, rasterise
-from edge_fairmot.types import Truth, UInt8Array
+from edge_fairmot.types import GroundTruth, UInt8Array
 
 # Poses are rounded, so that sprites are used again: turns of 15 degrees, and at 25 frames per second about
 # every phase of a step.
@@ -129,7 +129,7 @@ class Street:
         time_s = index / self.options.fps
         return self._draw(self.figures(time_s), time_s)
 
-    def truth(self, index: int) -> Truth:
+    def truth(self, index: int) -> GroundTruth:
         """Ground truth of a frame: all people in view, and those that others or furniture hide.
 
         People whom houses hide are not listed: they have not entered the street yet, or have left it.
@@ -140,12 +140,12 @@ class Street:
 
         Returns
         -------
-        Truth
+        GroundTruth
         """
         time_s = index / self.options.fps
         return self._observe(self.figures(time_s), time_s)
 
-    def frame(self, index: int) -> tuple[UInt8Array, Truth]:
+    def frame(self, index: int) -> tuple[UInt8Array, GroundTruth]:
         """Image and ground truth of a frame, in little more time than the image alone.
 
         Parameters
@@ -154,7 +154,7 @@ class Street:
 
         Returns
         -------
-        uint8 (H, W, 3), Truth
+        uint8 (H, W, 3), GroundTruth
         """
         time_s = index / self.options.fps
         figures = self.figures(time_s)
@@ -236,7 +236,7 @@ class Street:
             canvas = np.asarray(moved, np.uint8)
         return _dimmed(canvas, sun)
 
-    def _observe(self, figures: Sequence[Figure], time_s: float) -> Truth:
+    def _observe(self, figures: Sequence[Figure], time_s: float) -> GroundTruth:
         width, height = self.options.size
         margin, (sway_x, sway_y) = self._camera.margin, self._sway(time_s)
         left, top = round(margin - sway_x), round(margin - sway_y)
@@ -253,7 +253,7 @@ class Street:
                 rows.append((figure.person.identity, box, visibility, foot))
         rows.sort(key=lambda row: row[0])
         ids, boxes, visibilities, feet = zip(*rows, strict=True) if rows else ((), (), (), ())
-        return Truth(
+        return GroundTruth(
             np.array(ids, np.int64),
             np.array(boxes, np.float32).reshape(-1, 4),
             np.array(visibilities, np.float32),
