@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 
 from edge_fairmot.benchmarks.peak_matching import iou
-from edge_fairmot.benchmarks.street.ground_truth import TruthSink
 from edge_fairmot.errors import EdgeFairmotError
 from edge_fairmot.protocols import Sink
-from edge_fairmot.sinks import MotTextSink
+from edge_fairmot.sinks import GroundTruthSink, MotTextSink
 from edge_fairmot.sources import SyntheticSource, open_source
 from edge_fairmot.tracking.association import UNMATCHED, assign
 from edge_fairmot.types import Float64Array, Int64Array, Tracks, UInt8Array
@@ -125,7 +124,7 @@ def track_motion(spec: str, output: Path) -> None:
         stack.callback(source.close)
         sinks: list[Sink] = [stack.enter_context(MotTextSink(output / "tracks.txt"))]
         if isinstance(source, SyntheticSource):
-            sinks.append(stack.enter_context(TruthSink(output / "gt.txt", source.truth)))
+            sinks.append(stack.enter_context(GroundTruthSink(output / "gt.txt", source.truth)))
         detector, tracker = MotionDetector(), OverlapTracker(source.info.frame_rate)
         for frame in source:
             tracks = tracker.update(detector.detect(frame.image))

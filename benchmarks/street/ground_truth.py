@@ -1,8 +1,7 @@
-"""Ground truth in MOTChallenge files: ``gt.txt``, and whole sequences."""
+"""Ground truth on disk: a MOTChallenge sequence."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -10,46 +9,10 @@ import cv2
 
 from edge_fairmot.errors import SinkError
 from edge_fairmot.sinks.files import UnbufferedFile
-from edge_fairmot.types import Frame, FrameResult, GroundTruth
-
-LEAST_VISIBILITY = 0.1
-"""A person less visible has confidence 0 in ``gt.txt``, the mark of boxes that are not scored."""
+from edge_fairmot.sinks.text import truth_lines
+from edge_fairmot.types import Frame, GroundTruth
 
 JPEG_QUALITY = 95
-
-
-def truth_lines(frame_number: int, truth: GroundTruth) -> str:
-    """Lines ``frame,id,left,top,width,height,confidence,1,visibility``; 1 is the class of people."""
-    rows = zip(truth.ids.tolist(), truth.xyxy.tolist(), truth.visibility.tolist(), strict=True)
-    return "".join(
-        f"{frame_number},{identity},{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f},"
-        f"{int(visibility >= LEAST_VISIBILITY)},1,{visibility:.3f}\n"
-        for identity, (left, top, right, bottom), visibility in rows
-    )
-
-
-class TruthSink(AbstractContextManager["TruthSink"]):
-    """Writes ``gt.txt`` with the ground truth of the frames of a run, whatever the tracks are.
-
-    ``truth`` is that of :class:`edge_fairmot.protocols.HasGroundTruth`. A file that exists is replaced, and a
-    missing folder is made. Every failure is a SinkError.
-    """
-
-    def __init__(self, path: str | Path, truth: Callable[[int], GroundTruth]) -> None:
-        self._file = UnbufferedFile(path)
-        self._truth = truth
-
-    def write(self, result: FrameResult) -> None:
-        """Write the ground truth of one frame; the operating system has it when this returns."""
-        frame = result.frame
-        self._file.write(truth_lines(frame.number, self._truth(frame.index)).encode())
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file. May be called twice."""
-        self._file.close()
 
 
 class SequenceWriter(AbstractContextManager["SequenceWriter"]):

@@ -9,8 +9,7 @@ import typer
 
 from edge_fairmot.benchmarks.street import SyntheticSource, parse_street
 from edge_fairmot.benchmarks.street.ground_truth import SequenceWriter
-from edge_fairmot.cli.console import print_pairs
-from edge_fairmot.cli.frame_progress import frame_progress
+from edge_fairmot.cli.console import frame_progress, print_pairs
 from edge_fairmot.errors import InvalidInputError
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from edge_fairmot.benchmarks.mot_text import read_mot_text
-from edge_fairmot.benchmarks.street.ground_truth import SequenceWriter, TruthSink
+from edge_fairmot.benchmarks.street.ground_truth import SequenceWriter
 from edge_fairmot.errors import SinkError
+from edge_fairmot.sinks import GroundTruthSink
 from edge_fairmot.sources import open_source
 from edge_fairmot.types import Frame, FrameResult, GroundTruth, Tracks
 
@@ -24,7 +25,7 @@ def frame(index, shade=90):
 
 
 def test_gt_txt_marks_people_who_are_hardly_visible(tmp_path):
-    with TruthSink(tmp_path / "deep" / "gt.txt", truth_of) as sink:
+    with GroundTruthSink(tmp_path / "deep" / "gt.txt", truth_of) as sink:
         for index in (0, 3):
             sink.write(FrameResult(frame(index), Tracks.empty()))
     rows = read_mot_text(tmp_path / "deep" / "gt.txt", ground_truth=True)
