@@ -1,4 +1,4 @@
-"""Images and ground truth of the street: people's sprites, who hides whom, shadows, wind and clouds."""
+"""Images and ground truth of the street: sprites of people, occlusion, shadows, wind and clouds."""
 
 from __future__ import annotations
 
@@ -130,9 +130,9 @@ class Street:
         return self._draw(self.figures(time_s), time_s)
 
     def truth(self, index: int) -> GroundTruth:
-        """Ground truth of a frame: all people in view, and those that others or furniture hide.
+        """Ground truth of a frame: all people in view or hidden by others and furniture.
 
-        People whom houses hide are not listed: they have not entered the street yet, or have left it.
+        People behind houses are not listed: they have not entered the street yet, or have left it.
 
         Parameters
         ----------
