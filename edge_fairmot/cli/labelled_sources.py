@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_fairmot.benchmarks.street import SPEC_PREFIX
-from edge_fairmot.benchmarks.street.ground_truth import LEAST_VISIBILITY
 from edge_fairmot.cli.console import stderr
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.sinks.text import MIN_VISIBILITY
 from edge_fairmot.sources import SyntheticSource, open_source
 from edge_fairmot.sources.images import SEQINFO_NAME
 
@@ -91,7 +91,7 @@ def _labels_of_street(source: SyntheticSource) -> Callable[[int], FrameLabels]:
 
     def labels(index: int) -> FrameLabels:
         truth = source.truth(index)
-        return FrameLabels(truth.xyxy, truth.ids, truth.visibility >= LEAST_VISIBILITY)
+        return FrameLabels(truth.xyxy, truth.ids, truth.visibility >= MIN_VISIBILITY)
 
     return labels
 

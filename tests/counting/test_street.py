@@ -37,8 +37,9 @@ def walks_of(truths):
     walks = {}
     for truth in truths:
         heights = (truth.xyxy[:, 3] - truth.xyxy[:, 1]).tolist()
-        for identity, feet, height in zip(truth.ids.tolist(), truth.feet.tolist(), heights, strict=True):
-            walks.setdefault(identity, []).append((*feet, height))
+        feet = truth.foot_points.tolist()
+        for identity, foot, height in zip(truth.ids.tolist(), feet, heights, strict=True):
+            walks.setdefault(identity, []).append((*foot, height))
     return {identity: np.array(walk) / SIZE[1] for identity, walk in walks.items()}
 
 

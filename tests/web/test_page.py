@@ -57,7 +57,7 @@ def street():
 def play(street):
     """Show the street and its true tracks on a page, ten times faster than life."""
     ended, threads = threading.Event(), []
-    scenes = [(street.picture(index), true_tracks(street, index)) for index in range(LENGTH)]
+    scenes = [(street.image(index), true_tracks(street, index)) for index in range(LENGTH)]
 
     def play_on(run):
         for number in itertools.count():
@@ -134,7 +134,7 @@ def test_boxes_are_on_the_people_of_the_picture_they_are_drawn_on(serve, play, s
             scale = width / SIZE[0]
             errors = {}
             for near in (-3, 0, 3):
-                shown = cv2.resize(street.picture((number - 1 + near) % LENGTH), (width, height))
+                shown = cv2.resize(street.image((number - 1 + near) % LENGTH), (width, height))
                 errors[near] = np.abs(shown.astype(int) - plain).mean()
             assert errors[0] < 0.6 * min(errors[-3], errors[3])  # it is this frame's picture
             changed = np.abs(boxed - plain).max(axis=2) > 24

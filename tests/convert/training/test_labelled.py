@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs the convert extra")
 
-from edge_fairmot.benchmarks.street.ground_truth import LEAST_VISIBILITY, SequenceWriter  # noqa: E402
+from edge_fairmot.benchmarks.street.ground_truth import SequenceWriter  # noqa: E402
 from edge_fairmot.cli.labelled_sources import read_labelled  # noqa: E402
 from edge_fairmot.convert.training import LabelledPicture, LabelledSet  # noqa: E402
 from edge_fairmot.convert.training.table import parse_boxes, read_table  # noqa: E402
 from edge_fairmot.errors import InvalidInputError  # noqa: E402
+from edge_fairmot.sinks.text import MIN_VISIBILITY  # noqa: E402
 from edge_fairmot.sources import open_source  # noqa: E402
 
 SIZE = (64, 64)
@@ -161,7 +162,7 @@ def test_the_streets_truth_goes_with_its_frames():
     truth = open_source(STREET).truth(3)
     picture = found.pictures[1]
     assert np.allclose(picture.xyxy * (320, 192, 320, 192), truth.xyxy, atol=1e-3)
-    assert picture.counted.tolist() == (truth.visibility >= LEAST_VISIBILITY).tolist()
+    assert picture.counted.tolist() == (truth.visibility >= MIN_VISIBILITY).tolist()
     assert not picture.counted.all()
     # As large as the largest scale needs at this input size, which is less than the street's.
     assert picture.decode().shape == (57, 96, 3)
