@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_fairmot.errors import SinkError
-from edge_fairmot.system import replaced_whole
+from edge_fairmot.system import atomic_write
 
 
 def write_summary(path: Path, content: Mapping[str, Any]) -> None:
@@ -20,7 +20,7 @@ def write_summary(path: Path, content: Mapping[str, Any]) -> None:
         If it cannot be written.
     """
     try:
-        with replaced_whole(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(json.dumps(content, indent=2, default=str) + "\n")
     except OSError as error:
         raise SinkError(
