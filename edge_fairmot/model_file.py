@@ -78,7 +78,7 @@ def read_onnx_file(path: str | Path) -> OnnxFile:
 
 
 def hash_graph(path: str | Path) -> str:
-    """Return the SHA-256 of the graph in an ONNX file: nodes and weights without the metadata, hexadecimal."""
+    """Return the SHA-256 of the graph in an ONNX file: nodes and weights, not the metadata."""
     digest = hashlib.sha256()
     with _open_model(Path(path)) as model:
         for graph in _submessages(model, _GRAPH):

@@ -51,7 +51,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 class FileLock:
     """An exclusive lock on a file, held until it is closed or the process ends.
 
-    ``what`` names the resource in the error, as in ``"the folder out"``; ``fix`` is the advice to the second run.
+    ``what`` names the resource in the error, as in ``"the folder out"``, and ``fix`` is the advice there.
     SinkError if another run holds the lock, or the file cannot be made.
     """
 
@@ -94,14 +94,14 @@ def warmest_zone(root: Path = ROOT) -> ThermalZone | None:
 
 
 def count_heat_events(root: Path = ROOT, scope: str = "core") -> int | None:
-    """Count how often heat throttled a ``core``, a ``package`` or any (``*``); None if the kernel has no counter."""
+    """Count how often heat throttled a ``core``, a ``package`` or any (``*``); None without a counter."""
     folder = root / "sys/devices/system/cpu"
     counters = list(folder.glob(f"cpu[0-9]*/thermal_throttle/{scope}_throttle_count"))
     return sum(int(read_sysfs(path) or 0) for path in counters) if counters else None
 
 
 def count_quota_events(root: Path = ROOT) -> int | None:
-    """Count how often this container used up its share of the processor; None if the kernel has no counter."""
+    """Count how often this container used up its share of the processor; None without a counter."""
     found = re.search(r"^nr_throttled (\d+)", read_sysfs(root / "sys/fs/cgroup/cpu.stat"), re.MULTILINE)
     return int(found[1]) if found else None
 

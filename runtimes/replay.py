@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_fairmot.errors import InferenceError, TapeError
 from edge_fairmot.protocols import SourceInfo
-from edge_fairmot.runtimes.checks import RuntimeOptions, check_images, options_of
+from edge_fairmot.runtimes.checks import RuntimeOptions, check_images
 from edge_fairmot.tape import Tape, read_tape
 from edge_fairmot.types import Frame, RawDetections, UInt8Array
 
@@ -39,7 +39,7 @@ class ReplayRuntime:
     name = "replay"
 
     def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
-        (options or RuntimeOptions()).refuse_all_but(self.name, *options_of(self.name))
+        (options or RuntimeOptions()).check_supported(self.name, "threads")
         self._path = Path(path)
         self.tape = read_tape(path)
         self.manifest = self.tape.header.manifest

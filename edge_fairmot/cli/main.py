@@ -48,12 +48,11 @@ def _add_commands() -> None:
     from edge_fairmot.cli.convert import convert
     from edge_fairmot.cli.demo import demo
     from edge_fairmot.cli.distill import distill
-    from edge_fairmot.cli.doctor import doctor
+    from edge_fairmot.cli.doctor import doctor, runtimes
     from edge_fairmot.cli.eval import evaluate
     from edge_fairmot.cli.inspect import inspect
     from edge_fairmot.cli.live import live
     from edge_fairmot.cli.record_reference import record_reference
-    from edge_fairmot.cli.runtimes import runtimes
     from edge_fairmot.cli.synthesize import synthesize
     from edge_fairmot.cli.track import track
     from edge_fairmot.cli.train import train
