@@ -170,8 +170,9 @@ def make_cache_folder(folder: Path) -> str:
 
 def unsupported_operator_hint(message: str) -> str:
     """Return the fix for an error that names an operator of the deformable convolution; empty for others."""
-    if any(name in message for name in DEFORM_CONV_OPERATORS):
-        return "; convert the checkpoint again with --deform-conv gather"
+    for name in DEFORM_CONV_OPERATORS:
+        if name in message:
+            return f"; {name} is not supported here: convert the checkpoint again with --deform-conv gather"
     return ""
 
 

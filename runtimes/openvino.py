@@ -165,7 +165,7 @@ def _explain(subject: str, device: str, message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     # Its messages begin with places in its own source code; the reason is the last line.
     reasons = [line for line in lines if not line.startswith(("Exception from", "Summary"))]
-    reason = reasons[-1] if reasons else message.strip()
+    reason = reasons[-1].lstrip("- ") if reasons else message.strip()
     return f"OpenVINO {_version()} cannot run {subject} on {device}: {reason}"
 
 

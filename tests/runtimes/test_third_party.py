@@ -15,8 +15,6 @@ import pytest
 from edge_fairmot.errors import InferenceError, InvalidInputError, RuntimeUnavailableError
 from edge_fairmot.protocols import Runtime
 from edge_fairmot.runtimes import RuntimeOptions, list_runtimes, open_runtime
-from edge_fairmot.sinks import read_json_lines
-from edge_fairmot.tape import read_tape
 
 EXAMPLE = Path(__file__).parents[1] / "example_runtime"
 COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
@@ -98,7 +96,7 @@ def test_its_own_errors_come_through(installed, scene):
     scene.write_text('{"boxes": []}')
     with pytest.raises(InferenceError, match=r"is not a file of fixed boxes \('input_size'\)"):
         open_runtime(scene, "fixed-boxes")
-    with pytest.raises(InferenceError, match="no model at"):
+    with pytest.raises(InferenceError, match=r"is not a file of fixed boxes .*No such file"):
         open_runtime(scene.parent / "absent.json", "fixed-boxes")
 
 
@@ -110,16 +108,14 @@ def test_the_commands_know_it(site, scene, tmp_path):
     for n in range(4):
         cv2.imwrite(str(pictures / f"{n}.png"), np.zeros((96, 128, 3), np.uint8))
     assert "edge-fairmot-fixed-boxes 0.1.0" in run(site, "runtimes").stdout
-    tape, output = tmp_path / "tape.npz", tmp_path / "out"
+    output = tmp_path / "out"
     tracked = run(
-        *(site, "track", pictures, "-m", scene, "--runtime", "fixed-boxes", "-o", output, "--no-video"),
-        *("--record", tape),
+        *(site, "track", pictures, "-m", scene, "--runtime", "fixed-boxes", "-o", output, "--no-video")
     )
     assert tracked.returncode == 0, tracked.stderr
-    _, frames = read_json_lines(output / "tracks.jsonl")
-    assert [tracks.track_id.tolist() for _, _, tracks in frames] == [[1, 2]] * 4
+    _, *frames = map(json.loads, (output / "tracks.jsonl").read_text().splitlines())
+    assert [[track["id"] for track in frame["tracks"]] for frame in frames] == [[1, 2]] * 4
     assert json.loads((output / "summary.json").read_text())["runtime"] == "fixed-boxes"
-    assert read_tape(tape).detections(3).xyxy.tolist() == BOXES
 
 
 def test_the_example_stays_short_enough_to_be_copied():
