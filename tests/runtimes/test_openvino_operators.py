@@ -75,22 +75,15 @@ def run(folder, node, inputs, outputs):
 
 @on_layers
 def test_the_deformable_convolution_is_exact(tmp_path, batch, scale, size):
-    """Masks, large offsets, borders, odd sizes: corners outside the picture count as zero one by one."""
-    drawn = draw_layer(batch, scale, size)
+    """Masks, large offsets, borders, odd sizes: each corner outside the image counts as zero."""
+    layer = draw_layer(batch, scale, size)
     generator = torch.Generator().manual_seed(0)
-    weight, bias = (
-        torch.randn(*shape, generator=generator) for shape in ((OUTPUTS, CHANNELS, 3, 3), (OUTPUTS,))
-    )
-    inputs = {
-        "x": drawn["x"],
-        "weight": weight,
-        "offset": drawn["offset"],
-        "bias": bias,
-        "mask": drawn["mask"],
-    }
+    layer["weight"] = torch.randn(OUTPUTS, CHANNELS, 3, 3, generator=generator)
+    layer["bias"] = torch.randn(OUTPUTS, generator=generator)
+    inputs = {name: layer[name] for name in ("x", "weight", "offset", "bias", "mask")}
     node = onnx.helper.make_node("DeformConv", list(inputs), ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
     actual = run(tmp_path, node, inputs, [batch, OUTPUTS, *size])
-    expected = deform_conv2d_gridsample(**drawn, weight=weight, bias=bias).numpy()
+    expected = deform_conv2d_gridsample(**layer).numpy()
     np.testing.assert_allclose(actual, expected, atol=2e-5 * np.abs(expected).max())
 
 
