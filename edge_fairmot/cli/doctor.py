@@ -37,7 +37,10 @@ def doctor(
     ] = Path(),
     as_json: JsonFlag = False,
 ) -> None:
-    """Check this device: cameras, runtimes, temperature, power, disk. Exit status 1 after an error."""
+    """Examine this device: cameras, runtimes, heat, disk.
+
+    The exit status is 1 after an error.
+    """
     from edge_fairmot.runtimes import list_runtimes
 
     board, rows = read_board(), list_runtimes()
@@ -68,7 +71,10 @@ def doctor(
 
 
 def runtimes(as_json: JsonFlag = False) -> None:
-    """List the runtimes: version, devices, and the command that installs a missing one."""
+    """List the runtimes of this device.
+
+    A runtime that is not installed is listed with the command that installs it.
+    """
     from edge_fairmot.runtimes import list_runtimes
 
     rows = list_runtimes()
