@@ -36,7 +36,7 @@ import numpy as np
 from edge_fairmot.benchmarks.observation import HEADS, DenseHead, Observation
 from edge_fairmot.errors import EvaluationError, ManifestError
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.system import replaced_whole
+from edge_fairmot.system import atomic_write
 from edge_fairmot.types import Int64Array, RawDetections, UInt8Array
 
 GOLDEN_SCHEMA_VERSION = 1
@@ -147,7 +147,7 @@ def write_golden(path: str | Path, golden: Golden) -> None:
     if not golden.frames:
         raise EvaluationError("a golden needs at least one frame")
     try:
-        with replaced_whole(path) as partial, partial.open("wb") as file:
+        with atomic_write(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **_arrays(golden))
     except OSError as error:
         raise EvaluationError(

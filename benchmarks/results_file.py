@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_fairmot.benchmarks.results import RESULTS_SCHEMA_VERSION, Results
 from edge_fairmot.errors import EvaluationError, MissingDependencyError
-from edge_fairmot.system import replaced_whole
+from edge_fairmot.system import atomic_write
 
 
 def write_results(path: str | os.PathLike[str], results: Results) -> None:
@@ -26,7 +26,7 @@ def write_results(path: str | os.PathLike[str], results: Results) -> None:
     data = _adapter().dump_json(results, indent=1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_whole(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_bytes(data)
     except OSError as error:
         raise EvaluationError(

@@ -5,18 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_fairmot.system import (
-    CAPPED,
     ROOT,
-    SOFT_LIMIT,
-    THROTTLED,
-    UNDER_VOLTAGE,
     count_heat_events,
     count_quota_events,
+    describe_throttle_bits,
     read_throttle_bits,
 )
-
-HELD_BACK_NOW = UNDER_VOLTAGE | CAPPED | THROTTLED | SOFT_LIMIT
-"""What a Raspberry Pi tells of now; that it happened since the start is not our doing."""
 
 
 class ThrottleGauge:
@@ -38,7 +32,7 @@ class ThrottleGauge:
         now = read_throttle_bits()
         if self._before is None and now is None:
             return None
-        return (self._before or 0) > (before or 0) or bool((now or 0) & HELD_BACK_NOW)
+        return (self._before or 0) > (before or 0) or bool(describe_throttle_bits(now or 0))
 
     def _count(self) -> int | None:
         counts = (count_heat_events(self._root, "*"), count_quota_events(self._root))

@@ -32,9 +32,9 @@ from edge_fairmot.cli.bench import (
 )
 from edge_fairmot.cli.console import stderr, warn
 from edge_fairmot.cli.convert import parse_size
-from edge_fairmot.cli.lowering_choice import choose_lowering
 from edge_fairmot.errors import ConversionError, InvalidInputError, ManifestError
 from edge_fairmot.model_file import certificate_fault, read_onnx_file
+from edge_fairmot.runtimes.lowering import parse_lowering
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.benchmark import Benchmark
@@ -188,7 +188,7 @@ def list_variants(
     for kind in kinds:
         if kind not in PRECISIONS:
             raise InvalidInputError(f"--precisions {kind!r}: choose from {', '.join(PRECISIONS)}")
-    lowerings = [choose_lowering(part, None, "fp32").lowering for part in _parts(deform_conv)]
+    lowerings = [parse_lowering(part) for part in _parts(deform_conv)]
     chosen = [*([(NAIVE, "gridsample")] if naive else []), *product(kinds, lowerings)]
     parsed = dict.fromkeys(parse_size(part) for part in _parts(sizes))
     if not chosen or not parsed:

@@ -16,7 +16,7 @@ from typing import Any
 
 import edge_fairmot
 from edge_fairmot.service.mqtt.topics import OFFLINE, ONLINE, Topics
-from edge_fairmot.system import replaced_whole
+from edge_fairmot.system import atomic_write
 
 
 def discovery_messages(
@@ -163,5 +163,5 @@ class Announced:
     def replace(self, topics: Iterable[str]) -> None:
         """Remember these; where the disk is full, for this run only."""
         self.topics = frozenset(topics)
-        with suppress(OSError), replaced_whole(self._path) as partial:
+        with suppress(OSError), atomic_write(self._path) as partial:
             partial.write_text(json.dumps(sorted(self.topics)))

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from edge_fairmot.errors import SinkError
-from edge_fairmot.system import RunLock
+from edge_fairmot.system import FileLock
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Spool:
         self._lost = 0
         self._synced = False
         self._memory = threading.Lock()
-        self._lock = RunLock(
+        self._lock = FileLock(
             path.with_name(path.name + ".lock"),
             f"{path}, where events for MQTT are kept,",
             "give each a device name of its own",

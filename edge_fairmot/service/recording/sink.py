@@ -18,7 +18,7 @@ from edge_fairmot.service.recording.names import CLIP, EVENTS, TEXT, TRACKS, Fil
 from edge_fairmot.service.recording.rotating_file import RotatingFile
 from edge_fairmot.sinks.files import require_finite
 from edge_fairmot.sinks.text import JsonLinesHeader, event_document, frame_line, header_line, mot_lines
-from edge_fairmot.system import RunLock
+from edge_fairmot.system import FileLock
 from edge_fairmot.types import Frame, Tracks, UInt8Array
 
 
@@ -61,7 +61,7 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
         self._time_s, self._closed = 0.0, False
         self.missed = self.missed_events = 0
         header_line(header)  # what cannot be written is told now
-        self._lock = RunLock(
+        self._lock = FileLock(
             config.folder / f".{config.stem}.lock",
             f"the recording {config.folder / config.stem}",
             "give each a name of its own",

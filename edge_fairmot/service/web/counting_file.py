@@ -13,7 +13,7 @@ from typing import Any
 
 from edge_fairmot.counting import CountingConfig, Line, Zone, parse_counting
 from edge_fairmot.errors import InvalidInputError, SinkError
-from edge_fairmot.system import replaced_whole
+from edge_fairmot.system import atomic_write
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -139,7 +139,7 @@ def _write_zone(zone: Zone) -> str:
 
 def _write_atomically(path: Path, content: str) -> None:
     present = path.stat() if path.exists() else None
-    with replaced_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.unlink(missing_ok=True)  # a killed run's, which somebody may have open
         # The file may hold a camera's password: for its owner alone until it is as the one before.
         descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
