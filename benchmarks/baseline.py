@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 
 from edge_fairmot.benchmarks.peak_matching import iou
+from edge_fairmot.benchmarks.street import SyntheticSource
 from edge_fairmot.errors import EdgeFairmotError
 from edge_fairmot.protocols import Sink
 from edge_fairmot.sinks import GroundTruthSink, MotTextSink
-from edge_fairmot.sources import SyntheticSource, open_source
+from edge_fairmot.sources import open_source
 from edge_fairmot.tracking.association import UNMATCHED, assign
 from edge_fairmot.types import Float64Array, Int64Array, Tracks, UInt8Array
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_fairmot.benchmarks.street import SyntheticSource
 from edge_fairmot.bundled import bundled_model
 from edge_fairmot.counting import Counter, CountingConfig, LineTotals, parse_line, parse_zone
 from edge_fairmot.errors import EdgeFairmotError, InvalidInputError
 from edge_fairmot.pipeline import Pipeline
 from edge_fairmot.protocols import Runtime
 from edge_fairmot.runtimes import open_runtime
-from edge_fairmot.sources import SyntheticSource, open_source
+from edge_fairmot.sources import open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Tracks, Truth
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_fairmot.benchmarks.street import SPEC_PREFIX
+from edge_fairmot.benchmarks.street import SPEC_PREFIX, SyntheticSource
 from edge_fairmot.cli.console import stderr
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sinks.text import MIN_VISIBILITY
-from edge_fairmot.sources import SyntheticSource, open_source
+from edge_fairmot.sources import open_source
 from edge_fairmot.sources.images import SEQINFO_NAME
 
 if TYPE_CHECKING:
