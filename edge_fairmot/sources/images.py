@@ -165,29 +165,34 @@ class ImageFolderSource(FrameSource):
         numbered: bool = False,
     ) -> None:
         super().__init__(str(path))
-        self._path, self._same_size, self._options = Path(path), same_size, options or SourceOptions()
-        images = _list_images(self._path)
+        options = options or SourceOptions()
+        rate = options.frame_rate or DEFAULT_FRAME_RATE
+        images = _list_images(Path(path))
         self.numbers = _read_numbers(images, must=numbered)
-        first = min(1, self.numbers[0]) if numbered else 0
-        indices = [number - first for number in self.numbers] if numbered else range(len(images))
-        rate = self._options.frame_rate or DEFAULT_FRAME_RATE
-        self._images = list(zip(indices, images, strict=True))
-        height, width = read_image(images[0]).shape[:2]
-        count = self._options.count(len(images), rate)
-        self._info = SourceInfo(self._name, (width, height), rate, count)
+        indices = (
+            [number - min(1, self.numbers[0]) for number in self.numbers] if numbered else range(len(images))
+        )
+        self._images = [
+            (index, image)
+            for index, image in zip(indices, images, strict=True)
+            if not (options.is_before(index / rate) or options.is_after(index / rate))
+        ][: options.max_frames]
+        if not self._images:
+            raise SourceError(
+                f"{path} ends at {(indices[-1] + 1) / rate:.2f} s: start before {options.start_s:g} s"
+            )
+        height, width = read_image(self._images[0][1]).shape[:2]
+        self._info = SourceInfo(self._name, (width, height), rate, len(self._images))
+        self._same_size = same_size
         gaps = Gaps.find(self.numbers) if same_size else None
         if gaps is not None and gaps.count <= len(images):  # else the names are times, not numbers
             how = "the others keep their numbers" if numbered else "frames are counted by their position"
             _log.warning("%s lacks %d images, first number %d: %s", path, gaps.count, gaps.first, how)
 
     def _frames(self) -> Iterator[Frame]:
-        options, given = self._options, 0
         width, height = self._info.frame_size
         for index, path in self._images:
-            time_s = index / self._info.frame_rate
-            if options.is_before(time_s):
-                continue
-            if self._guard.closed or options.is_after(time_s) or given == options.max_frames:
+            if self._guard.closed:
                 return
             image = read_image(path)
             if self._same_size and image.shape[:2] != (height, width):
@@ -195,8 +200,7 @@ class ImageFolderSource(FrameSource):
                     f"{path} is {image.shape[1]}x{image.shape[0]} pixels where {self._images[0][1].name} is "
                     f"{width}x{height}: remove it or resize it"
                 )
-            yield Frame(image, index, time_s)
-            given += 1
+            yield Frame(image, index, index / self._info.frame_rate)
 
 
 def _list_images(folder: Path) -> list[Path]:
