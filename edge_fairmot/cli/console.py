@@ -147,10 +147,10 @@ def _moment(record: logging.LogRecord) -> str:
 
 
 def _message(record: logging.LogRecord, formatter: logging.Formatter) -> str:
-    from edge_fairmot.sources.address import without_secrets
+    from edge_fairmot.sources.address import redact
 
     message = record.getMessage()
     if record.exc_info:
         message += "\n" + formatter.formatException(record.exc_info)
     # Messages of edge-fairmot hold no secrets; those of a library may.
-    return _ADDRESS.sub(lambda found: without_secrets(found[0]), message)
+    return _ADDRESS.sub(lambda found: redact(found[0]), message)

@@ -13,7 +13,7 @@ from rich.table import Table
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.manifest import PRECISIONS, ModelManifest
-from edge_fairmot.sources import open_pictures
+from edge_fairmot.sources import open_images
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.parity_budget import ParityBudget
@@ -202,7 +202,7 @@ def _calibration_frames(spec: str, input_size: tuple[int, int], count: int) -> C
     from edge_fairmot.benchmarks.frame_sampling import sample_frames
     from edge_fairmot.convert import CalibrationFrames
 
-    with open_pictures(spec) as source:
+    with open_images(spec) as source:
         return CalibrationFrames(sample_frames(source, input_size, count), Path(spec).name)
 
 

@@ -30,7 +30,7 @@ from edge_fairmot.service.mqtt import MqttSink
 from edge_fairmot.service.recording import RecordingSink
 from edge_fairmot.service.web import WebSink
 from edge_fairmot.sinks.text import counts_document
-from edge_fairmot.sources import open_live_source, shown_name
+from edge_fairmot.sources import open_live_source, redacted_name
 from edge_fairmot.sources.live import LiveSource
 
 _log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def _run(settings: RunConfig, config: Path | None) -> None:
     with ExitStack() as stack:
         stack.enter_context(terminated_as_interrupted())
         service = stack.enter_context(ServiceManager())
-        service.tell(STATUS=f"opening {shown_name(settings.source)}")
+        service.tell(STATUS=f"opening {redacted_name(settings.source)}")
         source = open_live_source(settings.source, settings.camera, settings.camera.network)
         stack.callback(source.close)
         service.tell(STATUS=f"opening {settings.model_path.name}")

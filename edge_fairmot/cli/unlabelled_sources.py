@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edge_fairmot.sources import open_pictures
+from edge_fairmot.sources import open_images
 
 if TYPE_CHECKING:
     from edge_fairmot.convert.footage import Footage
@@ -38,6 +38,6 @@ def read_frames(
 
     footage = Footage((), ())
     for spec, learn in [*((name, True) for name in learnt), *((name, False) for name in judged_only)]:
-        with open_pictures(spec) as source:
+        with open_images(spec) as source:
             footage = footage.join(read_footage(source, input_size, pictures, judged, learn=learn))
     return footage

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from edge_fairmot.benchmarks.street import parse_street
+from edge_fairmot.benchmarks.street.source import SyntheticSource
 from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.sources import SyntheticSource
 from edge_fairmot.tape import TapeHeader
 from edge_fairmot.tape_recorder import TapeRecorder
 from edge_fairmot.types import Detections, RawDetections
