@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.sources.address import parse_size, read_options
 
 SPEC_PREFIX = "synthetic:"
 ENDLESS = "endless"
@@ -83,13 +84,10 @@ def parse_street(spec: str) -> StreetOptions:
     InvalidInputError
         If a name is unknown or given twice, or a value cannot be read or is out of range.
     """
-    # Importing that package imports this one.
-    from edge_fairmot.sources.address import read_options, read_size  # noqa: PLC0415
-
     readers: dict[str, Callable[[str], Any]] = {
         "seed": int,
         "frames": _read_length,
-        "size": read_size,
+        "size": parse_size,
         "fps": _read_number,
         "people": int,
         "shake": _read_number,
