@@ -20,7 +20,7 @@ from edge_fairmot.schedule import DetectionSchedule
 from edge_fairmot.service.mqtt import MqttConfig
 from edge_fairmot.service.recording import RecordingConfig, parse_recording
 from edge_fairmot.service.web import WebConfig
-from edge_fairmot.sources import NetworkOptions, ReconnectConfig
+from edge_fairmot.sources import NetworkOptions, ReconnectConfig, SourceOptions
 from edge_fairmot.tracking import TrackerConfig
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -168,6 +168,7 @@ class RunConfig:
     model: Path | None = None
     output: OutputTable = OutputTable()
     runtime: RuntimeTable = RuntimeTable()
+    input: SourceOptions = field(default_factory=SourceOptions)
     camera: CameraTable = CameraTable()
     tracker: TrackerTable = TrackerTable()
     schedule: DetectionSchedule = field(default_factory=DetectionSchedule)

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from edge_fairmot.benchmarks.street import SyntheticSource, parse_street
-from edge_fairmot.benchmarks.street.ground_truth import SequenceWriter
 from edge_fairmot.cli.console import frame_progress, print_pairs
 from edge_fairmot.errors import InvalidInputError
 
@@ -23,7 +21,13 @@ def synthesize(
         ),
     ] = "synthetic:",
 ) -> None:
-    """Draw a street with people as a MOTChallenge sequence, with ground truth and visibility."""
+    """Write a synthetic street as a MOTChallenge sequence.
+
+    The sequence has ground truth with visibility.
+    """
+    from edge_fairmot.benchmarks.street import SyntheticSource, parse_street
+    from edge_fairmot.benchmarks.street.ground_truth import SequenceWriter
+
     options = parse_street(street)
     if options.frames is None:
         raise InvalidInputError("an endless street does not fit on a disk: give a length, as in frames=500")

@@ -165,7 +165,14 @@ def test_a_camera_that_is_not_there_is_waited_for(still_model: Path, tmp_path: P
 
 
 def test_it_gives_up_where_told_to(still_model: Path) -> None:
-    waits = ("--set", "camera.first_wait_s=0.1", "--set", "camera.longest_wait_s=0.2", "--set", "camera.give_up_s=0.5")
+    waits = (
+        "--set",
+        "camera.first_wait_s=0.1",
+        "--set",
+        "camera.longest_wait_s=0.2",
+        "--set",
+        "camera.give_up_s=0.5",
+    )
     with live("/dev/video99", "-m", still_model, *waits) as run:
         assert run.end(None) == 1
     assert "given up after" in run.log
@@ -251,7 +258,14 @@ def test_an_rtsp_server_that_is_killed_and_started_again_costs_no_recorded_track
         port = probe.getsockname()[1]
     server = rtsp_camera(port)
     address = f"rtsp://admin:hunter2@127.0.0.1:{port}/live?token=hunter2"
-    waits = ("--set", "camera.first_wait_s=0.1", "--set", "camera.longest_wait_s=0.3", "--set", "camera.stall_s=3")
+    waits = (
+        "--set",
+        "camera.first_wait_s=0.1",
+        "--set",
+        "camera.longest_wait_s=0.3",
+        "--set",
+        "camera.stall_s=3",
+    )
     logged = ("--set", "log.every_s=0.5", "--log-format", "json", "--log-level", "debug")
     with live(address, "-m", still_model, *waits, *logged, *files(tmp_path)) as run:
         before = json.loads(run.wait_for('"source": "running"'))["frames"]

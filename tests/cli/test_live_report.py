@@ -46,7 +46,10 @@ def test_trouble_is_in_the_log_in_the_summary_and_told_to_systemd(still_model: P
     assert words in told["message"]
     assert "STATUS=running: " in said
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert (summary["complete"], summary["outputs"]["recording"]["missed_frames"]) == (True, summary["frames"])
+    assert (summary["complete"], summary["outputs"]["recording"]["missed_frames"]) == (
+        True,
+        summary["frames"],
+    )
     assert summary["outputs"]["recording"]["missed_events"] == 1
     assert "cannot be reached" in summary["outputs"]["mqtt"]["trouble"]
 
