@@ -2,32 +2,38 @@
 
 import copy
 import dataclasses
+import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
-torch = pytest.importorskip("torch", reason="needs the convert extra")
-
-from edge_fairmot.convert.deploy import decode_boxes  # noqa: E402
-from edge_fairmot.convert.network import NetworkSpec  # noqa: E402
-from edge_fairmot.convert.training.identity import ClassLoss, ContrastLoss  # noqa: E402
-from edge_fairmot.convert.training.loss import TaskLoss, corners, focal_loss, giou_loss  # noqa: E402
-from edge_fairmot.convert.training.pieces import Piece  # noqa: E402
-from edge_fairmot.convert.training.targets import MIN_OVERLAP, heatmap_radius, make_targets  # noqa: E402
+from edge_fairmot.convert.deploy import decode_boxes
+from edge_fairmot.convert.training.crops import Crop
+from edge_fairmot.convert.training.losses import (
+    ClassLoss,
+    ContrastLoss,
+    TaskLoss,
+    corners,
+    focal_loss,
+    giou_loss,
+)
+from edge_fairmot.convert.training.targets import MIN_OVERLAP, heatmap_radius, make_targets
 
 SIDE = 64
 
 
-def piece(boxes, counted=None, identity=None):
+def crop(boxes, ignore=None, identity=None):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
     count = len(boxes)
-    return Piece(
+    return Crop(
         np.zeros((SIDE, SIDE, 3), np.uint8),
         boxes,
         np.arange(count) if identity is None else np.array(identity),
-        np.ones(count, bool) if counted is None else np.array(counted),
+        np.zeros(count, bool) if ignore is None else np.array(ignore),
     )
 
 
@@ -42,7 +48,7 @@ centred = (
 
 @given(st.lists(centred, min_size=1, max_size=4), st.sampled_from([2, 4]))
 def test_decoding_gives_the_boxes_back(boxes, channels):
-    targets = make_targets([piece(boxes), piece([])], channels)
+    targets = make_targets([crop(boxes), crop([])], channels)
 
     decoded = decode_boxes(targets.cells, targets.wh, targets.reg, SIDE // 4)
 
@@ -53,24 +59,24 @@ def test_decoding_gives_the_boxes_back(boxes, channels):
 
 @given(st.lists(centred, min_size=1, max_size=4))
 def test_the_heatmap_is_one_at_centres_and_nowhere_else(boxes):
-    targets = make_targets([piece(boxes)], 4)
+    targets = make_targets([crop(boxes)], 4)
 
     ones = (targets.heatmap[0, 0] == 1).flatten().nonzero().flatten().tolist()
     assert sorted(ones) == sorted(set(targets.cells[0].tolist()))
     assert targets.heatmap.max() <= 1
 
 
-def test_the_heatmap_falls_around_a_centre_alike_on_all_sides():
-    targets = make_targets([piece([(18, 10, 48, 56)])], 4)  # centre (33, 33), cell (8, 8)
+def test_the_heatmap_falls_around_a_centre_as_centernets():
+    heat = make_targets([crop([(18, 10, 48, 56)])], 4).heatmap[0, 0]  # centre (33, 33), cell (8, 8)
 
-    heat = targets.heatmap[0, 0]
-    assert heat[8, 8] == 1
-    assert heat[8, 7] == heat[8, 9] == heat[7, 8] == heat[9, 8] < 1
-    assert heat[8, 10] < heat[8, 9]
+    # CenterNet's draw_umich_gaussian: sigma is a sixth of the diameter.
     radius = heatmap_radius(np.array([4.5, 2.5, 12, 14]))
-    assert radius > 1
-    assert heat[8, 8 + radius] > 0
-    assert heat[8, 8 + radius + 1] == 0
+    assert radius == 2
+    sigma = (2 * radius + 1) / 6
+    for y, x in np.ndindex(*heat.shape):
+        dy, dx = y - 8, x - 8
+        expected = math.exp(-(dx * dx + dy * dy) / (2 * sigma**2)) if max(abs(dx), abs(dy)) <= radius else 0
+        assert heat[y, x].item() == pytest.approx(expected, rel=1e-6)
 
 
 @given(st.integers(1, 200), st.integers(1, 200))
@@ -87,24 +93,19 @@ def test_the_radius_is_cornernets(width, height):
     assert heatmap_radius(np.array([0.0, 0.0, width, height])) <= 4 * MIN_OVERLAP * root + 1e-6
 
 
-def test_who_is_not_counted_is_no_fault_either_way():
-    everybody, but_one, nobody = (
-        make_targets([p], 4).heatmap
-        for p in (
-            piece([(10, 10, 30, 50)]),
-            piece([(10, 10, 30, 50)], counted=[False]),
-            piece([]),
-        )
+def test_ignored_boxes_are_no_fault_either_way():
+    labelled, ignored, none = (
+        make_targets([c], 4).heatmap
+        for c in (crop([(10, 10, 30, 50)]), crop([(10, 10, 30, 50)], ignore=[True]), crop([]))
     )
-    sees = torch.full_like(everybody, -9.0)
-    sees[everybody == 1] = 6.0
+    finds, misses = torch.full_like(labelled, -9.0), torch.full_like(labelled, -9.0)
+    finds[labelled == 1] = 6.0
 
-    blind = torch.full_like(everybody, -9.0)
-    assert focal_loss(sees, everybody) < 0.01
-    assert focal_loss(sees, but_one) < 0.01
-    assert focal_loss(blind, but_one) < 0.01
-    assert focal_loss(sees, nobody) > 5
-    assert focal_loss(blind, everybody) > 5
+    assert focal_loss(finds, labelled) < 0.01
+    assert focal_loss(finds, ignored) < 0.01
+    assert focal_loss(misses, ignored) < 0.01
+    assert focal_loss(finds, none) > 5
+    assert focal_loss(misses, labelled) > 5
 
 
 def test_the_focal_loss_is_centernets():
@@ -122,7 +123,7 @@ def test_the_focal_loss_is_centernets():
 
 @given(st.lists(centred, min_size=1, max_size=4), st.sampled_from([2, 4]))
 def test_overlap_is_of_the_boxes_that_decoding_gives(boxes, channels):
-    targets = make_targets([piece(boxes)], channels)
+    targets = make_targets([crop(boxes)], channels)
     found = targets.valid[0]
 
     told = corners(targets.wh[0][found], targets.reg[0][found])
@@ -138,7 +139,7 @@ def test_overlap_is_of_the_boxes_that_decoding_gives(boxes, channels):
     [
         ((0, 0, 2, 4), 0.0),
         ((0, 0, 4, 4), 0.5),
-        ((2, 0, 4, 4), 1.0),  # beside it: no overlap, and nothing between
+        ((2, 0, 4, 4), 1.0),  # beside it: no overlap, and no gap
         ((6, 0, 8, 4), 1.5),  # the box around both is half empty
         ((1, 0, 3, 4), 1 - 4 / 12),
         ((0, 2, 2, 6), 1 - 4 / 12),
@@ -147,9 +148,9 @@ def test_overlap_is_of_the_boxes_that_decoding_gives(boxes, channels):
     ],
 )
 def test_overlap_is_giou(ours, expected):
-    box, person = torch.tensor([ours], dtype=torch.float32), torch.tensor([[0.0, 0, 2, 4]])
+    box, labelled = torch.tensor([ours], dtype=torch.float32), torch.tensor([[0.0, 0, 2, 4]])
 
-    assert giou_loss(box, person).item() == pytest.approx(expected)
+    assert giou_loss(box, labelled).item() == pytest.approx(expected)
 
 
 @given(centred, centred, st.floats(0.1, 10))
@@ -164,28 +165,29 @@ def test_overlap_is_the_same_at_every_size(ours, theirs, scale):
 
 
 @pytest.fixture(scope="module")
-def network(lively_network):
-    return lively_network(NetworkSpec(embedding_dim=16))
+def network(plain):
+    return plain()
 
 
 @pytest.fixture(scope="module")
 def features(network):
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(2, 64, SIDE // 4, SIDE // 4, generator=generator)
+    channels = network.hm[0].weight.shape[1]
+    return torch.randn(2, channels, SIDE // 4, SIDE // 4, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
 def losses(network, features):
     targets = make_targets(
-        [piece([(10, 10, 30, 50), (30, 8, 52, 60)]), piece([(5, 5, 20, 40)], identity=[2])], 4
+        [crop([(10, 10, 30, 50), (30, 8, 52, 60)]), crop([(5, 5, 20, 40)], identity=[2])], 4
     )
 
     def losses(change=lambda network: None, **changed):
         torch.manual_seed(0)
-        task = TaskLoss(ClassLoss(16, 5))
+        task = TaskLoss(ClassLoss(16, 5), overlap_weight=2.0)
         own = copy.deepcopy(network)
         change(own)
-        return task(own, features, dataclasses.replace(targets, **changed)).as_numbers()
+        found = task(own, features, dataclasses.replace(targets, **changed))
+        return {name: float(value.detach()) for name, value in found.items()}
 
     losses.targets = targets
     return losses
@@ -210,7 +212,7 @@ def test_every_head_is_in_its_part_of_the_loss_alone(losses, parts, tensor):
     assert {name for name in before if before[name] != pytest.approx(after[name])} == {*parts, "total"}
 
 
-def test_places_without_a_person_do_not_count(losses):
+def test_places_without_a_box_do_not_count(losses):
     targets = losses.targets
     assert targets.valid.tolist() == [[True, True], [True, False]]
     others = {name: getattr(targets, name).clone() for name in ("wh", "reg", "identity", "cells")}
@@ -221,28 +223,68 @@ def test_places_without_a_person_do_not_count(losses):
 
 
 @pytest.mark.parametrize("identity", [ClassLoss(16, 5), ContrastLoss()])
-def test_a_batch_without_people_has_no_loss_but_the_heatmaps(network, features, identity):
-    task = TaskLoss(identity)
+def test_a_batch_without_boxes_has_no_loss_but_the_heatmaps(network, features, identity):
+    found = TaskLoss(identity)(network, features, make_targets([crop([]), crop([])], 4))
 
-    found = task(network, features, make_targets([piece([]), piece([])], 4))
-
-    assert found.boxes == found.offsets == found.overlap == found.identity == 0
-    assert torch.isfinite(found.total)
-    found.total.backward()
+    assert found["boxes"] == found["offsets"] == found["overlap"] == found["identity"] == 0
+    assert torch.isfinite(found["total"])
+    found["total"].backward()
 
 
-def test_uncertainty_weighs_the_tasks(network, features, losses):
-    task = TaskLoss(ClassLoss(16, 5), overlap_weight=2.0)
-    found = task(network, features, losses.targets)
-    detection, identity = task.log_variances.tolist()
+def test_uncertainty_weighs_the_tasks(losses):
+    parts = losses()
 
-    parts = found.as_numbers()
-    expected = 0.5 * (
-        np.exp(-detection)
-        * (parts["heatmap"] + 0.1 * parts["boxes"] + parts["offsets"] + 2 * parts["overlap"])
-        + np.exp(-identity) * parts["identity"]
-        + detection
-        + identity
-    )
+    detection = parts["heatmap"] + 0.1 * parts["boxes"] + parts["offsets"] + 2 * parts["overlap"]
+    expected = 0.5 * (math.exp(1.85) * detection + math.exp(1.05) * parts["identity"] - 1.85 - 1.05)
     assert parts["total"] == pytest.approx(expected, rel=1e-5)
-    assert (detection, identity) == pytest.approx((-1.85, -1.05))
+
+
+def unit(*rows):
+    return functional.normalize(torch.tensor(rows, dtype=torch.float32), dim=1)
+
+
+def test_classes_are_imprinted_once():
+    loss = ClassLoss(2, 5, imprint=True)
+    random = loss.classifier.weight.detach().clone()
+    seen = unit((1, 0), (3, 4))
+
+    loss(seen, torch.tensor([3, 1]))
+
+    first = loss.classifier.weight.detach().clone()
+    assert loss.met.tolist() == [False, True, False, True, False]
+    assert torch.equal(first[~loss.met], random[~loss.met])
+    # The mean square of nn.Linear's random weights is 1 / (3 * inputs).
+    assert torch.allclose(first[[3, 1]], seen / math.sqrt(3))
+    assert loss.classifier.bias[[1, 3]].tolist() == [0, 0]
+
+    loss(-seen, torch.tensor([3, 1]))
+
+    assert torch.equal(loss.classifier.weight, first)
+
+
+def test_contrast_finds_an_identity_among_all_others():
+    embedding = unit((1, 0), (3, 4), (4, 3), (0, 1))
+
+    found = ContrastLoss()(embedding, torch.tensor([7, 7, 2, 9]))
+
+    rows = (embedding @ embedding.T / 0.1).tolist()  # temperature 0.1
+    expected = [math.log(1 + sum(math.exp(rows[i][n] - rows[i][1 - i]) for n in (2, 3))) for i in (0, 1)]
+    assert found.item() == pytest.approx(sum(expected) / 2, rel=1e-5)
+
+
+def test_further_views_of_an_identity_are_no_rivals():
+    twice = ContrastLoss()(unit((1, 0), (1, 0), (0, 1)), torch.tensor([1, 1, 2]))
+    thrice = ContrastLoss()(unit((1, 0), (1, 0), (1, 0), (0, 1)), torch.tensor([1, 1, 1, 2]))
+
+    assert thrice.item() == pytest.approx(twice.item())
+
+
+@pytest.mark.parametrize("identity", [[0, 1, 2], [4, 4, 4], [1]])
+def test_without_two_of_one_identity_and_one_of_another_there_is_no_loss(identity):
+    embedding = unit(*((1, n) for n in range(len(identity)))).requires_grad_()
+
+    found = ContrastLoss()(embedding, torch.tensor(identity))
+    found.backward()
+
+    assert found.item() == 0
+    assert not embedding.grad.any()
