@@ -148,3 +148,6 @@ def read_throttle_bits(vcgencmd: str | None = None) -> int | None:
         found = re.search(r"throttled=0x([0-9a-fA-F]+)", told.stdout)
         return int(found[1], 16) if found else None
     return None
+
+
+atomic_write, FileLock = replaced_whole, RunLock

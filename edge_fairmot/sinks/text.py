@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_fairmot.errors import EvaluationError, SinkError
 from edge_fairmot.sinks.files import UnbufferedFile, require_finite
-from edge_fairmot.types import CountingEvent, Float32Array, FrameResult, Tracks
+from edge_fairmot.types import CountingEvent, Counts, Float32Array, FrameResult, Tracks
 
 SCHEMA_VERSION = 1
 """Of JSON Lines."""
@@ -120,6 +120,28 @@ def event_document(frame_number: int, event: CountingEvent) -> dict[str, Any]:
     if event.dwell_s is not None:
         document["dwell_s"] = round(event.dwell_s, DWELL_DECIMALS)
     return document
+
+
+def counts_document(counts: Counts | None) -> dict[str, Any]:
+    """Return totals as JSON takes them, without any line or zone where nothing is counted.
+
+    ``{"lines": {"door": {"in": 12, "out": 9}}, "zones": {"queue": {"occupancy": 2, "entries": 7, "stays": 5,
+    "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}``
+    """
+    counts = Counts() if counts is None else counts
+    return {
+        "lines": {name: {"in": line.inwards, "out": line.outwards} for name, line in counts.lines.items()},
+        "zones": {
+            name: {
+                "occupancy": zone.occupancy,
+                "entries": zone.entries,
+                "stays": zone.stays,
+                "mean_dwell_s": round(zone.mean_dwell_s, DWELL_DECIMALS),
+                "longest_dwell_s": round(zone.longest_dwell_s, DWELL_DECIMALS),
+            }
+            for name, zone in counts.zones.items()
+        },
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
-/** The picture of a scene and what was found in it, drawn together: a box is never on another picture. */
+/** The image of a frame, drawn together with the boxes of the same frame. */
 
 import { Trails, idColor, inkOn } from "./trails.js";
 
-const SHARPEST = 2; // device pixels to a pixel of the page; more is not seen and costs
+const MAX_PIXEL_RATIO = 2; // device pixels per page pixel; more costs time and is not visible
 
-export class Picture {
+export class FrameView {
   #canvas;
   #context;
   #bitmap = null;
-  #head = null;
+  #header = null;
   #trails = new Trails();
   #queue = Promise.resolve();
   shown = { boxes: true, ids: true, trails: true };
@@ -19,33 +19,33 @@ export class Picture {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  /** Forget the run that was watched. */
+  /** Remove the trails: another run begins. */
   reset() {
     this.#trails.clear();
   }
 
-  /** Draw a scene when the screen is ready for it, after the one before; resolves when it is drawn. */
-  show(head, jpeg) {
-    const drawn = this.#queue.then(() => this.#show(head, jpeg));
+  /** Draw a frame after the one before, when the screen is ready for it; resolves when it is drawn. */
+  show(header, jpeg) {
+    const drawn = this.#queue.then(() => this.#show(header, jpeg));
     this.#queue = drawn.catch(() => {});
     return drawn;
   }
 
-  async #show(head, jpeg) {
+  async #show(header, jpeg) {
     const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
     await new Promise(requestAnimationFrame);
     this.#bitmap?.close();
     this.#bitmap = bitmap;
-    this.#head = head;
-    const [width, height] = head.size;
-    this.#trails.extend(head.tracks, head.time_s ?? performance.now() / 1000, Math.max(2, Math.min(width, height) / 120));
+    this.#header = header;
+    const [width, height] = header.size;
+    this.#trails.extend(header.tracks, header.time_s ?? performance.now() / 1000, Math.max(2, Math.min(width, height) / 120));
     this.draw();
   }
 
-  /** Draw the scene again, as large as it is shown. */
+  /** Draw the frame again at the size of the canvas. */
   draw() {
     const canvas = this.#canvas;
-    const sharpness = Math.min(devicePixelRatio || 1, SHARPEST);
+    const sharpness = Math.min(devicePixelRatio || 1, MAX_PIXEL_RATIO);
     const width = Math.round(canvas.clientWidth * sharpness);
     const height = Math.round(canvas.clientHeight * sharpness);
     if (!width || !height) return;
@@ -53,25 +53,25 @@ export class Picture {
       canvas.width = width;
       canvas.height = height;
     }
-    if (!this.#head) return;
+    if (!this.#header) return;
     const context = this.#context;
     context.lineJoin = "round";
     context.imageSmoothingQuality = "high";
     context.drawImage(this.#bitmap, 0, 0, width, height);
-    const scale = width / this.#head.size[0];
+    const scale = width / this.#header.size[0];
     const pen = Math.max(1.5, Math.min(width, height) / 330);
     if (this.shown.trails) this.#drawTrails(scale, pen);
-    // Who is in front, lower in the picture, is drawn last.
-    const tracks = [...this.#head.tracks].sort((a, b) => a.xyxy[3] - b.xyxy[3]);
+    // Persons in the foreground, lower in the image, are drawn last.
+    const tracks = [...this.#header.tracks].sort((a, b) => a.xyxy[3] - b.xyxy[3]);
     if (this.shown.boxes) for (const track of tracks) this.#drawBox(track, scale, pen);
     if (this.shown.ids) for (const track of tracks) this.#drawId(track, scale, pen);
-    canvas.dataset.frame = this.#head.frame;
+    canvas.dataset.frame = this.#header.frame;
   }
 
   #drawTrails(scale, pen) {
     const context = this.#context;
     context.lineCap = "round";
-    this.#trails.forEachPiece((id, from, to, strength) => {
+    this.#trails.forEachSegment((id, from, to, strength) => {
       const [red, green, blue] = idColor(id);
       context.strokeStyle = `rgb(${red} ${green} ${blue} / ${0.9 * strength})`;
       context.lineWidth = Math.max(1, 1.6 * pen * strength);
