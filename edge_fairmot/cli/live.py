@@ -63,9 +63,9 @@ def _run(settings: LiveSettings, counting: CountingConfig, config: Path | None) 
     with ExitStack() as stack:
         stack.enter_context(terminated_as_interrupted())
         service = stack.enter_context(ServiceManager())
-        service.tell(STATUS=f"opening {settings.model.name}")
+        service.notify(STATUS=f"opening {settings.model.name}")
         runtime = stack.enter_context(closing(open_runtime(settings.model, settings.runtime, options)))
-        service.tell(STATUS=f"opening {shown_name(settings.source)}")
+        service.notify(STATUS=f"opening {shown_name(settings.source)}")
         source = open_live_source(settings.source, settings.reconnect, settings.network)
         stack.callback(source.close)
         tracker = TrackerConfig(
@@ -88,8 +88,8 @@ def _loop(run: LiveRun, pipeline: Pipeline, service: ServiceManager) -> None:
     ended = ""
     try:
         with stopped_by_signals(pipeline.stop):
-            service.tell(READY=1, STATUS="running")
-            service.watch(report.is_alive, report.status)
+            service.notify(READY=1, STATUS="running")
+            service.start_watchdog(report.is_alive, report.status)
             pipeline.run(lambda frame, tracks: report.after_frame())
     except KeyboardInterrupt:  # told twice to stop
         ended = "interrupted"
@@ -98,5 +98,5 @@ def _loop(run: LiveRun, pipeline: Pipeline, service: ServiceManager) -> None:
         ended = str(error)
         raise
     finally:
-        service.tell(STOPPING=1)
+        service.notify(STOPPING=1)
         report.close(ended)

@@ -44,7 +44,7 @@ class LiveReport:
         state = self._run.state()
         if state.status != "running":
             return True
-        return time.monotonic() - max(self._seen_s, state.since_s) < self._service.limit_s
+        return time.monotonic() - max(self._seen_s, state.since_s) < self._service.watchdog_s
 
     def status(self) -> str:
         """Tell in a line how it is going; from any thread."""
@@ -76,7 +76,7 @@ class LiveReport:
         outputs = self._run.outputs()
         fields |= outputs
         words += _troubles(outputs)
-        self._service.tell(STATUS=self.status())
+        self._service.notify(STATUS=self.status())
         _log.info("%s", words, extra={FIELDS: fields})
 
     def close(self, ended: str) -> None:

@@ -22,8 +22,8 @@ def state_folder(environment: Mapping[str, str] | None = None) -> Path:
     Returns
     -------
     Path
-        systemd's ``STATE_DIRECTORY``, else ``edge-fairmot`` in ``XDG_STATE_HOME`` or in ``~/.local/state``. The
-        folder may not exist.
+        systemd's ``STATE_DIRECTORY``, else ``edge-fairmot`` in ``XDG_STATE_HOME`` or ``~/.local/state``.
+        It may not exist yet.
 
     Raises
     ------

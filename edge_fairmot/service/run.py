@@ -1,4 +1,4 @@
-"""A run as its services see it from their threads: figures, rates of the last seconds, health of the outputs."""
+"""A run as its services see it from their threads: figures, recent rates, health of the outputs."""
 
 from __future__ import annotations
 

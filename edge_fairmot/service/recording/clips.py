@@ -40,7 +40,7 @@ class FrameRing:
     """The results of the last ``before_s`` seconds, in half of the memory; the other half is for the encoder.
 
     Of a source faster than ``rate`` it keeps only some frames. If ``before_s`` of them do not fit, they are
-    scaled down to a half, a third ... of their width. ``capacity`` is in frames, ``size`` their (width, height).
+    scaled down to a half, a third ... of their width. ``capacity`` counts frames, ``size`` is theirs.
     """
 
     def __init__(self, config: RecordingConfig) -> None:

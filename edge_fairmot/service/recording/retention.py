@@ -66,8 +66,8 @@ class Retention:
         if not self._trouble and free < self._keep_free:
             self.pause(
                 SinkError(
-                    f"{free / MB:.0f} MB are free in {self._folder} and {self._keep_free / MB:.0f} MB must stay "
-                    "free: free space there"
+                    f"{free / MB:.0f} MB are free in {self._folder}, keep_free is "
+                    f"{self._keep_free / MB:.0f} MB: free space there"
                 )
             )
         elif self._trouble and free >= HYSTERESIS * self._keep_free and self._accepts_writes():

@@ -25,8 +25,8 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
 
     A disk that is full or gone pauses the recording and not the tracking. Recording continues when there is
     space; lost frames and events are counted. Every JSON Lines file begins with the header, whose
-    ``settings.recording`` holds the time when the file was begun, UTC and by the source's clock. Frame numbers
-    continue from file to file.
+    ``settings.recording`` holds the time when the file was begun, UTC and by the source's clock. The next
+    file continues the frame numbers.
 
     Parameters
     ----------
