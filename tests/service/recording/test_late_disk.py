@@ -1,51 +1,48 @@
-"""A recording on a disk that says only when a file is closed that it has not got it."""
+"""A recording on a disk that reports only when a file is closed that it is full."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from edge_fairmot.counting import Event
 from edge_fairmot.errors import SinkError
-from edge_fairmot.service.recording import ClipConfig, RecordingSink
-from edge_fairmot.service.recording.names import recorded_files
-from edge_fairmot.service.recording.rotating_file import RotatingFile
+from edge_fairmot.service.recording import RecordingSink
+from edge_fairmot.service.recording.files import RotatingFile, recorded_files
 from edge_fairmot.sinks import read_json_lines
 
-from ..sinks.late_disk import late_disk  # noqa: TID252
-from .conftest import people, picture
+from ...sinks.late_disk import late_disk  # noqa: TID252
+from .conftest import EVENT, missed, result, trouble
 
 
-def test_it_stops_the_recording_and_not_the_run(
+def test_it_pauses_the_recording_and_not_the_run(
     record: Callable[..., RecordingSink], caplog: pytest.LogCaptureFixture
 ) -> None:
     with late_disk():
-        sink = record(mot_text=True, file_bytes=1000)
+        sink = record(file_size="1KB")
         for index in range(20):
-            sink.write(picture(index), people())
-    assert "recording has stopped, tracking goes on" in caplog.text
+            sink.write(result(index))
+    assert "recording is paused, tracking continues" in caplog.text
     assert "No space left on device" in caplog.text
-    assert 0 < sink.missed < 20
-    missed = sink.missed
+    before, _ = missed(sink)
+    assert 0 < before < 20
     for index in range(20, 60):
-        sink._keeper.look()
-        sink.write(picture(index), people())
-    assert sink.trouble == ""
-    assert sink.missed <= missed + 2  # for the two files that were begun there
+        sink._retention.check()
+        sink.write(result(index))
+    assert trouble(sink) == ""
+    assert missed(sink)[0] <= before + 1  # of the file that was open
 
 
-def test_it_does_so_where_the_picture_changes_its_size(
-    record: Callable[..., RecordingSink], tmp_path: Path
-) -> None:
+def test_it_pauses_where_the_frame_size_changes(record: Callable[..., RecordingSink], tmp_path: Path) -> None:
     with late_disk():
         sink = record()
-        sink.write(picture(0), people())
-    sink.write(picture(1, (32, 24)), people())
-    assert sink.missed == 1
-    sink._keeper.look()
-    sink.write(picture(2, (32, 24)), people())
+        sink.write(result(0))
+    sink.write(result(1, size=(32, 24)))
+    assert missed(sink) == (1, 0)
+    sink._retention.check()
+    sink.write(result(2, size=(32, 24)))
     sink.close()
     newest, frames = read_json_lines(recorded_files(tmp_path, "tracks")[-1])
     assert newest.frame_size == (32, 24)
@@ -53,19 +50,18 @@ def test_it_does_so_where_the_picture_changes_its_size(
 
 
 @pytest.mark.parametrize("clips", [False, True])
-def test_everything_is_closed_before_it_is_told_of_the_end(
+def test_everything_is_closed_before_the_error_at_the_end(
     record: Callable[..., RecordingSink], *, clips: bool
 ) -> None:
     if clips:
         pytest.importorskip("av", reason="video is written with PyAV")
     with late_disk():
-        sink = record(mot_text=True, clips=ClipConfig() if clips else None)
-        sink.write(picture(0), people())
-        sink.take_event(picture(0), Event("in", "door", 1, 100.0))
+        sink = record(clips=clips)
+        sink.write(result(0, events=(EVENT,)))
         with pytest.raises(SinkError, match="No space left on device"):
             sink.close()
     assert sink._writing() == set()
-    assert not sink._keeper._thread.is_alive()
+    assert not sink._retention._thread.is_alive()
     sink.close()
     record()  # its name is free
 
@@ -74,23 +70,21 @@ def test_the_next_line_begins_another_file(tmp_path: Path) -> None:
     paths = iter([tmp_path / "a", tmp_path / "b"])
     file = RotatingFile(lambda: next(paths), bytes, 5, 10**9)
     with late_disk():
-        file.write(b"one\n")
+        file.write("one\n")
     with pytest.raises(SinkError, match="a cannot be written"):
-        file.write(b"two\n")
+        file.write("two\n")
     assert file.path is None
-    file.write(b"three\n")
+    file.write("three\n")
     file.close()
     assert (tmp_path / "b").read_bytes() == b"three\n"
 
 
-def test_events_of_a_recording_that_has_stopped_are_counted(record: Callable[..., RecordingSink]) -> None:
+def test_lost_events_are_counted(record: Callable[..., RecordingSink]) -> None:
     with late_disk():
-        sink = record(file_bytes=1000)
+        sink = record(file_size="1KB")
         for index in range(30):
-            sink.take_event(picture(index), Event("in", "door", 1, 100.0))
-    assert 0 < sink.missed_events < 30
-    before = sink.missed_events
-    sink._keeper.stop(SinkError("unplugged"))
-    sink.take_event(picture(30), Event("in", "door", 1, 100.0))
-    sink.write(picture(30), people())
-    assert (sink.missed_events, sink.missed) == (before + 1, 1)
+            sink.write(result(index, 0, events=(EVENT,)))
+    _, before = missed(sink)
+    assert 0 < before < 30
+    with suppress(SinkError):  # of the file of tracks
+        sink.close()
