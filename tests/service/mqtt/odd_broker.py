@@ -1,4 +1,4 @@
-"""A broker that does what mosquitto does not: it hangs up on what is published, or never acknowledges it."""
+"""A broker with faults that mosquitto lacks: it hangs up on every message, or acknowledges none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONNACK, PUBACK, PINGRESP = b"\x20\x02\x00\x00", b"\x40\x02", b"\xd0\x00"
 
 
 class Published(NamedTuple):
-    """What came: ``number`` is the message's where it asks for an acknowledgement, else 0."""
+    """A received message; ``number`` is 0 with QoS 0."""
 
     topic: str
     number: int
@@ -21,7 +21,7 @@ class Published(NamedTuple):
 
 
 class OddBroker:
-    """Lets one client in at a time, and answers as it is told to what asks for an acknowledgement."""
+    """Accepts one client at a time, and answers messages with QoS 1 as ``answer`` says."""
 
     def __init__(self, answer: Literal["hang up", "nothing", "acknowledge"]) -> None:
         self.answer = answer
@@ -32,8 +32,8 @@ class OddBroker:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def came(self, topic: str) -> list[Published]:
-        """What came on a topic."""
+    def received(self, topic: str) -> list[Published]:
+        """Return the messages of a topic."""
         return [message for message in self.published if message.topic == topic]
 
     def _serve(self) -> None:
@@ -54,13 +54,13 @@ class OddBroker:
                 connection.sendall(PINGRESP)
             elif kind == PUBLISH:
                 end = 2 + int.from_bytes(body[:2], "big")
-                asks = bool(head[0] & 0b110)
-                number = body[end : end + 2] if asks else b""
+                has_qos = bool(head[0] & 0b110)
+                number = body[end : end + 2] if has_qos else b""
                 text = body[end + len(number) :].decode()
                 self.published.append(Published(body[2:end].decode(), int.from_bytes(number, "big"), text))
-                if asks and self.answer == "hang up":
+                if has_qos and self.answer == "hang up":
                     return
-                if asks and self.answer == "acknowledge":
+                if has_qos and self.answer == "acknowledge":
                     connection.sendall(PUBACK + number)
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ def _length(stream: BinaryIO) -> int:
 
 @contextmanager
 def odd_broker(answer: Literal["hang up", "nothing", "acknowledge"]) -> Iterator[OddBroker]:
-    """Open one, and close it at the end."""
+    """Run a broker."""
     broker = OddBroker(answer)
     try:
         yield broker

@@ -1,88 +1,92 @@
-"""Broker, names and passwords, and how each is refused."""
+"""Broker, names and credentials, and the errors about them."""
 
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.service.mqtt import (
-    Broker,
-    Certificates,
-    Credentials,
-    MqttConfig,
-    parse_broker,
-    read_credentials,
-)
+from edge_fairmot.service.mqtt import MqttConfig
+from edge_fairmot.service.mqtt.config import Address
 
 
 @pytest.mark.parametrize(
-    ("url", "broker"),
+    ("url", "address"),
     [
-        ("mqtt://broker", Broker("broker")),
-        ("mqtt://192.168.1.5:1884/", Broker("192.168.1.5", 1884)),
-        ("mqtts://broker.example", Broker("broker.example", 8883, tls=True)),
-        ("mqtt://[::1]:1883", Broker("::1")),
+        ("mqtt://broker", Address("broker", 1883, False)),
+        ("mqtt://192.168.1.5:1884/", Address("192.168.1.5", 1884, False)),
+        ("mqtts://broker.example", Address("broker.example", 8883, True)),
+        ("mqtt://[::1]:1883", Address("::1", 1883, False)),
     ],
 )
-def test_a_broker_is_read(url, broker):
-    assert parse_broker(url) == broker
+def test_a_broker_is_an_address(url, address):
+    assert MqttConfig(url).address == address
 
 
 @pytest.mark.parametrize(
     "url", ["broker", "http://broker", "mqtt://", "mqtt://broker:port", "mqtt://a/topic", ""]
 )
-def test_what_is_no_broker_is_refused(url):
-    with pytest.raises(InvalidInputError, match="a broker is written mqtt://HOST"):
-        parse_broker(url)
+def test_another_address_is_refused(url):
+    with pytest.raises(InvalidInputError, match=r"^broker must be mqtt://HOST"):
+        MqttConfig(url)
 
 
-@pytest.mark.parametrize("url", ["mqtt://me:s3cret@broker", "mqtt://me@broker"])
-def test_a_password_on_the_command_line_is_refused_and_not_repeated(url):
+@pytest.mark.parametrize("url", ["mqtt://me:s3cret@broker", "mqtt://me@broker", "mqtt://me:s3/cret@broker"])
+def test_a_password_in_the_address_is_refused_and_not_repeated(url):
     with pytest.raises(InvalidInputError, match="EDGE_FAIRMOT_MQTT_PASSWORD") as caught:
-        parse_broker(url)
-    assert "s3cret" not in str(caught.value)
+        MqttConfig(url)
+    assert "cret" not in str(caught.value).replace("credentials", "")
 
 
 def test_credentials_come_from_a_file_or_the_environment(tmp_path):
     file = tmp_path / "mqtt"
     file.write_text("me\ns3cret\n")
     environment = {"EDGE_FAIRMOT_MQTT_USER": "you", "EDGE_FAIRMOT_MQTT_PASSWORD": "0ther"}
-    assert read_credentials(environment, file) == Credentials("me", "s3cret")
-    assert read_credentials(environment) == Credentials("you", "0ther")
-    assert read_credentials({}) == Credentials()
-    assert "s3cret" not in repr(read_credentials({}, file))
+    config = MqttConfig("mqtt://broker", credentials=file)
+    assert config.read_credentials(environment) == ("me", "s3cret")
+    assert "s3cret" not in repr(config)
+    config = MqttConfig("mqtt://broker")
+    assert config.read_credentials(environment) == ("you", "0ther")
+    assert config.read_credentials({}) == ("", "")
+    with pytest.raises(InvalidInputError, match="needs a user"):
+        config.read_credentials({"EDGE_FAIRMOT_MQTT_PASSWORD": "s3cret"})
 
 
-@pytest.mark.parametrize("text", ["", "me\n", "me\n\n", "s3cret me\ntwo\nthree", b"\xff\xfe"])
-def test_a_file_of_something_else_is_named(text, tmp_path):
+@pytest.mark.parametrize("text", ["", "me\n", "me\n\n", "s3cret me\ntwo\nthree", b"\xff\xfe", None])
+def test_a_bad_file_of_credentials_is_named(text, tmp_path):
     file = tmp_path / "mqtt"
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InvalidInputError) as caught:
-        read_credentials({}, file)
+        MqttConfig("mqtt://broker", credentials=file).read_credentials({})
     assert str(file) in str(caught.value)
     assert "s3cret" not in str(caught.value)
-    with pytest.raises(InvalidInputError, match="No such file"):
-        read_credentials({}, tmp_path / "missing")
-
-
-def test_a_password_needs_a_user():
-    with pytest.raises(InvalidInputError, match="no password without a user"):
-        read_credentials({"EDGE_FAIRMOT_MQTT_PASSWORD": "s3cret"})
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"device": "a/b"}, "device must be letters"),
-        ({"device": ""}, "device must be letters"),
         ({"root": "a/#"}, "root must be a topic"),
         ({"root": ""}, "root must not be empty"),
         ({"discovery_prefix": "/home"}, "discovery_prefix must be a topic"),
-        ({"spool_limit": 0}, "spool_limit must be 1 or more"),
-        ({"certificates": Certificates(Path("ca.pem"))}, "certificates are for TLS"),
+        ({"outbox_limit": 0}, "outbox_limit must be 1 or more"),
+        ({"ca_certs": Path("ca.pem")}, "ca_certs is for TLS only"),
+        ({"broker": "mqtts://broker", "keyfile": Path("key.pem")}, "keyfile needs its certificate"),
     ],
 )
-def test_what_cannot_be_is_refused(settings, message):
-    with pytest.raises(InvalidInputError, match=message):
-        MqttConfig(Broker("broker"), Path("events.db"), **settings)
-    assert MqttConfig(Broker("broker"), Path("events.db")).device
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(InvalidInputError, match=f"^{message}"):
+        MqttConfig(**{"broker": "mqtt://broker"} | settings)
+
+
+def test_defaults_are_those_of_the_machine(monkeypatch, tmp_path):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    config = MqttConfig("mqtt://broker")
+    assert config.device
+    assert config.outbox_path == tmp_path / f"{config.device}.events.db"
+
+
+def test_settings_can_be_built_from_a_table_of_simple_values():
+    simple = {str, int, Path | None}
+    assert set(get_type_hints(MqttConfig).values()) <= simple

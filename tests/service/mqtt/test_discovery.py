@@ -1,15 +1,15 @@
-"""What Home Assistant is told, read as Home Assistant reads it."""
+"""Home Assistant's discovery, read as Home Assistant reads it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from edge_fairmot.counting import Counter, CountingConfig, Line, LineTotals, Zone, ZoneTotals
-from edge_fairmot.service.mqtt import MqttSink
-from edge_fairmot.service.mqtt.discovery import Announced, discovery_messages
-from edge_fairmot.service.mqtt.topics import Topics, View, health_document, payload, state_document
+from edge_fairmot.service.mqtt.discovery import DiscoveryRegistry, discovery_messages
+from edge_fairmot.service.mqtt.topics import Topics, health_document, state_document, to_json
+from edge_fairmot.types import Counts, LineCounts, ZoneCounts
 
-from .conftest import running, summary, wait_for
+from .conftest import HEALTH, RESULT, STATE, running, summary, wait_for
 
 NAMES = ["door", 'the "back" door', "Tür 2", "🚪", "a\\b", "a_b", "it's {{ 1 }}"]
 
@@ -19,22 +19,28 @@ def messages(lines=(), zones=()):
 
 
 def render(template, document):
-    """As Home Assistant does: the payload's JSON is ``value_json``."""
+    """As Home Assistant does: ``value_json`` is the JSON of the payload."""
     jinja2 = pytest.importorskip("jinja2", reason="Home Assistant's template language")
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
-    return environment.from_string(template).render(value_json=json.loads(payload(document)))
+    return environment.from_string(template).render(value_json=json.loads(to_json(document)))
+
+
+def counts(lines=(), zones=()):
+    return Counts(
+        {name: LineCounts(name, (0, 0.5), (1, 0.5), 4, 5) for name in lines},
+        {name: ZoneCounts(name, ((0, 0), (1, 0), (1, 1)), 6, 7, 1, 8.5, 9.0) for name in zones},
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_entity_finds_its_value_whatever_a_line_is_called(name):
-    view = View(3, {name: LineTotals(4, 5)}, {name: ZoneTotals(6, 7, 1, 8.5, 9.0)})
-    document = state_document(view, running())
+def test_every_entity_finds_its_value_with_any_name(name):
+    document = state_document(3, counts([name], [name]), running())
     found = {
         config["name"]: render(config["value_template"], document)
         for config in messages([name], [name]).values()
-        if config["state_topic"] == "edge-fairmot/shop/state"
+        if config["state_topic"] == STATE
     }
     assert found == {
         "People": "3",
@@ -55,10 +61,9 @@ def test_every_entity_finds_its_value_whatever_a_line_is_called(name):
         ({"recording": {"trouble": "/data has 1 MB left", "missed_frames": 3}}, "ON"),
     ],
 )
-def test_an_output_in_trouble_is_a_problem_and_says_which(outputs, problem):
+def test_an_output_with_an_error_is_a_problem(outputs, problem):
     config = messages()["homeassistant/binary_sensor/shop/outputs/config"]
     health = health_document(summary(), running(), outputs, fps=9.5, uptime_s=60.0, waiting=0, dropped=0)
-
     assert render(config["value_template"], health) == problem
     assert json.loads(render(config["json_attributes_template"], health)) == outputs
 
@@ -71,7 +76,7 @@ def test_an_event_keeps_its_attributes_and_gains_its_type():
     assert rendered["event_type"] in config["event_types"]
 
 
-def test_entities_are_told_apart_and_share_their_device():
+def test_entities_are_distinct_and_share_their_device():
     announced = messages(NAMES, NAMES)
     assert len(announced) == 5 + 5 * len(NAMES)
     assert len({config["unique_id"] for config in announced.values()}) == len(announced)
@@ -85,43 +90,33 @@ def test_entities_are_told_apart_and_share_their_device():
         assert config["device"]["identifiers"] == ["edge-fairmot-shop"]
 
 
-def test_what_was_announced_is_remembered(tmp_path):
-    Announced(tmp_path / "announced").replace(["a", "b"])
-    assert Announced(tmp_path / "announced").topics == {"a", "b"}
-    (tmp_path / "announced").write_text("torn [")
-    assert Announced(tmp_path / "announced").topics == frozenset()
+def test_the_registry_survives_the_run_and_damage(tmp_path):
+    path = tmp_path / "announced"
+    DiscoveryRegistry(path).replace(["a", "b"])
+    assert DiscoveryRegistry(path).topics == {"a", "b"}
+    path.write_text("torn [")
+    assert DiscoveryRegistry(path).topics == frozenset()
 
 
-def test_a_line_that_is_no_more_is_taken_back_by_the_next_run(broker, listener, config):
-    def run(*lines):
-        counter = Counter(CountingConfig(tuple(Line(name, (0, 0.5), (1, 0.5)) for name in lines)), (64, 48))
-        return MqttSink(config(broker.port), summary, running, counter)
-
+def test_lines_are_announced_with_the_run_and_removed_by_the_next_one(open_sink, subscriber):
     def known():
-        latest = {topic: text for topic, text, _ in listener.messages if topic.startswith("homeassistant/")}
-        return sorted(topic.split("/")[3] for topic, text in latest.items() if text and "line" in topic)
+        latest = {topic: text for topic, text, _ in subscriber.messages if topic.startswith("homeassistant/")}
+        entities = (topic.split("/")[3] for topic, text in latest.items() if text)
+        return sorted(entity for entity in entities if "_" in entity)
 
-    with run("door", "gate"):
+    with open_sink(counts=counts(["door", "gate"])):
         wait_for(lambda: len(known()) == 4)
         assert known() == ["line_door_in", "line_door_out", "line_gate_in", "line_gate_out"]
-    with run("gate"):
+    with open_sink(counts=counts(["gate"])) as sink:
         wait_for(lambda: len(known()) == 2)
         assert known() == ["line_gate_in", "line_gate_out"]
+        # A zone is drawn while it runs.
+        sink.write(replace(RESULT, counts=counts(["gate"], ["hall"])))
+        wait_for(lambda: len(known()) == 5)
+        assert known()[2:] == ["zone_hall_dwell", "zone_hall_entries", "zone_hall_occupancy"]
 
 
-def test_lines_may_change_while_it_runs(broker, listener, config):
-    counter = Counter(CountingConfig(), (64, 48))
-    with MqttSink(config(broker.port), summary, running, counter) as sink:
-        wait_for(lambda: listener.payloads("edge-fairmot/shop/state"))
-        zone = Zone("hall", ((0, 0), (1, 0), (1, 1)))
-        sink._counter = Counter(CountingConfig(zones=(zone,)), (64, 48))
-        sink._view = sink._look(0)
-        topic = "homeassistant/sensor/shop/zone_hall_occupancy/config"
-        wait_for(lambda: listener.payloads(topic))
-        assert json.loads(listener.payloads(topic)[0])["name"] == "hall occupancy"
-
-
-def test_nothing_is_announced_where_nobody_wants_it(broker, listener, config):
-    with MqttSink(config(broker.port, discovery_prefix=""), summary, running):
-        wait_for(lambda: listener.payloads("edge-fairmot/shop/health"))
-    assert not [topic for topic, _, _ in listener.messages if topic.startswith("homeassistant")]
+def test_an_empty_prefix_announces_nothing(open_sink, subscriber):
+    open_sink(discovery_prefix="")
+    wait_for(lambda: subscriber.payloads(HEALTH))
+    assert not [topic for topic, _, _ in subscriber.messages if topic.startswith("homeassistant")]
