@@ -124,25 +124,25 @@ def _run(settings: RunConfig, config: Path | None) -> None:
     with ExitStack() as stack:
         stack.enter_context(terminated_as_interrupted())
         service = stack.enter_context(ServiceManager())
-        service.tell(STATUS=f"opening {redacted_name(settings.source)}")
+        service.notify(STATUS=f"opening {redacted_name(settings.source)}")
         source = open_live_source(settings.source, settings.camera, settings.camera.network)
         stack.callback(source.close)
-        service.tell(STATUS=f"opening {settings.model_path.name}")
+        service.notify(STATUS=f"opening {settings.model_path.name}")
         run = open_run(settings, source, stack, drawn=settings.web.serve)
         sinks = open_sinks(run, source)
         report = _Report(run, source, sinks, service)
         ended = "the run was ended from outside"
         try:
             with stopped_by_signals(run.pipeline.stop):
-                service.tell(READY=1, STATUS="running")
-                service.watch(report.is_alive, report.status)
+                service.notify(READY=1, STATUS="running")
+                service.start_watchdog(report.is_alive, report.status)
                 run.pipeline.run(sinks, lambda result: report.after_frame())
             ended = ""
         except BaseException as error:
             ended = reason_of(error)
             raise
         finally:
-            service.tell(STOPPING=1)
+            service.notify(STOPPING=1)
             report.close(ended)
 
 
@@ -251,7 +251,7 @@ class _Report:
             for name, zone in counts.zones.items():
                 words += f"; {name}: {zone.occupancy} now"
         outputs = output_health(self._sinks)
-        self._service.tell(STATUS=self.status())
+        self._service.notify(STATUS=self.status())
         _log.info("%s", words + _troubles(outputs), extra={FIELDS: fields | outputs})
 
     def close(self, ended: str) -> None:

@@ -147,3 +147,13 @@ def parse_rate(text: str) -> float:
     if not 0 < rate < math.inf:
         raise ValueError(text)
     return rate
+
+
+redact = without_secrets
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+
+
+def redact_text(text: str) -> str:
+    """Redact every address in a text."""
+    return _ADDRESS.sub(lambda found: redact(found[0]), text)
