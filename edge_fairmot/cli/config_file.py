@@ -26,7 +26,6 @@ T = TypeVar("T")
 Document = dict[str, Any]
 
 _SECRET = re.compile(r"password|secret|token|credential|key", re.IGNORECASE)
-_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 def read_document(path: Path | None, overrides: Sequence[str] = ()) -> Document:
@@ -112,8 +111,6 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             if not isinstance(value, dict):
                 raise InvalidInputError(f"{where} = {_shown(where, value)} must be a table: write [{where}]")
             return build(kind, value, where)
-    if int in kinds and where.endswith("_bytes") and isinstance(value, str):
-        return _bytes(value, where)
     if float in kinds and type(value) is int:
         return float(value)
     if Path in kinds and isinstance(value, str) and value:
@@ -145,13 +142,6 @@ def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
         )
     each = kinds[:1] * len(value) if repeated else kinds
     return tuple(_value(kind, part, where) for kind, part in zip(each, value, strict=True))
-
-
-def _bytes(text: str, where: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?B)", text.strip().upper())
-    if not found:
-        raise InvalidInputError(f"{where}: a size is written 500MB or 2GB, not {text!r}")
-    return round(float(found[1]) * _BYTES[found[2]])
 
 
 def _shown(name: str, value: Any) -> str:

@@ -167,9 +167,11 @@ def open_sinks(run: Run, source: LiveSource) -> list[Sink]:
 
     if settings.mqtt is not None:
         mqtt = settings.mqtt
-        openers.append(lambda: MqttSink(mqtt, run.pipeline.summary, source.state, outputs))
-    recording = settings.recording
-    if recording is not None:
+        openers.append(
+            lambda: MqttSink(mqtt, run.pipeline.summary, source.state, run.counts, outputs=outputs)
+        )
+    if settings.record is not None:
+        recording = settings.record
         clock = {
             "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             "time_s": time.monotonic(),
@@ -197,10 +199,10 @@ def _open_page(run: Run, source: LiveSource, outputs: Callable[[], dict[str, Out
     )
     page.start()
     _log.info("page at %s", page.address)
-    if page.invitation is not None and sys.stdout.isatty():  # in no log: a service's stdout is one
-        stdout.print(f"To open the page: {page.invitation}", soft_wrap=True, highlight=False)
-    elif page.token_file is not None:
-        _log.info("the page's token is in %s", page.token_file)
+    if page.login_address is not None and sys.stdout.isatty():  # in no log: a service's stdout is one
+        stdout.print(f"To open the page: {page.login_address}", soft_wrap=True, highlight=False)
+    elif run.config.web.token_path is not None:
+        _log.info("the page's token is in %s", run.config.web.token_path)
     return page
 
 

@@ -149,8 +149,6 @@ def parse_rate(text: str) -> float:
     return rate
 
 
-redact = without_secrets
-
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 
 
