@@ -73,7 +73,7 @@ def _run(settings: LiveSettings, counting: CountingConfig, config: Path | None) 
             track_buffer=settings.track_buffer,
             frame_rate=source.info.frame_rate,
         )
-        tracker = tracker.in_crowds() if settings.crowded else tracker
+        tracker = tracker.bytetrack() if settings.crowded else tracker
         counts = bool(counting.lines or counting.zones or settings.web)  # or will be drawn on the page
         counter = Counter(counting, source.info.frame_size) if counts else None
         run = LiveRun(settings, source, runtime, tracker, counter, config)

@@ -114,7 +114,7 @@ def track(
         config = TrackerConfig(
             score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate
         )
-        config = config.in_crowds() if crowded else config
+        config = config.bytetrack() if crowded else config
         counter = Counter(to_count, info.frame_size) if to_count.lines or to_count.zones else None
         job = Job(info, model, opened_runtime, options, config, schedule, counter)
         observer = TapeObserver(info, opened_runtime, config.lowest_score)
