@@ -222,12 +222,12 @@ def _crossing_sides(polygon: Sequence[Point]) -> tuple[Point, Point] | None:
     for i in range(count):
         for j in range(i + 2, count - (i == 0)):
             a, b, c, d = corners[i], corners[i + 1], corners[j], corners[(j + 1) % count]
-            if _meet(a, b, c, d):
+            if segments_meet(a, b, c, d):
                 return a, c
     return None
 
 
-def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
+def segments_meet(a: Point, b: Point, c: Point, d: Point) -> bool:
     """Whether the segments from a to b and from c to d have a common point."""
 
     def side(p: Point, q: Point, r: Point) -> float:
@@ -272,8 +272,7 @@ def _tables(document: Mapping[str, Any], kind: str, keys: Sequence[str]) -> list
 def _points(name: str, value: Any) -> tuple[Point, ...]:
     """Read the points of a shape: a list of [x, y]."""
     for point in value if isinstance(value, list) else [value]:
-        if not isinstance(point, list) or [
-            type(part) in (int, float) and abs(part) < math.inf for part in point
-        ] != [True, True]:
+        numbers = [part for part in point if type(part) in (int, float)] if isinstance(point, list) else []
+        if len(numbers) != 2 or len(point) != 2 or not max(map(abs, numbers)) < 1e9:
             raise InvalidInputError(f"{name!r} has {point!r} where a point such as [0.2, 0.8] is needed")
-    return tuple((x, y) for x, y in value)
+    return tuple((float(x), float(y)) for x, y in value)

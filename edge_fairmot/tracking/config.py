@@ -119,11 +119,15 @@ class TrackerConfig:
         return int(self.frame_rate / REFERENCE_FRAME_RATE * self.track_buffer)
 
     def bytetrack(self) -> TrackerConfig:
-        """Return these settings with ByteTrack's association of low scores: for crowds."""
+        """Return these settings with ByteTrack's association of low scores, for crowds.
+
+        It sets ``track_low_thresh`` and ``new_track_thresh`` where they are None, and ``keep_occluded``.
+        """
+        low, new = self.track_low_thresh, self.new_track_thresh
         return replace(
             self,
-            track_low_thresh=min(LOW_SCORE, self.score_threshold),
-            new_track_thresh=min(1.0, self.score_threshold + NEW_TRACK_MARGIN),
+            track_low_thresh=min(LOW_SCORE, self.score_threshold) if low is None else low,
+            new_track_thresh=min(1.0, self.score_threshold + NEW_TRACK_MARGIN) if new is None else new,
             keep_occluded=True,
         )
 
@@ -134,24 +138,17 @@ def preset(name: str, config: TrackerConfig | None = None) -> TrackerConfig:
     Parameters
     ----------
     name : str
-        ``fairmot``: the original's rules. ``bytetrack`` or ``crowded``: the same, and low scores keep tracks
-        (:meth:`TrackerConfig.bytetrack`).
+        ``fairmot``: the settings as they are; the defaults are FairMOT's rules. ``bytetrack`` or ``crowded``:
+        :meth:`TrackerConfig.bytetrack`.
     config : TrackerConfig, optional
-        Gives every setting that the preset leaves alone.
+        ``TrackerConfig()`` when not given.
 
     Raises
     ------
     InvalidInputError
         If there is no preset of this name.
-
-    Examples
-    --------
-    >>> preset("bytetrack", TrackerConfig(score_threshold=0.5)).new_track_thresh
-    0.6
     """
     config = config or TrackerConfig()
     if name not in PRESETS:
         raise InvalidInputError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
-    if name == "fairmot":
-        return replace(config, track_low_thresh=None, new_track_thresh=None, keep_occluded=False)
-    return config.bytetrack()
+    return config if name == "fairmot" else config.bytetrack()

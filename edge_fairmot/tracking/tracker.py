@@ -252,18 +252,11 @@ class Tracker:
             self._tracks = self._tracks[~marked]
 
     def _tracked(self, *, predicted: bool) -> Tracks:
-        """Return the confirmed tracks that are not lost."""
-        shown = self._tracks.confirmed & ~self._tracks.lost
-        if predicted:
-            shown &= (self._tracks.motion[:, 0, 2:] > 0).all(axis=1)
-        tracks = self._tracks[shown]
-        return Tracks(
-            track_id=tracks.track_id,
-            xyxy=tracks.xyxy.astype(np.float32),
-            score=tracks.score,
-            class_id=tracks.class_id,
-            predicted=np.full(len(tracks), predicted),
-        )
+        """Return the confirmed tracks that are not lost, with boxes of a positive size."""
+        tracks = self._tracks[self._tracks.confirmed & ~self._tracks.lost]
+        xyxy = tracks.xyxy.astype(np.float32)
+        shown = Tracks(tracks.track_id, xyxy, tracks.score, tracks.class_id, np.full(len(tracks), predicted))
+        return shown[(xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)]
 
 
 TIME_STEP_S = 1e-3
