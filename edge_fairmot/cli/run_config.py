@@ -21,7 +21,7 @@ from edge_fairmot.service.mqtt import MqttConfig
 from edge_fairmot.service.recording import RecordingConfig
 from edge_fairmot.service.web import WebConfig
 from edge_fairmot.sources import NetworkOptions, ReconnectConfig, SourceOptions
-from edge_fairmot.tracking import TrackerConfig
+from edge_fairmot.tracking import TrackerConfig, preset
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -182,7 +182,7 @@ class RunConfig:
         """Return the tracker's settings for a source of this frame rate."""
         given = {one.name: getattr(self.tracker, one.name) for one in fields(TrackerConfig)}
         config = TrackerConfig(**given | {"frame_rate": frame_rate})
-        return config if self.tracker.preset == "fairmot" else config.in_crowds()
+        return preset(self.tracker.preset, config)
 
 
 def read_run_config(
