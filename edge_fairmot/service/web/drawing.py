@@ -67,6 +67,7 @@ class ShapeEditor:
         self._revision = 1
         drawn = saved_drawing(config, source)
         if drawn is not None:
+            _log.info("lines and zones are those drawn on the page, kept in %s", self._path)
             counter.redraw(drawn.lines, drawn.zones)
         self._shapes = _shapes_document(drawn or counter.config)
 

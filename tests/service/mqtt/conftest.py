@@ -1,7 +1,5 @@
 """A real broker, which can be stopped and started, and a subscriber."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -10,10 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +16,7 @@ import pytest
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.protocols import SourceState
 from edge_fairmot.service.mqtt import MqttConfig, MqttSink
-from edge_fairmot.types import CountingEvent, Counts, Frame, FrameResult, Tracks
+from edge_fairmot.types import CountingEvent, Frame, FrameResult, Tracks
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -29,7 +24,7 @@ EVENT, STATE = "edge-fairmot/shop/event", "edge-fairmot/shop/state"
 STATUS, HEALTH = "edge-fairmot/shop/status", "edge-fairmot/shop/health"
 
 
-def wait_for(condition: Callable[[], object], within_s: float = 30.0) -> None:
+def wait_for(condition, within_s=30.0):
     """Wait until it is true; the assertion that follows says what is missing."""
     until = time.monotonic() + within_s
     while not condition() and time.monotonic() < until:
@@ -39,7 +34,7 @@ def wait_for(condition: Callable[[], object], within_s: float = 30.0) -> None:
 class Mosquitto:
     """A broker on a port of its own."""
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(self, folder, *settings):
         with socket.create_server(("127.0.0.1", 0)) as place:
             self.port = place.getsockname()[1]
         self._configuration = folder / "mosquitto.conf"
@@ -52,24 +47,24 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
-    def start(self) -> None:
+    def start(self):
         assert MOSQUITTO is not None
         command = [MOSQUITTO, "-c", str(self._configuration)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(self._answers)
 
-    def stop(self, sent: int = signal.SIGTERM) -> None:
+    def stop(self, sent=signal.SIGTERM):
         if self._process is not None:
             self._process.send_signal(sent)
             self._process.wait()
             self._process = None
 
-    def freeze(self) -> None:
+    def freeze(self):
         """Let it accept what is sent, and do nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
-    def _answers(self) -> bool:
+    def _answers(self):
         with socket.socket() as place:
             return place.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -77,7 +72,7 @@ class Mosquitto:
 class Subscriber:
     """Keeps every message on every topic, in order."""
 
-    def __init__(self, port: int, user: str = "", password: str = "", name: str = "subscriber") -> None:
+    def __init__(self, port, user="", password="", name="subscriber"):
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
@@ -96,39 +91,39 @@ class Subscriber:
         self._client.loop_start()
         assert self._ready.wait(30)
 
-    def payloads(self, topic: str) -> list[str]:
+    def payloads(self, topic):
         return [payload for name, payload, _ in self.messages if name == topic]
 
-    def documents(self, topic: str) -> list[dict[str, Any]]:
+    def documents(self, topic):
         return [json.loads(payload) for payload in self.payloads(topic)]
 
-    def track_ids(self) -> list[int]:
+    def track_ids(self):
         """Track ids of the events."""
         return [document["track_id"] for document in self.documents(EVENT)]
 
-    def close(self) -> None:
+    def close(self):
         self._client.disconnect()
         self._client.loop_stop()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _needs_paho() -> None:
+def _needs_paho():
     pytest.importorskip("paho.mqtt", reason="needs the mqtt extra")
 
 
 @pytest.fixture(autouse=True)
-def _quick_reconnection(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick_reconnection(monkeypatch):
     monkeypatch.setattr("edge_fairmot.service.mqtt.connection.RECONNECT_S", (0.05, 0.1))
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+def mosquitto(tmp_path):
     """Start brokers with settings of their own."""
     if MOSQUITTO is None:
         pytest.skip("needs mosquitto (apt-get install mosquitto)")
     started: list[Mosquitto] = []
 
-    def start(*settings: str) -> Mosquitto:
+    def start(*settings):
         started.append(Mosquitto(tmp_path, *settings))
         return started[-1]
 
@@ -138,20 +133,20 @@ def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
 
 @pytest.fixture
-def broker(mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
+def broker(mosquitto):
     return mosquitto()
 
 
 @pytest.fixture
-def subscriber(broker: Mosquitto) -> Iterator[Subscriber]:
+def subscriber(broker):
     opened = Subscriber(broker.port)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Callable[..., MqttConfig]:
-    def make(port: int, **settings: Any) -> MqttConfig:
+def config(tmp_path):
+    def make(port, **settings):
         outbox = tmp_path / "outbox" / "events.db"
         usual = {"broker": f"mqtt://127.0.0.1:{port}", "outbox": outbox, "device": "shop"}
         return MqttConfig(**usual | settings)
@@ -160,13 +155,11 @@ def config(tmp_path: Path) -> Callable[..., MqttConfig]:
 
 
 @pytest.fixture
-def open_sink(broker: Mosquitto, config: Callable[..., MqttConfig]) -> Iterator[Callable[..., MqttSink]]:
+def open_sink(broker, config):
     """Open sinks at the broker; they are closed at the end of the test."""
     sinks = []
 
-    def make(
-        state: Callable[[], SourceState] | None = None, counts: Counts | None = None, **settings: Any
-    ) -> MqttSink:
+    def make(state=None, counts=None, **settings):
         sinks.append(MqttSink(config(broker.port, **settings), summary, state or running, counts))
         return sinks[-1]
 
@@ -175,15 +168,15 @@ def open_sink(broker: Mosquitto, config: Callable[..., MqttConfig]) -> Iterator[
         sink.close()
 
 
-def summary(frames: int = 0) -> RunSummary:
+def summary(frames=0):
     return RunSummary(frames, frames, 0, 3, 2, 5, 1.0, {})
 
 
-def running() -> SourceState:
+def running():
     return SourceState("running", 0.0, 1, "")
 
 
-def walker(x: float, track_id: int = 7) -> Tracks:
+def walker(x, track_id=7):
     xyxy = np.array([[x - 3, 20, x + 3, 40]], np.float32)
     return Tracks(
         np.array([track_id]), xyxy, np.ones(1, np.float32), np.zeros(1, np.int64), np.zeros(1, bool)
@@ -196,10 +189,10 @@ FRAME = Frame(np.zeros((48, 64, 3), np.uint8), 6, 0.24)
 RESULT = FrameResult(FRAME, Tracks.empty())
 
 
-def crossing(track_id: int) -> FrameResult:
+def crossing(track_id):
     """The seventh frame, in which a track crosses the door."""
     return replace(RESULT, events=(CountingEvent("in", "door", track_id, track_id / 10),))
 
 
-def trouble(sink: MqttSink) -> str:
+def trouble(sink):
     return str(sink.health["mqtt"]["trouble"])

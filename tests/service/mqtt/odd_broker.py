@@ -1,12 +1,9 @@
 """A broker with faults that mosquitto lacks: it hangs up on every message, or acknowledges none."""
 
-from __future__ import annotations
-
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO, Literal, NamedTuple
+from typing import NamedTuple
 
 CONNECT, PUBLISH, PINGREQ = 1, 3, 12
 CONNACK, PUBACK, PINGRESP = b"\x20\x02\x00\x00", b"\x40\x02", b"\xd0\x00"
@@ -23,7 +20,7 @@ class Published(NamedTuple):
 class OddBroker:
     """Accepts one client at a time, and answers messages with QoS 1 as ``answer`` says."""
 
-    def __init__(self, answer: Literal["hang up", "nothing", "acknowledge"]) -> None:
+    def __init__(self, answer):
         self.answer = answer
         self.published: list[Published] = []
         self._connection: socket.socket | None = None
@@ -32,11 +29,11 @@ class OddBroker:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def received(self, topic: str) -> list[Published]:
+    def received(self, topic):
         """Return the messages of a topic."""
         return [message for message in self.published if message.topic == topic]
 
-    def _serve(self) -> None:
+    def _serve(self):
         with suppress(OSError):  # closed
             while True:
                 connection, _ = self._place.accept()
@@ -44,7 +41,7 @@ class OddBroker:
                 with connection, suppress(OSError), connection.makefile("rb") as stream:
                     self._talk(connection, stream)
 
-    def _talk(self, connection: socket.socket, stream: BinaryIO) -> None:
+    def _talk(self, connection, stream):
         while head := stream.read(1):
             body = stream.read(_length(stream))
             kind = head[0] >> 4
@@ -63,7 +60,7 @@ class OddBroker:
                 if has_qos and self.answer == "acknowledge":
                     connection.sendall(PUBACK + number)
 
-    def close(self) -> None:
+    def close(self):
         for place in (self._place, self._connection):
             if place is not None:
                 with suppress(OSError):
@@ -72,7 +69,7 @@ class OddBroker:
         self._thread.join(10)
 
 
-def _length(stream: BinaryIO) -> int:
+def _length(stream):
     length, shift = 0, 0
     while True:
         byte = stream.read(1)[0]
@@ -83,7 +80,7 @@ def _length(stream: BinaryIO) -> int:
 
 
 @contextmanager
-def odd_broker(answer: Literal["hang up", "nothing", "acknowledge"]) -> Iterator[OddBroker]:
+def odd_broker(answer):
     """Run a broker."""
     broker = OddBroker(answer)
     try:

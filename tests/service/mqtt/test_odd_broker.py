@@ -1,35 +1,27 @@
 """A broker that accepts no message, for days: nothing piles up, and no event is lost."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
-from typing import Any
 
-import pytest
-
-from edge_fairmot.service.mqtt import MqttConfig, MqttSink
+from edge_fairmot.service.mqtt import MqttSink
 from edge_fairmot.service.mqtt.publisher import MAX_IN_FLIGHT
 from edge_fairmot.types import FrameResult
 
 from .conftest import EVENT, FRAME, HEALTH, STATE, STATUS, crossing, running, summary, wait_for, walker
-from .odd_broker import OddBroker, odd_broker
+from .odd_broker import odd_broker
 
 ANNOUNCED = 5
 """Entities of a device without lines and zones."""
 
 
-def client_of(sink: MqttSink) -> Any:
+def client_of(sink):
     return sink._publisher.connection._client
 
 
-def track_ids(broker: OddBroker) -> list[object]:
+def track_ids(broker):
     return [json.loads(message.payload)["track_id"] for message in broker.received(EVENT)]
 
 
-def test_a_broker_that_drops_every_message_does_not_fill_the_memory(
-    config: Callable[..., MqttConfig], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broker_that_drops_every_message_does_not_fill_the_memory(config, caplog):
     with odd_broker("hang up") as broker, MqttSink(config(broker.port), summary, running) as sink:
         for track_id in range(1, 101):
             sink.write(crossing(track_id))
@@ -46,7 +38,7 @@ def test_a_broker_that_drops_every_message_does_not_fill_the_memory(
     assert broker.received(STATUS)[-1].payload == "offline"
 
 
-def test_everything_is_published_again_after_a_reconnection(config: Callable[..., MqttConfig]) -> None:
+def test_everything_is_published_again_after_a_reconnection(config):
     with odd_broker("acknowledge") as broker, MqttSink(config(broker.port), summary, running) as sink:
         wait_for(lambda: len({message.topic for message in broker.published}) == ANNOUNCED + 3)
         first = len(broker.published)
@@ -61,7 +53,7 @@ def test_everything_is_published_again_after_a_reconnection(config: Callable[...
         assert {message.payload for message in broker.received(STATUS)} == {"online"}
 
 
-def test_an_event_skips_a_number_in_use(config: Callable[..., MqttConfig]) -> None:
+def test_an_event_skips_a_number_in_use(config):
     with odd_broker("nothing") as broker, MqttSink(config(broker.port), summary, running) as sink:
         sink.write(crossing(1))
         wait_for(lambda: track_ids(broker) == [1])
@@ -74,9 +66,7 @@ def test_an_event_skips_a_number_in_use(config: Callable[..., MqttConfig]) -> No
         assert sink._outbox.count() == (2, 0)
 
 
-def test_a_message_without_acknowledgement_is_not_taken_for_an_event_with_its_number(
-    config: Callable[..., MqttConfig],
-) -> None:
+def test_a_message_without_acknowledgement_is_not_taken_for_an_event_with_its_number(config):
     with odd_broker("nothing") as broker, MqttSink(config(broker.port), summary, running) as sink:
         sink.write(crossing(1))
         wait_for(lambda: track_ids(broker) == [1] and broker.received(HEALTH))

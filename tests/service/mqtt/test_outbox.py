@@ -1,15 +1,11 @@
 """Events on disk: in order, limited in number, and kept through crashes and full disks."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing, suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -25,9 +21,7 @@ STEPS = st.lists(
 
 @settings(max_examples=40)
 @given(steps=STEPS, limit=st.integers(1, 6))
-def test_it_keeps_the_newest_events_that_were_not_removed(
-    steps: list[object], limit: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_it_keeps_the_newest_events_that_were_not_removed(steps, limit, tmp_path_factory):
     path = tmp_path_factory.mktemp("outbox") / "events.db"
     outbox, expected, added, dropped = Outbox(path, limit), dict[int, str](), 0, 0
     name = outbox.name
@@ -52,7 +46,7 @@ def test_it_keeps_the_newest_events_that_were_not_removed(
     outbox.close()
 
 
-def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_set_aside(tmp_path, caplog):
     path = tmp_path / "events.db"
     path.write_bytes(b"no database " * 1000)
     with closing(Outbox(path, 10)) as outbox:
@@ -63,7 +57,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize("place", ["/proc/events.db", "a file/events.db", "a folder"])
-def test_a_bad_place_is_named(place: str, tmp_path: Path) -> None:
+def test_a_bad_place_is_named(place, tmp_path):
     (tmp_path / "a file").write_text("in the way")
     (tmp_path / "a folder").mkdir()
     with pytest.raises(SinkError, match="or choose another place") as caught:
@@ -71,13 +65,13 @@ def test_a_bad_place_is_named(place: str, tmp_path: Path) -> None:
     assert place in str(caught.value)
 
 
-def fill(path: Path) -> None:
+def fill(path):
     with path.open("wb", 0) as file, suppress(OSError):
         while file.write(bytes(4096)):
             pass
 
 
-def test_events_wait_in_memory_while_the_disk_is_full(disk_of: Callable[[str], Path]) -> None:
+def test_events_wait_in_memory_while_the_disk_is_full(disk_of):
     small_disk = disk_of("16m")
     with closing(Outbox(small_disk / "events.db", 10_000)) as outbox:
         outbox.add("on disk")
@@ -100,13 +94,13 @@ def test_events_wait_in_memory_while_the_disk_is_full(disk_of: Callable[[str], P
         assert outbox.count() == (waiting - 2 + 1, dropped)
 
 
-def log_of(path: Path) -> tuple[bytes, bytes]:
+def log_of(path):
     """SQLite's log: its salts, which are new in each log, and its content."""
     log = path.with_name(path.name + "-wal").read_bytes()
     return log[16:24], log
 
 
-def test_sync_begins_the_next_log_which_waits_for_the_disk(tmp_path: Path) -> None:
+def test_sync_begins_the_next_log_which_waits_for_the_disk(tmp_path):
     path = tmp_path / "events.db"
     Outbox(path, 10).close()
     with closing(Outbox(path, 10)) as outbox:
@@ -121,7 +115,7 @@ def test_sync_begins_the_next_log_which_waits_for_the_disk(tmp_path: Path) -> No
         assert outbox.count() == (3, 0)
 
 
-def test_sync_writes_nothing_without_new_events(tmp_path: Path) -> None:
+def test_sync_writes_nothing_without_new_events(tmp_path):
     path = tmp_path / "events.db"
     with closing(Outbox(path, 10)) as outbox:
         outbox.add("event")
@@ -152,7 +146,7 @@ os.write(1, b"end")
 """
 
 
-def test_only_the_thread_that_syncs_waits_for_the_disk(tmp_path: Path) -> None:
+def test_only_the_thread_that_syncs_waits_for_the_disk(tmp_path):
     trace = tmp_path / "trace"
     command = ["strace", "-f", "-e", "trace=fsync,fdatasync,sync_file_range,write", "-o", str(trace)]
     if shutil.which("strace") is None or subprocess.run([*command, "true"], check=False).returncode:
@@ -166,15 +160,7 @@ def test_only_the_thread_that_syncs_waits_for_the_disk(tmp_path: Path) -> None:
     assert calls[1] not in waiting
 
 
-def test_close_twice(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path / "events.db", 10)
-    outbox.close()
-    outbox.close()
-    with pytest.raises(sqlite3.Error):
-        outbox.after(0, 1)
-
-
-def test_the_file_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+def test_the_file_of_an_earlier_release_is_read(tmp_path):
     with closing(sqlite3.connect(tmp_path / "events.db", isolation_level=None)) as earlier:
         earlier.execute(
             "CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, payload TEXT NOT NULL)"

@@ -1,7 +1,5 @@
 """What a broker gets, and what it still gets after it was away."""
 
-from __future__ import annotations
-
 import json
 import re
 import signal
@@ -9,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from .conftest import (
     HEALTH,
     STATE,
     STATUS,
-    Mosquitto,
     Subscriber,
     crossing,
     running,
@@ -41,7 +39,7 @@ OpenSink = Callable[..., MqttSink]
 Config = Callable[..., MqttConfig]
 
 
-def test_an_event_is_complete_and_has_an_id(open_sink: OpenSink, subscriber: Subscriber) -> None:
+def test_an_event_is_complete_and_has_an_id(open_sink, subscriber):
     leave = CountingEvent("leave", "hall", 2, 0.2, 1.23456)
     open_sink().write(replace(crossing(1), events=(*crossing(1).events, leave)))
     wait_for(lambda: len(subscriber.payloads(EVENT)) == 2)
@@ -61,9 +59,7 @@ def test_an_event_is_complete_and_has_an_id(open_sink: OpenSink, subscriber: Sub
     assert (second["event"], second["zone"], second["dwell_s"]) == ("leave", "hall", 1.235)
 
 
-def test_events_arrive_after_the_broker_was_away(
-    open_sink: OpenSink, broker: Mosquitto, subscriber: Subscriber
-) -> None:
+def test_events_arrive_after_the_broker_was_away(open_sink, broker, subscriber):
     sink = open_sink()
     sink.write(crossing(1))
     wait_for(lambda: subscriber.track_ids() == [1])
@@ -80,9 +76,7 @@ def test_events_arrive_after_the_broker_was_away(
     assert trouble(sink) == ""
 
 
-def test_events_that_were_not_acknowledged_are_sent_again(
-    open_sink: OpenSink, broker: Mosquitto, subscriber: Subscriber
-) -> None:
+def test_events_that_were_not_acknowledged_are_sent_again(open_sink, broker, subscriber):
     sink = open_sink()
     sink.write(crossing(1))
     wait_for(lambda: subscriber.track_ids() == [1])
@@ -97,9 +91,7 @@ def test_events_that_were_not_acknowledged_are_sent_again(
     assert set(subscriber.track_ids()) == set(range(1, 7))
 
 
-def test_a_broker_that_is_away_at_the_start_is_waited_for(
-    open_sink: OpenSink, broker: Mosquitto, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broker_that_is_away_at_the_start_is_waited_for(open_sink, broker, subscriber, caplog):
     broker.stop()
     sink = open_sink()
     sink.write(crossing(1))
@@ -128,22 +120,20 @@ time.sleep(600)
 """
 
 
-def started(broker: Mosquitto, outbox: Path) -> subprocess.Popen[str]:
-    """Another process with a sink, which has written 30 events."""
+@contextmanager
+def killed(broker, outbox):
+    """Run another process that writes 30 events, and kill it at the end."""
     command = [sys.executable, "-c", KILLED, str(broker.port), str(outbox), str(Path(__file__).parent)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "written\n"
-    return process
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "written\n"
+        yield
+        process.kill()
 
 
-def test_events_survive_a_killed_process(
-    open_sink: OpenSink, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
-) -> None:
+def test_events_survive_a_killed_process(open_sink, broker, subscriber, tmp_path):
     broker.stop()
-    process = started(broker, tmp_path / "outbox" / "events.db")
-    process.kill()
-    process.communicate()
+    with killed(broker, tmp_path / "outbox" / "events.db"):
+        pass
     broker.start()
     open_sink().write(crossing(31))
     wait_for(lambda: len(subscriber.track_ids()) >= 31)
@@ -151,20 +141,14 @@ def test_events_survive_a_killed_process(
     assert len({document["id"] for document in subscriber.documents(EVENT)}) == 31
 
 
-def test_a_killed_process_is_offline_by_its_last_will(
-    broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
-) -> None:
-    process = started(broker, tmp_path / "events.db")
-    wait_for(lambda: subscriber.payloads(STATUS) == ["online"])
-    process.kill()
-    process.communicate()
+def test_a_killed_process_is_offline_by_its_last_will(broker, subscriber, tmp_path):
+    with killed(broker, tmp_path / "events.db"):
+        wait_for(lambda: subscriber.payloads(STATUS) == ["online"])
     wait_for(lambda: len(subscriber.payloads(STATUS)) == 2)
     assert subscriber.payloads(STATUS) == ["online", "offline"]
 
 
-def test_acknowledged_events_are_not_sent_by_the_next_run(
-    open_sink: OpenSink, subscriber: Subscriber
-) -> None:
+def test_acknowledged_events_are_not_sent_by_the_next_run(open_sink, subscriber):
     for track_id in (1, 2):
         with open_sink() as sink:
             sink.write(crossing(track_id))
@@ -175,9 +159,7 @@ def test_acknowledged_events_are_not_sent_by_the_next_run(
     assert subscriber.payloads(STATUS) == 2 * ["online", "offline"]
 
 
-def test_only_the_newest_state_is_retained(
-    open_sink: OpenSink, broker: Mosquitto, subscriber: Subscriber
-) -> None:
+def test_only_the_newest_state_is_retained(open_sink, broker, subscriber):
     config = CountingConfig((parse_line("door:0.5,0,0.5,1"),), (parse_zone("hall:0,0;0.5,0;0.5,1;0,1"),))
     counter = Counter(config, (64, 48))
     sink = open_sink(counts=counter.counts)
@@ -212,16 +194,7 @@ def test_only_the_newest_state_is_retained(
     assert health["outputs"] == {}
 
 
-def test_health_has_the_other_outputs(broker: Mosquitto, config: Config, subscriber: Subscriber) -> None:
-    full = {"recording": {"trouble": "/data is full", "missed_frames": 3, "missed_events": 1}}
-    with MqttSink(config(broker.port), summary, running, outputs=lambda: full):
-        wait_for(lambda: bool(subscriber.payloads(HEALTH)))
-    assert subscriber.documents(HEALTH)[0]["outputs"] == full
-
-
-def test_people_and_occupancy_are_null_while_the_source_is_lost(
-    open_sink: OpenSink, subscriber: Subscriber
-) -> None:
+def test_people_and_occupancy_are_null_while_the_source_is_lost(open_sink, subscriber):
     states = [running()]
     counter = Counter(CountingConfig(zones=(parse_zone("hall:0,0;1,0;1,1;0,1"),)), (64, 48))
     open_sink(lambda: states[-1]).write(FrameResult(FRAME, walker(20), (), counter.counts))
@@ -233,9 +206,7 @@ def test_people_and_occupancy_are_null_while_the_source_is_lost(
     assert last["zones"]["hall"]["occupancy"] is None
 
 
-def test_closing_while_the_broker_is_away_is_quick_and_keeps_the_events(
-    open_sink: OpenSink, broker: Mosquitto, subscriber: Subscriber
-) -> None:
+def test_closing_while_the_broker_is_away_is_quick_and_keeps_the_events(open_sink, broker, subscriber):
     broker.stop()
     sink = open_sink()
     sink.write(crossing(1))
@@ -249,7 +220,7 @@ def test_closing_while_the_broker_is_away_is_quick_and_keeps_the_events(
     assert subscriber.track_ids() == [1]
 
 
-def test_two_runs_do_not_share_an_outbox(open_sink: OpenSink) -> None:
+def test_two_runs_do_not_share_an_outbox(open_sink):
     with (
         open_sink(),
         pytest.raises(SinkError, match="belongs to another run: give each run its own device name"),
@@ -258,9 +229,7 @@ def test_two_runs_do_not_share_an_outbox(open_sink: OpenSink) -> None:
     open_sink()
 
 
-def test_two_runs_with_one_name_are_told_once(
-    open_sink: OpenSink, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_two_runs_with_one_name_are_told_once(open_sink, tmp_path, caplog):
     sinks = [open_sink(), open_sink(outbox=tmp_path / "other.db")]
     often = 12
     wait_for(lambda: min(sink._publisher.connection.times_connected for sink in sinks) > often)
@@ -269,9 +238,7 @@ def test_two_runs_with_one_name_are_told_once(
     assert caplog.text.count("is lost") <= 4
 
 
-def test_a_password_is_used_and_never_logged(
-    mosquitto: Callable[..., Mosquitto], config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_password_is_used_and_never_logged(mosquitto, config, tmp_path, caplog):
     passwords, wrong, right = (tmp_path / name for name in ("passwords", "wrong", "right"))
     passwords.write_text("camera:s3cret-word\n")
     wrong.write_text("camera\ns3cret-wrong\n")
@@ -293,7 +260,7 @@ def test_a_password_is_used_and_never_logged(
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificates(tmp_path_factory):
     """Key and certificate of a broker, which is its own CA."""
     folder = tmp_path_factory.mktemp("certificates")
     command = (
@@ -311,9 +278,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # paho leaves the socket of a failed handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("asks_for_certificate", [False, True])
-def test_tls_checks_certificates(
-    mosquitto: Callable[..., Mosquitto], config: Config, certificates: Path, asks_for_certificate: bool
-) -> None:
+def test_tls_checks_certificates(mosquitto, config, certificates, asks_for_certificate):
     own, key = certificates / "broker.pem", certificates / "key.pem"
     settings = ["allow_anonymous true", f"certfile {own}", f"keyfile {key}"]
     client: dict[str, Any] = {"ca_certs": own}
@@ -331,7 +296,7 @@ def test_tls_checks_certificates(
         assert trouble(sink) == ""
 
 
-def test_a_bad_certificate_is_an_error_at_once(config: Config, tmp_path: Path) -> None:
+def test_a_bad_certificate_is_an_error_at_once(config, tmp_path):
     wrong = config(0, broker="mqtts://localhost:8883", ca_certs=tmp_path / "missing.pem")
     with pytest.raises(InvalidInputError, match=r"missing\.pem\) cannot be used"):
         MqttSink(wrong, summary, running)

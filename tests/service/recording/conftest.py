@@ -1,13 +1,7 @@
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edge_fairmot.service.recording import RecordingConfig, RecordingSink
 from edge_fairmot.service.recording.files import recorded_files
@@ -19,43 +13,36 @@ HEADER = JsonLinesHeader("camera", SIZE, 10.0, settings={"score_threshold": 0.4}
 EVENT = CountingEvent("in", "door", 7, 105.9)
 
 
-def result(
-    index: int,
-    people: int = 1,
-    *,
-    size: tuple[int, int] = SIZE,
-    rate: float = 10.0,
-    events: tuple[CountingEvent, ...] = (),
-) -> FrameResult:
+def result(index, people=1, *, size=SIZE, rate=10.0, events=()):
     """A result whose image shows its index: ones are the brightness of the left half, tens of the right."""
     image = np.empty((size[1], size[0], 3), np.uint8)
     image[:, : size[0] // 2], image[:, size[0] // 2 :] = 25 * (index % 10), 25 * (index // 10 % 10)
     return FrameResult(Frame(image, index, 100 + index / rate), tracks_of(people), events)
 
 
-def index_of(image: NDArray[np.uint8]) -> int:
+def index_of(image):
     """Index that an image shows."""
     left, right = image[:, :4].mean(), image[:, -4:].mean()
     return round(left / 25) + 10 * round(right / 25)
 
 
-def tracks_of(count: int) -> Tracks:
+def tracks_of(count):
     xyxy = np.tile(np.array([[10, 10, 30, 40]], np.float32), (count, 1))
     ids = np.arange(1, count + 1)
     return Tracks(ids, xyxy, np.ones(count, np.float32), np.zeros(count, np.int64), np.zeros(count, bool))
 
 
-def trouble(sink: RecordingSink) -> str:
+def trouble(sink):
     return str(sink.health["recording"]["trouble"])
 
 
-def missed(sink: RecordingSink) -> tuple[int, int]:
+def missed(sink):
     """Lost frames and events."""
     health = sink.health["recording"]
     return health["missed_frames"], health["missed_events"]
 
 
-def recorded_numbers(folder: Path, stem: str = "tracks") -> list[int]:
+def recorded_numbers(folder, stem="tracks"):
     """Frame numbers in the JSON Lines files of tracks."""
     return [
         number
@@ -65,7 +52,7 @@ def recorded_numbers(folder: Path, stem: str = "tracks") -> list[int]:
     ]
 
 
-def fill(path: Path) -> None:
+def fill(path):
     """Use all the space that is left."""
     with path.open("wb", 0) as file, suppress(OSError):
         while file.write(bytes(1024)):
@@ -73,11 +60,11 @@ def fill(path: Path) -> None:
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> Iterator[Callable[..., RecordingSink]]:
+def record(tmp_path):
     """Make sinks; they record JSON Lines in the test's folder, unless told otherwise."""
     with ExitStack() as stack:
 
-        def make(**settings: Any) -> RecordingSink:
+        def make(**settings):
             config = RecordingConfig(**{"path": tmp_path / "tracks.jsonl", "keep_free": "0B"} | settings)
             return stack.enter_context(RecordingSink(config, HEADER))
 
@@ -85,6 +72,6 @@ def record(tmp_path: Path) -> Iterator[Callable[..., RecordingSink]]:
 
 
 @pytest.fixture
-def small_disk(disk_of: Callable[[str], Path]) -> Path:
+def small_disk(disk_of):
     """A disk of 1 MiB."""
     return disk_of("1m")

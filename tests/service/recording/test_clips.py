@@ -1,21 +1,17 @@
 """Clips of events: their frames, their counts, and their memory."""
 
-from __future__ import annotations
-
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_fairmot.counting import Counter, CountingConfig, parse_line
-from edge_fairmot.service.recording import RecordingConfig, RecordingSink
+from edge_fairmot.service.recording import RecordingConfig
 from edge_fairmot.service.recording.clips import ClipRecorder, FrameRing
 from edge_fairmot.sinks import VideoSink
 from edge_fairmot.sources import VideoSource
@@ -26,21 +22,16 @@ from .conftest import EVENT, SIZE, fill, index_of, result, trouble
 pytest.importorskip("av", reason="video is written with PyAV")
 
 
-def config(**settings: Any) -> RecordingConfig:
+def config(**settings):
     return RecordingConfig(**{"path": Path("unused"), "before_s": 1} | settings)
 
 
-def recorder(folder: Path, **settings: Any) -> ClipRecorder:
+def recorder(folder, **settings):
     paths = (folder / f"{number}.mp4" for number in range(100))
     return ClipRecorder(config(**settings), 10.0, lambda: next(paths), pytest.fail)
 
 
-def run(
-    clips: ClipRecorder,
-    count: int,
-    events: list[int],
-    size: Callable[[int], tuple[int, int]] = lambda _: SIZE,
-):
+def run(clips, count, events, size=lambda _: SIZE):
     """Write results in order, with an event in some of them."""
     with closing(clips):
         for index in range(count):
@@ -49,7 +40,7 @@ def run(
                 time.sleep(0.001)
 
 
-def indices(path: Path) -> list[int]:
+def indices(path):
     """Which frames are in a clip; their times are checked."""
     with VideoSource(path) as source:
         frames = list(source)
@@ -75,16 +66,14 @@ def indices(path: Path) -> list[int]:
         ({"after_s": 2}, [99], [range(89, 100)]),  # at the very end
     ],
 )
-def test_a_clip_begins_before_its_event_and_ends_after_it(
-    settings: dict[str, Any], events: list[int], expected: list[range], tmp_path: Path
-) -> None:
+def test_a_clip_begins_before_its_event_and_ends_after_it(settings, events, expected, tmp_path):
     clips = recorder(tmp_path, **settings)
     run(clips, 100, events)
     found = [indices(path) for path in sorted(tmp_path.iterdir())]
     assert (found, clips.dropped) == ([list(part) for part in expected], 0)
 
 
-def test_another_frame_size_ends_a_clip(tmp_path: Path) -> None:
+def test_another_frame_size_ends_a_clip(tmp_path):
     run(recorder(tmp_path), 30, [15, 25], lambda index: SIZE if index < 20 else (32, 24))
     assert [indices(tmp_path / f"{number}.mp4") for number in range(2)] == [
         list(range(5, 20)),
@@ -92,7 +81,7 @@ def test_another_frame_size_ends_a_clip(tmp_path: Path) -> None:
     ]
 
 
-def test_a_clip_of_a_source_that_is_gone_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_of_a_source_that_is_gone_is_finished(tmp_path, monkeypatch):
     monkeypatch.setattr("edge_fairmot.service.recording.clips.IDLE_S", 0.05)
     with closing(recorder(tmp_path, after_s=0.15, longest_s=5)) as clips:
         for index in range(13):
@@ -104,14 +93,12 @@ def test_a_clip_of_a_source_that_is_gone_is_finished(tmp_path: Path, monkeypatch
         assert indices(tmp_path / "0.mp4") == list(range(1, 13))
 
 
-def test_frames_of_a_clip_show_the_counts_of_their_own_moment(
-    tmp_path: Path, record: Callable[..., RecordingSink], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_of_a_clip_show_the_counts_of_their_own_moment(tmp_path, record, monkeypatch):
     """Clips are encoded later, in a thread: the frames before the crossing must not show it."""
     drawn: list[tuple[int, int]] = []
     write = VideoSink.write
 
-    def spy(self: VideoSink, result: FrameResult) -> None:
+    def spy(self, result):
         assert result.counts is not None
         drawn.append((result.frame.number, result.counts.lines["door"].inwards))
         write(self, result)
@@ -140,7 +127,7 @@ def test_frames_of_a_clip_show_the_counts_of_their_own_moment(
     assert np.flatnonzero(changes).tolist() == [crossed - 2]
 
 
-def test_frames_are_thinned_evenly_to_the_rate() -> None:
+def test_frames_are_thinned_evenly_to_the_rate():
     ring = FrameRing(config(before_s=2))
     kept = [index for index in range(150) if ring.add(result(index, 0, rate=15))]
     assert len(kept) in (100, 101)
@@ -148,7 +135,7 @@ def test_frames_are_thinned_evenly_to_the_rate() -> None:
     assert len(ring.since(0)) in (20, 21)
 
 
-def test_frames_are_kept_as_they_are_if_they_fit_and_smaller_if_not() -> None:
+def test_frames_are_kept_as_they_are_if_they_fit_and_smaller_if_not():
     fitting = FrameRing(config(memory="2MB"))
     first = result(3)
     reduced = replace(first.frame, reduced=np.zeros((24, 32, 3), np.uint8))
@@ -167,12 +154,10 @@ def test_frames_are_kept_as_they_are_if_they_fit_and_smaller_if_not() -> None:
     assert index_of(results[-1].frame.image) == 199 % 100
 
 
-def test_an_encoder_that_is_too_slow_costs_frames_and_no_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_encoder_that_is_too_slow_costs_frames_and_no_memory(tmp_path, monkeypatch):
     gate, write = threading.Event(), VideoSink.write
 
-    def slowly(self: VideoSink, result: FrameResult) -> None:
+    def slowly(self, result):
         gate.wait()
         write(self, result)
 
@@ -188,9 +173,7 @@ def test_an_encoder_that_is_too_slow_costs_frames_and_no_memory(
         assert len(list(source)) == 300 - clips.dropped
 
 
-def test_a_full_disk_costs_the_clip_and_pauses_the_recording_once(
-    small_disk: Path, record: Callable[..., RecordingSink], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_full_disk_costs_the_clip_and_pauses_the_recording_once(small_disk, record, caplog):
     sink = record(path=small_disk, before_s=1, after_s=1)
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     fill(small_disk / "others")

@@ -1,15 +1,10 @@
 """A recording on a disk that reports only when a file is closed that it is full."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from edge_fairmot.errors import SinkError
-from edge_fairmot.service.recording import RecordingSink
 from edge_fairmot.service.recording.files import RotatingFile, recorded_files
 from edge_fairmot.sinks import read_json_lines
 
@@ -17,9 +12,7 @@ from ...sinks.late_disk import late_disk  # noqa: TID252
 from .conftest import EVENT, missed, result, trouble
 
 
-def test_it_pauses_the_recording_and_not_the_run(
-    record: Callable[..., RecordingSink], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_it_pauses_the_recording_and_not_the_run(record, caplog):
     with late_disk():
         sink = record(file_size="1KB")
         for index in range(20):
@@ -35,7 +28,7 @@ def test_it_pauses_the_recording_and_not_the_run(
     assert missed(sink)[0] <= before + 1  # of the file that was open
 
 
-def test_it_pauses_where_the_frame_size_changes(record: Callable[..., RecordingSink], tmp_path: Path) -> None:
+def test_it_pauses_where_the_frame_size_changes(record, tmp_path):
     with late_disk():
         sink = record()
         sink.write(result(0))
@@ -50,9 +43,7 @@ def test_it_pauses_where_the_frame_size_changes(record: Callable[..., RecordingS
 
 
 @pytest.mark.parametrize("clips", [False, True])
-def test_everything_is_closed_before_the_error_at_the_end(
-    record: Callable[..., RecordingSink], *, clips: bool
-) -> None:
+def test_everything_is_closed_before_the_error_at_the_end(record, *, clips):
     if clips:
         pytest.importorskip("av", reason="video is written with PyAV")
     with late_disk():
@@ -66,7 +57,7 @@ def test_everything_is_closed_before_the_error_at_the_end(
     record()  # its name is free
 
 
-def test_the_next_line_begins_another_file(tmp_path: Path) -> None:
+def test_the_next_line_begins_another_file(tmp_path):
     paths = iter([tmp_path / "a", tmp_path / "b"])
     file = RotatingFile(lambda: next(paths), bytes, 5, 10**9)
     with late_disk():
@@ -79,7 +70,7 @@ def test_the_next_line_begins_another_file(tmp_path: Path) -> None:
     assert (tmp_path / "b").read_bytes() == b"three\n"
 
 
-def test_lost_events_are_counted(record: Callable[..., RecordingSink]) -> None:
+def test_lost_events_are_counted(record):
     with late_disk():
         sink = record(file_size="1KB")
         for index in range(30):

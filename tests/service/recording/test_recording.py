@@ -1,16 +1,12 @@
 """Files that follow each other, events, and a disk that fills up."""
 
-from __future__ import annotations
-
 import json
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_fairmot.errors import InvalidInputError, SinkError
-from edge_fairmot.service.recording import RecordingConfig, RecordingSink
+from edge_fairmot.service.recording import RecordingConfig
 from edge_fairmot.service.recording.files import FileNames, RotatingFile, recorded_files
 from edge_fairmot.sinks import read_json_lines
 
-from .conftest import EVENT, HEADER, fill, missed, recorded_numbers, result, trouble
+from .conftest import EVENT, fill, missed, recorded_numbers, result, trouble
 
 BEGUN = datetime(2026, 11, 23, 14, 29, 20, tzinfo=timezone.utc)
 
@@ -32,12 +28,10 @@ BEGUN = datetime(2026, 11, 23, 14, 29, 20, tzinfo=timezone.utc)
     lines=st.lists(st.text("abc", min_size=20, max_size=60).map(lambda text: text + "\n")),
     steps_s=st.lists(st.floats(0, 5), min_size=100, max_size=100),
 )
-def test_files_follow_each_other_and_each_is_whole(
-    lines: list[str], steps_s: list[float], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_files_follow_each_other_and_each_is_whole(lines, steps_s, tmp_path_factory):
     folder, now_s, begun_s = tmp_path_factory.mktemp("parts"), [0.0], [0.0]
 
-    def next_path() -> Path:
+    def next_path():
         begun_s.append(now_s[0])
         return folder / f"{len(begun_s):03}"
 
@@ -52,10 +46,10 @@ def test_files_follow_each_other_and_each_is_whole(
     assert "".join(part.removeprefix("header\n") for part in parts) == "".join(lines[: len(steps_s)])
 
 
-def test_a_line_that_does_not_fit_is_not_half_there(small_disk: Path) -> None:
+def test_a_line_that_does_not_fit_is_not_half_there(small_disk):
     file = RotatingFile(lambda: small_disk / "lines", bytes, 10**9, 10**9)
 
-    def write_for_ever() -> None:
+    def write_for_ever():
         while True:
             file.write("x" * 2999 + "\n")
 
@@ -66,7 +60,7 @@ def test_a_line_that_does_not_fit_is_not_half_there(small_disk: Path) -> None:
     assert (size % 3000, size > 900_000) == (0, True)
 
 
-def test_a_name_is_never_used_twice(tmp_path: Path) -> None:
+def test_a_name_is_never_used_twice(tmp_path):
     moments = [BEGUN] * 11 + [BEGUN - timedelta(hours=1)] * 3 + [BEGUN + timedelta(seconds=1)]
     (tmp_path / "shop-20261123T142920Z.jsonl").touch()
     names = FileNames(tmp_path, "shop", lambda: moments.pop(0))
@@ -79,7 +73,7 @@ def test_a_name_is_never_used_twice(tmp_path: Path) -> None:
     assert recorded_files(tmp_path, "shop")[1:] == given
 
 
-def test_only_files_of_the_recording_are_its_own(tmp_path: Path) -> None:
+def test_only_files_of_the_recording_are_its_own(tmp_path):
     own = ["shop-20261123T142920Z.txt", "shop-20261123T142921Z.events.jsonl", "shop-20261124T000000Z.mp4"]
     others = ["shop.jsonl", "shop-20261123T142920Z.bak", "other-20261123T142920Z.txt"]
     for name in (*own, *others, "shop-2-20261123T142920Z.txt"):
@@ -87,9 +81,7 @@ def test_only_files_of_the_recording_are_its_own(tmp_path: Path) -> None:
     assert [path.name for path in recorded_files(tmp_path, "shop")] == own
 
 
-def test_every_file_can_be_read_alone_and_nothing_is_missing(
-    record: Callable[..., RecordingSink], tmp_path: Path
-) -> None:
+def test_every_file_can_be_read_alone_and_nothing_is_missing(record, tmp_path):
     pytest.importorskip("av", reason="a folder has clips, which PyAV writes")
     sink = record(path=tmp_path, file_size="1KB")
     for index in range(60):
@@ -124,7 +116,7 @@ def test_every_file_can_be_read_alone_and_nothing_is_missing(
     assert sink.health == {"recording": {"trouble": "", "missed_frames": 0, "missed_events": 0}}
 
 
-def test_another_frame_size_begins_another_file(record: Callable[..., RecordingSink], tmp_path: Path) -> None:
+def test_another_frame_size_begins_another_file(record, tmp_path):
     sink = record()
     for index, size in enumerate([(64, 48), (64, 48), (32, 24), (64, 48)]):
         sink.write(result(index, size=size))
@@ -137,15 +129,7 @@ def test_another_frame_size_begins_another_file(record: Callable[..., RecordingS
     ]
 
 
-def test_a_frame_without_tracks_is_recorded(record: Callable[..., RecordingSink], tmp_path: Path) -> None:
-    with record() as sink:
-        sink.write(result(0, 0))
-    assert recorded_numbers(tmp_path) == [1]
-
-
-def test_a_full_disk_pauses_the_recording_and_not_the_run(
-    small_disk: Path, record: Callable[..., RecordingSink], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_full_disk_pauses_the_recording_and_not_the_run(small_disk, record, caplog):
     sink = record(path=small_disk)
     for index in range(5):
         sink.write(result(index, 20))
@@ -175,9 +159,7 @@ def test_a_full_disk_pauses_the_recording_and_not_the_run(
     assert not list(small_disk.glob(".*probe"))
 
 
-def test_a_folder_that_is_gone_pauses_the_recording_until_it_is_back(
-    record: Callable[..., RecordingSink], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_folder_that_is_gone_pauses_the_recording_until_it_is_back(record, tmp_path, caplog):
     folder = tmp_path / "stick"
     sink = record(path=folder / "tracks.jsonl", file_size="1KB")
     sink.write(result(0))
@@ -195,7 +177,7 @@ def test_a_folder_that_is_gone_pauses_the_recording_until_it_is_back(
     assert trouble(sink) == ""
 
 
-def test_nan_and_a_closed_recording_are_errors(record: Callable[..., RecordingSink]) -> None:
+def test_nan_and_a_closed_recording_are_errors(record):
     sink = record()
     bad = result(0)
     bad.tracks.xyxy[0, 0] = np.nan
@@ -207,7 +189,7 @@ def test_nan_and_a_closed_recording_are_errors(record: Callable[..., RecordingSi
         sink.write(result(0))
 
 
-def test_two_runs_need_two_names(record: Callable[..., RecordingSink], tmp_path: Path) -> None:
+def test_two_runs_need_two_names(record, tmp_path):
     record()
     with pytest.raises(SinkError, match="belongs to another run: give each run another name"):
         record()
@@ -232,7 +214,7 @@ for index in range(10**9):
 """
 
 
-def test_a_killed_run_leaves_everything_readable(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_everything_readable(tmp_path):
     pytest.importorskip("av", reason="video is written with PyAV")
     from edge_fairmot.errors import SourceError
     from edge_fairmot.sources import VideoSource
@@ -275,7 +257,7 @@ def test_a_killed_run_leaves_everything_readable(tmp_path: Path) -> None:
         ("out", ("out", "tracks", True, True, True)),
     ],
 )
-def test_the_path_says_what_is_recorded(path: str, expected: tuple[str, str, bool, bool, bool]) -> None:
+def test_the_path_says_what_is_recorded(path, expected):
     config = RecordingConfig(Path(path))
     found = str(config.folder), config.stem, config.json_lines, config.mot_text, config.has_clips
     assert found == expected
@@ -297,22 +279,15 @@ def test_the_path_says_what_is_recorded(path: str, expected: tuple[str, str, boo
         *(({"keep_free": text}, "keep_free must be a size") for text in ("500", "MB", "-1MB", "1TB", "")),
     ],
 )
-def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str) -> None:
+def test_settings_out_of_range_are_refused(setting, message):
     with pytest.raises(InvalidInputError, match=f"^{message}"):
         RecordingConfig(**{"path": Path("tracks.jsonl")} | setting)
 
 
-def test_sizes_are_read() -> None:
+def test_sizes_are_read():
     config = RecordingConfig(Path("a.jsonl"), file_size="1.5 mb", budget="2GB", keep_free="64 B")
     assert [config.bytes_of(name) for name in ("file_size", "budget", "keep_free")] == [
         1_500_000,
         2_000_000_000,
         64,
     ]
-
-
-def test_the_header_must_be_json(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    with pytest.raises(SinkError, match="header"):
-        RecordingSink(RecordingConfig(tmp_path / "a.jsonl"), replace(HEADER, settings={"a": float("nan")}))

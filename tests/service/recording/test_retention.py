@@ -1,17 +1,13 @@
 """What a recording deletes beyond its budget, and on a disk that is smaller than that."""
 
-from __future__ import annotations
-
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_fairmot.service.recording import RecordingConfig, RecordingSink
+from edge_fairmot.service.recording import RecordingConfig
 from edge_fairmot.service.recording.files import recorded_files
 from edge_fairmot.service.recording.retention import HYSTERESIS, Retention
 
@@ -26,12 +22,8 @@ from .conftest import missed, recorded_numbers, result, trouble
     keep_free=st.integers(0, 8000),
 )
 def test_no_more_than_needed_is_deleted_and_never_an_open_file(
-    files: list[tuple[int, bool]],
-    others_leave: int,
-    budget: int,
-    keep_free: int,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+    files, others_leave, budget, keep_free, tmp_path_factory
+):
     folder = tmp_path_factory.mktemp("recording")
     sizes = [size for size, _ in files]
     paths = [folder / f"tracks-2026010{day}T000000Z.mp4" for day in range(1, len(sizes) + 1)]
@@ -39,10 +31,10 @@ def test_no_more_than_needed_is_deleted_and_never_an_open_file(
         path.write_bytes(bytes(size))
     held = {path for path, (_, writing) in zip(paths, files, strict=True) if writing}
 
-    def taken() -> int:
+    def taken():
         return sum(path.stat().st_size for path in recorded_files(folder, "tracks"))
 
-    def free(total: int) -> int:
+    def free(total):
         return others_leave + sum(sizes) - total
 
     config = RecordingConfig(folder, file_size="1KB", budget=f"{budget}B", keep_free=f"{keep_free}B")
@@ -51,7 +43,7 @@ def test_no_more_than_needed_is_deleted_and_never_an_open_file(
         retention = Retention(config, lambda: held)
         retention.close()
 
-    def is_fine(total: int) -> bool:
+    def is_fine(total):
         return total <= budget and free(total) >= HYSTERESIS * keep_free
 
     left = set(recorded_files(folder, "tracks"))
@@ -64,9 +56,7 @@ def test_no_more_than_needed_is_deleted_and_never_an_open_file(
     assert bool(retention.trouble) == (free(taken()) < keep_free)
 
 
-def test_the_oldest_files_beyond_the_budget_are_deleted(
-    record: Callable[..., RecordingSink], tmp_path: Path
-) -> None:
+def test_the_oldest_files_beyond_the_budget_are_deleted(record, tmp_path):
     older, foreign = tmp_path / "tracks-20200101T000000Z.mp4", tmp_path / "holiday.mp4"
     older.write_bytes(bytes(5000))
     foreign.write_bytes(bytes(100_000))
@@ -85,9 +75,7 @@ def test_the_oldest_files_beyond_the_budget_are_deleted(
     assert len(numbers) > 15
 
 
-def test_the_thread_checks_the_disk_by_itself(
-    record: Callable[..., RecordingSink], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_thread_checks_the_disk_by_itself(record, tmp_path, monkeypatch):
     monkeypatch.setattr("edge_fairmot.service.recording.retention.CHECK_S", 0.01)
     older = tmp_path / "tracks-20200101T000000Z.jsonl"
     older.write_bytes(bytes(5000))
@@ -99,9 +87,7 @@ def test_the_thread_checks_the_disk_by_itself(
     assert not older.exists()
 
 
-def test_a_recording_continues_for_ever_on_a_disk_smaller_than_its_budget(
-    small_disk: Path, record: Callable[..., RecordingSink], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_recording_continues_for_ever_on_a_disk_smaller_than_its_budget(small_disk, record, caplog):
     caplog.set_level("INFO")
     sink = record(path=small_disk / "tracks.jsonl", file_size="20KB", keep_free="200KB")
     for index in range(1000):
@@ -118,9 +104,7 @@ def test_a_recording_continues_for_ever_on_a_disk_smaller_than_its_budget(
     assert "the oldest file: the disk has little space" in caplog.text
 
 
-def test_recording_pauses_with_some_space_left_and_continues_with_a_quarter_more(
-    small_disk: Path, record: Callable[..., RecordingSink]
-) -> None:
+def test_recording_pauses_with_some_space_left_and_continues_with_a_quarter_more(small_disk, record):
     others, older = small_disk / "others", small_disk / "tracks-20200101T000000Z.mp4"
     sink = record(path=small_disk / "tracks.jsonl", keep_free="500KB")
     sink.write(result(0))

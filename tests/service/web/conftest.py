@@ -1,6 +1,7 @@
 """A page that is served for a test."""
 
 import http.client
+import json
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,11 @@ class Run:
     def headers(self, login=True, given=()):
         named = {name.replace("_", "-"): value for name, value in dict(given).items()}
         return {"authorization": f"Bearer {self.token}"} | named if login and self.token else named
+
+    @property
+    def revision(self):
+        """Of the drawing."""
+        return json.loads(self.ask("GET", "/api/counting")[2])["revision"]
 
     @property
     def token(self):

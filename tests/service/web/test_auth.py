@@ -132,10 +132,7 @@ def test_nothing_is_shown_without_the_token(page, headers):
 def test_a_wrong_token_opens_nothing(page, token):
     status, headers, _ = page.ask("GET", f"/?token={token}", login=False)
     assert (status, headers["set-cookie"]) == (401, None)
-
-
-def test_a_token_in_the_address_opens_only_the_front_page(page):
-    assert page.ask("GET", f"/api/tracks?token={page.token}", login=False)[0] == 401
+    assert page.ask("GET", f"/api/tracks?token={page.token}", login=False)[0] == 401  # the front page only
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "{own}.evil.example", "", "["])
@@ -165,7 +162,7 @@ def test_pages_of_other_sites_change_and_watch_nothing(page, open_page, origin):
         came = origin.format(port=run.port)
         assert run.ask("PUT", "/api/counting", DRAWING, origin=came, **JSON)[0] == 403
         assert refused(run, origin=came) == 403
-        assert revision_of(run) == 1
+        assert run.revision == 1
 
 
 def test_the_page_itself_and_programs_may_change_and_watch(serve):
@@ -180,27 +177,24 @@ def test_the_page_itself_and_programs_may_change_and_watch(serve):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/"), ("GET", "/nowhere"), ("POST", "/"), ("PUT", "/api/counting"), ("GET", "/metrics")],
+    ("method", "path", "kind", "status"),
+    [
+        *(("GET", path, "", status) for path, status in (("/", 200), ("/metrics", 200), ("/nowhere", 404))),
+        *(
+            (method, "/api/counting", "application/json", 405)
+            for method in ("POST", "DELETE", "OPTIONS", "BREW")
+        ),
+        *(("PUT", "/api/counting", kind, 415) for kind in ("text/plain", "multipart/form-data")),
+    ],
 )
-def test_every_answer_has_the_security_headers(page, method, path):
-    headers = page.ask(method, path)[1]
+def test_other_requests_do_nothing_and_have_security_headers(page, method, path, kind, status):
+    found, headers, _ = page.ask(method, path, DRAWING, content_type=kind)
+    assert (found, page.revision) == (status, 1)
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
-    assert headers["server"] is None
-    assert headers["access-control-allow-origin"] is None
-
-
-@pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
-def test_other_methods_do_nothing(page, method):
-    assert page.ask(method, "/api/counting", DRAWING, **JSON)[0] == 405
-    assert revision_of(page) == 1
-
-
-def revision_of(run):
-    return json.loads(run.ask("GET", "/api/counting")[2])["revision"]
+    assert (headers["server"], headers["access-control-allow-origin"]) == (None, None)
 
 
 def polygon(count):
@@ -237,13 +231,8 @@ def test_a_bad_drawing_changes_nothing_and_gets_the_reason(page, body, reason):
     error = json.loads(answer)["error"]
     assert (status, reason in error) == (422, True), error
     assert "\n" not in error.split(": line")[0]
-    assert revision_of(page) == 1
+    assert page.revision == 1
     assert page.counter._drawn.lines == page.counter._drawn.zones == ()
-
-
-def test_a_form_is_not_a_drawing(page):
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
-        assert page.ask("PUT", "/api/counting", DRAWING, content_type=kind)[0] == 415
 
 
 def pour(run, method, path, headers):
