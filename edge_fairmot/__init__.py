@@ -1,23 +1,151 @@
 """FairMOT multi-object tracking on edge devices.
 
-The loop and its vocabulary are here. Runtimes are opened with :func:`edge_fairmot.runtimes.open_runtime`,
-sources with :func:`edge_fairmot.sources.open_source`; conversion is :mod:`edge_fairmot.convert`.
+``track("street.mp4")`` yields a :class:`FrameResult` per frame. Its parts are here too: a source, a detector
+(an exported file in a runtime), the tracker, and the pipeline that joins them. Names are imported when they
+are used: ``import edge_fairmot`` alone needs numpy, OpenCV and lap at most. Conversion is
+:mod:`edge_fairmot.convert`.
 """
 
-from edge_fairmot.pipeline import DetectionSchedule, Pipeline, RunSummary
-from edge_fairmot.tracking import Tracker, TrackerConfig
-from edge_fairmot.types import Detections, Frame, RawDetections, Tracks
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edge_fairmot.counting import Counter, CountingConfig
+    from edge_fairmot.detection_cache import CachedDetector, DetectionWriter
+    from edge_fairmot.detector import FairMotDetector
+    from edge_fairmot.errors import EdgeFairmotError
+    from edge_fairmot.pipeline import Pipeline, RunSummary
+    from edge_fairmot.protocols import Detector, Runtime, Sink, Source
+    from edge_fairmot.runtimes import open_runtime
+    from edge_fairmot.schedule import DetectionSchedule
+    from edge_fairmot.sources import open_source
+    from edge_fairmot.tracking import Tracker, TrackerConfig
+    from edge_fairmot.types import Detections, Frame, FrameResult, RawDetections, Tracks
 
 __version__ = "0.1.0"
 
+_HOMES = {
+    "CachedDetector": "detection_cache",
+    "Counter": "counting",
+    "CountingConfig": "counting",
+    "DetectionSchedule": "schedule",
+    "DetectionWriter": "detection_cache",
+    "Detections": "types",
+    "Detector": "protocols",
+    "EdgeFairmotError": "errors",
+    "FairMotDetector": "detector",
+    "Frame": "types",
+    "FrameResult": "types",
+    "Pipeline": "pipeline",
+    "RawDetections": "types",
+    "RunSummary": "pipeline",
+    "Runtime": "protocols",
+    "Sink": "protocols",
+    "Source": "protocols",
+    "Tracker": "tracking",
+    "TrackerConfig": "tracking",
+    "Tracks": "types",
+    "open_runtime": "runtimes",
+    "open_source": "sources",
+}
+
 __all__ = [
+    "CachedDetector",
+    "Counter",
+    "CountingConfig",
     "DetectionSchedule",
+    "DetectionWriter",
     "Detections",
+    "Detector",
+    "EdgeFairmotError",
+    "FairMotDetector",
     "Frame",
+    "FrameResult",
     "Pipeline",
     "RawDetections",
     "RunSummary",
+    "Runtime",
+    "Sink",
+    "Source",
     "Tracker",
     "TrackerConfig",
     "Tracks",
+    "open_runtime",
+    "open_source",
+    "track",
 ]
+
+
+def track(
+    source: str | Path,
+    model: str | Path | None = None,
+    *,
+    runtime: str = "cpu",
+    config: TrackerConfig | None = None,
+    counting: CountingConfig | None = None,
+) -> Iterator[FrameResult]:
+    """Track a video, an image folder, a camera or ``synthetic:``, and yield the result of each frame.
+
+    Parameters
+    ----------
+    source : str or Path
+        As :func:`open_source` takes it.
+    model : str or Path, optional
+        A file made by ``edge-fairmot convert``; the bundled one when not given.
+    runtime : str
+        As :func:`open_runtime` takes it, as in ``openvino``.
+    config : TrackerConfig, optional
+        The defaults with the source's frame rate when not given.
+    counting : CountingConfig, optional
+        Lines and zones to count at.
+
+    Yields
+    ------
+    FrameResult
+
+    Raises
+    ------
+    EdgeFairmotError
+        If the source, the model or the runtime cannot be opened, or a stage fails.
+
+    Examples
+    --------
+    >>> import edge_fairmot
+    >>> for result in edge_fairmot.track("street.mp4"):  # doctest: +SKIP
+    ...     print(result.frame.number, result.tracks.track_id)
+    """
+    from contextlib import closing
+
+    from edge_fairmot.bundled import bundled_model
+    from edge_fairmot.counting import Counter
+    from edge_fairmot.detector import FairMotDetector
+    from edge_fairmot.pipeline import Pipeline
+    from edge_fairmot.runtimes import open_runtime
+    from edge_fairmot.sources import open_source
+    from edge_fairmot.tracking import Tracker, TrackerConfig
+
+    with (
+        closing(open_source(source)) as opened,
+        closing(open_runtime(model or bundled_model(), runtime)) as net,
+    ):
+        config = config or TrackerConfig(frame_rate=opened.info.frame_rate)
+        counter = None if counting is None else Counter(counting, opened.info.frame_size)
+        detector = FairMotDetector(net, config.lowest_score)
+        yield from Pipeline(opened, detector, Tracker(config), counter=counter)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

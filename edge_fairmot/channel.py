@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class ChannelClosedError(Exception):
-    """There is nothing more to get, or nobody left to put for. Ends a thread and never leaves the loop."""
+    """The channel ended or was closed. Ends a thread; never leaves the pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +20,10 @@ class _End:
 
 
 class Channel(Generic[T]):
-    """Hands items over in order, from one putting thread to one getting thread.
+    """Passes items in order from one thread to another; at most ``depth`` items wait in it.
 
-    Both ends wait inside ``SimpleQueue``, which is written in C: a KeyboardInterrupt in the middle leaves no
-    lock held and no item half handed over, as it could with ``queue.Queue``.
-
-    Parameters
-    ----------
-    depth : int
-        How many items may wait in it.
+    Both ends wait inside ``SimpleQueue``, which is written in C: a KeyboardInterrupt leaves no lock held and
+    no item half passed on, as it could with ``queue.Queue``.
     """
 
     def __init__(self, depth: int) -> None:
@@ -39,36 +34,19 @@ class Channel(Generic[T]):
         self._closed = False
 
     def put(self, item: T) -> None:
-        """Hand an item over, as soon as there is room.
-
-        Raises
-        ------
-        ChannelClosedError
-            If the channel was closed.
-        """
+        """Put an item as soon as there is room; raises ChannelClosedError once the channel is closed."""
         self._room.get()
         if self._closed:
             raise ChannelClosedError
         self._items.put(item)
 
     def put_latest(self, item: T) -> int:
-        """Hand an item over without waiting: where there is no room, the one that waits longest goes.
-
-        Returns
-        -------
-        int
-            How many items went, 0 or 1.
-
-        Raises
-        ------
-        ChannelClosedError
-            If the channel was closed.
-        """
+        """Put an item without waiting; where there is no room, the oldest item is dropped. Returns 0 or 1."""
         dropped = 0
         try:
             self._room.get_nowait()
         except Empty:
-            # Its room is the new one's. If it was taken this moment, its room is about to be free.
+            # The new item takes the oldest one's room. If that was taken this moment, its room comes next.
             dropped = 0 if self._take_waiting() is None else 1
             if not dropped:
                 self._room.get()
@@ -78,16 +56,10 @@ class Channel(Generic[T]):
         return dropped
 
     def get(self, timeout_s: float | None = None) -> T:
-        """Wait for the next item, as long as it takes or so many seconds.
+        """Wait for the next item.
 
-        Raises
-        ------
-        TimeoutError
-            If none came in time.
-        ChannelClosedError
-            After the last item, or if the channel was closed.
-        BaseException
-            What the putting thread finished with, after the last item.
+        Raises TimeoutError after ``timeout_s``, ChannelClosedError after the last item or once the channel is
+        closed, and the error that the putting thread finished with.
         """
         try:
             item = self._items.get(timeout=timeout_s)
@@ -105,14 +77,14 @@ class Channel(Generic[T]):
         return item
 
     def poll(self) -> T | None:
-        """Take the next item if one waits; None where there is none or the end has come."""
+        """Take the next item if one waits; None without one and after the end."""
         item = self._take_waiting()
         if item is not None:
             self._room.put(None)
         return item
 
     def __iter__(self) -> Iterator[T]:
-        """Items to the end; see :meth:`get`."""
+        """Yield items to the end; see :meth:`get`."""
         while True:
             try:
                 item = self.get()
@@ -121,11 +93,11 @@ class Channel(Generic[T]):
             yield item
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Tell the getting thread that nothing follows, or hand it the error to raise there."""
+        """End the channel after the items in it; :meth:`get` then raises the error, if there is one."""
         self._items.put(_End(error))
 
     def close(self) -> None:
-        """End both sides now, from any thread; what waits is not handed over."""
+        """End both sides now, from any thread; waiting items are dropped."""
         self._closed = True
         self._room.put(None)
         self._items.put(_End(None))

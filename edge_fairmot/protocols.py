@@ -1,69 +1,35 @@
-"""The three seams of the loop: where frames come from, what looks at them, where tracks go.
+"""The seams of the loop: where frames come from, what detects, where results go.
 
-They are protocols: anything of this shape fits, no base class is needed.
+They are protocols: any object of this shape fits; no base class is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.types import Frame, RawDetections, Tracks, UInt8Array
-
-# FOLDED sources/state.py: How a live source is doing, for whoever watches it from outside the loop.
-
-SourceStatus: TypeAlias = Literal["starting", "running", "lost", "ended"]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """What is known about a source at one moment.
-
-    Attributes
-    ----------
-    status : str
-        ``starting`` until the first frame, ``running`` while frames come, ``lost`` while it is waited for or
-        opened again, ``ended`` when nothing more will come.
-    since_s : float
-        When that began, on ``time.monotonic``'s clock.
-    reconnects : int
-        How often frames came again after they had stopped.
-    message : str
-        One line about it, without credentials; empty where there is nothing to say.
-    """
-
-    status: SourceStatus
-    since_s: float
-    reconnects: int = 0
-    message: str = ""
-
-
-# FOLDED sinks/state.py: How the outputs of a run are doing, for whoever tells it.
-
-Outputs: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""Outputs that go on after an error, by name: ``trouble`` is why one gives nothing now, empty where it does;
-what begins with ``missed_`` counts what was lost."""
+from edge_fairmot.types import Detections, Frame, FrameResult, GroundTruth, RawDetections, UInt8Array
 
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a source says it will deliver.
+    """What a source announces.
 
     Attributes
     ----------
     name : str
-        Path or address, as given by the user.
+        Path or address, as given by the user, without credentials.
     frame_size : (int, int)
         Width and height, pixels.
     frame_rate : float
         Frames per second of the source's clock.
     frame_count : int or None
-        How many frames it holds; None where that is unknown.
+        Number of frames; None where it is unknown.
     live : bool
-        True where frames come whether or not they are asked for, as from a camera. The loop then works on
-        the newest and drops those it has no time for; of any other source it drops none.
+        True where frames come at their own pace, as from a camera. The loop then works on the newest frame
+        and drops older ones. It drops no frame of any other source.
     """
 
     name: str
@@ -78,32 +44,66 @@ class Source(Protocol):
 
     @property
     def info(self) -> SourceInfo:
-        """What it will deliver."""
+        """What the source announces."""
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames in order.
+        """Yield frames in order.
 
-        They are read in a thread of the loop's, ahead of their use: each has an array of its own, which the
-        source does not change or use again.
+        The loop reads them ahead, in a thread: each frame has an array of its own, which the source does not
+        use again.
 
         Raises
         ------
         SourceError
-            After the last good frame, if the source ended before it should.
+            After the last good frame, if the source ended too early.
         """
 
     def close(self) -> None:
-        """Release files and devices. May be called twice, and from another thread than the one that reads.
+        """Release files and devices. May be called twice, and from another thread than the reading one.
 
-        It ends the iteration, without an error; of a live source also where it waits for a frame.
+        It ends the iteration without an error, also while a live source waits for a frame.
         """
+
+
+@runtime_checkable
+class HasGroundTruth(Protocol):
+    """A source that knows the true objects of its frames."""
+
+    def truth(self, index: int) -> GroundTruth:
+        """Return the true objects of the frame with this index; from any thread."""
+
+
+SourceStatus: TypeAlias = Literal["starting", "running", "lost", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """The state of a live source at one moment.
+
+    Attributes
+    ----------
+    status : str
+        ``starting`` until the first frame, ``running`` while frames come, ``lost`` while the camera is opened
+        again, ``ended`` after the last frame.
+    since_s : float
+        Start of this status, on ``time.monotonic``'s clock.
+    reconnects : int
+        How often frames came again after they had stopped.
+    message : str
+        One line about the status, without credentials; may be empty.
+    """
+
+    status: SourceStatus
+    since_s: float
+    reconnects: int = 0
+    message: str = ""
 
 
 class Runtime(Protocol):
     """What runs an exported file.
 
-    The loop calls :meth:`infer` in the order of the frames and from one thread, which is not the one that
-    opened the runtime.
+    The loop calls :meth:`infer` in frame order from one thread, which is not the thread that opened the
+    runtime.
     """
 
     @property
@@ -112,7 +112,7 @@ class Runtime(Protocol):
 
     @property
     def manifest(self) -> ModelManifest:
-        """The manifest of the file it runs."""
+        """The manifest of the file."""
 
     def infer(self, images: UInt8Array) -> RawDetections:
         """Run the network.
@@ -120,13 +120,12 @@ class Runtime(Protocol):
         Parameters
         ----------
         images : uint8 (N, H, W, 3)
-            BGR, letterboxed to the manifest's input size. Not to be kept: the caller writes the next picture
-            into it.
+            BGR, letterboxed to the manifest's input size. The caller reuses the array after the call.
 
         Returns
         -------
         RawDetections
-            Arrays of the caller's: a later call does not change them.
+            Arrays that later calls do not change.
 
         Raises
         ------
@@ -138,11 +137,41 @@ class Runtime(Protocol):
         """Release the session. May be called twice."""
 
 
-class Sink(Protocol):
-    """Where tracks go."""
+class Detector(Protocol):
+    """What finds the objects of a frame.
 
-    def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Take the tracks of one frame; what is written survives a crash right after.
+    :class:`edge_fairmot.FairMotDetector` runs an exported file, :class:`edge_fairmot.CachedDetector` reads a
+    detection cache. The loop calls :meth:`detect` in frame order from one thread.
+    """
+
+    def detect(self, frame: Frame) -> Detections | None:
+        """Return the detections of a frame in source pixels, or None to have its tracks predicted.
+
+        Raises
+        ------
+        InferenceError
+            If the frame cannot be processed.
+        """
+
+
+@runtime_checkable
+class PreparingDetector(Detector, Protocol):
+    """A detector whose work on a frame has two parts, which the loop runs in two threads."""
+
+    def prepare(self, frame: Frame) -> Callable[[], Detections | None]:
+        """Do the first part; the returned function does the second and returns what ``detect`` would."""
+
+
+OutputHealth: TypeAlias = Mapping[str, Any]
+"""State of an output that goes on after an error: ``trouble`` is the reason why it gives nothing now, or
+empty; keys that begin with ``missed_`` count what was lost."""
+
+
+class Sink(Protocol):
+    """Where results go."""
+
+    def write(self, result: FrameResult) -> None:
+        """Take the result of one frame. What was written survives a crash right after.
 
         Raises
         ------
@@ -151,4 +180,20 @@ class Sink(Protocol):
         """
 
     def close(self) -> None:
-        """Finish what was written. May be called twice."""
+        """Finish the output. May be called twice."""
+
+
+@runtime_checkable
+class HasHealth(Protocol):
+    """A sink that goes on after an error and reports it."""
+
+    @property
+    def health(self) -> Mapping[str, OutputHealth]:
+        """State of each output of this sink, by name."""
+
+
+def output_health(sinks: Sequence[Sink]) -> dict[str, OutputHealth]:
+    """Return the health of every output that reports one, by name."""
+    return {
+        name: health for sink in sinks if isinstance(sink, HasHealth) for name, health in sink.health.items()
+    }

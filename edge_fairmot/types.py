@@ -1,9 +1,11 @@
-"""The vocabulary: what travels from a source through a runtime and the tracker to a sink."""
+"""The vocabulary: what travels from a source through a detector and the tracker to a sink."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,43 @@ Float32Array: TypeAlias = NDArray[np.float32]
 Float64Array: TypeAlias = NDArray[np.float64]
 Int64Array: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
+Rows: TypeAlias = "slice | BoolArray | Int64Array | Sequence[int]"
+"""Selects rows of a table: a slice, a boolean mask (N,), or indices."""
+
+Point: TypeAlias = tuple[float, float]
+"""x and y from the upper left corner, as shares of the image's width and height: 0 to 1."""
+
+TableT = TypeVar("TableT", bound="Table")
+
+
+class Table:
+    """A dataclass of arrays with one row per object: ``len(table)``, ``table[rows]`` and ``concat``."""
+
+    __slots__ = ()
+
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return tuple(getattr(self, column.name) for column in fields(self))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self._columns()[0])
+
+    def __getitem__(self: TableT, rows: Rows) -> TableT:
+        """Return the rows that a mask, a slice or indices select."""
+        if isinstance(rows, (int, np.integer)):
+            raise InvalidInputError(
+                f"rows are selected by a slice, a mask or indices: use [{rows}:{rows + 1}]"
+            )
+        return type(self)(*(column[rows] for column in self._columns()))
+
+    @classmethod
+    def concat(cls: type[TableT], parts: Sequence[TableT]) -> TableT:
+        """Return the rows of one or more tables, one after the other."""
+        return cls(*(np.concatenate(columns) for columns in zip(*(p._columns() for p in parts), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture from a source.
+    """One image from a source.
 
     Attributes
     ----------
@@ -30,7 +64,7 @@ class Frame:
     time_s : float
         The source's own clock: presentation time of a file, capture time of a camera.
     reduced : uint8 (h, w, 3) or None
-        The same picture, made smaller by the camera, where it does so: the network's input is made of it.
+        The same image, reduced by the camera, where the camera does so: the network's input is made of it.
     """
 
     image: UInt8Array
@@ -38,10 +72,21 @@ class Frame:
     time_s: float
     reduced: UInt8Array | None = None
 
+    @property
+    def number(self) -> int:
+        """Position in the source, from 1, as MOTChallenge counts."""
+        return self.index + 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, pixels."""
+        height, width = self.image.shape[:2]
+        return width, height
+
 
 @dataclass(frozen=True, slots=True)
 class RawDetections:
-    """The four outputs of the graph, as they are: N pictures, K candidates each, best first.
+    """The four outputs of the graph: N images, K candidates each, best first.
 
     Attributes
     ----------
@@ -66,8 +111,10 @@ def _no_classes() -> Int64Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Detections:
-    """What was found in one frame, ready for the tracker.
+class Detections(Table):
+    """The detections of one frame, ready for the tracker.
+
+    A mask, a slice or indices select rows: ``detections[detections.score > 0.5]``.
 
     Attributes
     ----------
@@ -75,7 +122,7 @@ class Detections:
         Source pixels.
     score : float32 (N,)
     embedding : float32 (N, D)
-        Need not be of unit norm; the tracker normalises.
+        The tracker normalises it.
     class_id : int64 (N,)
         Zeros when not given.
 
@@ -101,13 +148,17 @@ class Detections:
                 f"not {self.xyxy.shape}, {self.score.shape}, {self.embedding.shape} and {self.class_id.shape}"
             )
 
-    def __len__(self) -> int:
-        return len(self.xyxy)
+    @classmethod
+    def empty(cls, embedding_dim: int = 0) -> Detections:
+        """Return detections without a row, whose embeddings have D = ``embedding_dim`` numbers."""
+        return cls(
+            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, embedding_dim), np.float32)
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Tracks:
-    """The identities in one frame, as a struct of arrays.
+class Tracks(Table):
+    """The tracks of one frame. A mask, a slice or indices select rows.
 
     Attributes
     ----------
@@ -128,30 +179,128 @@ class Tracks:
     class_id: Int64Array
     predicted: BoolArray
 
-    def __len__(self) -> int:
-        return len(self.track_id)
+    @classmethod
+    def empty(cls) -> Tracks:
+        """Return tracks without a row."""
+        integers = np.zeros(0, np.int64)
+        return cls(
+            integers, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), integers, np.zeros(0, np.bool_)
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """Who really is where in one frame: what a perfect tracker would say.
+class GroundTruth(Table):
+    """The true objects of one frame.
 
     Attributes
     ----------
     ids : int64 (N,)
         From 1, ascending.
     xyxy : float32 (N, 4)
-        Of the whole body with what it carries, hidden or not, source pixels; may go beyond the picture.
+        Box of the whole body and what it carries, hidden or not, source pixels; may exceed the image.
     visibility : float32 (N,)
-        Share of the body's pixels that are in the picture and behind nobody and nothing.
-    feet : float32 (N, 2)
-        The place on the ground where the body is, source pixels.
+        Share of the body's pixels that are inside the image and not hidden.
+    foot_points : float32 (N, 2)
+        Where the body stands on the ground, source pixels.
     """
 
     ids: Int64Array
     xyxy: Float32Array
     visibility: Float32Array
-    feet: Float32Array
+    foot_points: Float32Array
 
-    def __len__(self) -> int:
-        return len(self.ids)
+
+@dataclass(frozen=True, slots=True)
+class CountingEvent:
+    """One counted event.
+
+    Attributes
+    ----------
+    kind : str
+        ``in`` or ``out`` over a line, ``enter`` or ``leave`` for a zone.
+    name : str
+        Name of the line or the zone.
+    track_id : int
+        The track; of a person that had several ids, the newest.
+    time_s : float
+        By the source's clock. The time of a leave that was not seen is when the track was last seen.
+    dwell_s : float or None
+        For ``leave``, the duration of the stay.
+    """
+
+    kind: Literal["in", "out", "enter", "leave"]
+    name: str
+    track_id: int
+    time_s: float
+    dwell_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineCounts:
+    """A counting line and its crossings so far, inwards and outwards.
+
+    Looking along the line from ``start`` to ``end``, ``in`` is from left to right.
+    """
+
+    name: str
+    start: Point
+    end: Point
+    inwards: int = 0
+    outwards: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneCounts:
+    """A zone and its counts so far.
+
+    Attributes
+    ----------
+    name : str
+    polygon : tuple of (float, float)
+    occupancy : int
+        Persons inside now.
+    entries : int
+    stays : int
+        Stays that ended.
+    mean_dwell_s, longest_dwell_s : float
+        Over the stays that ended; 0 without any.
+    """
+
+    name: str
+    polygon: tuple[Point, ...]
+    occupancy: int = 0
+    entries: int = 0
+    stays: int = 0
+    mean_dwell_s: float = 0.0
+    longest_dwell_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """All counts after one frame. An immutable snapshot: later frames do not change it."""
+
+    lines: Mapping[str, LineCounts] = field(default_factory=lambda: MappingProxyType({}))
+    zones: Mapping[str, ZoneCounts] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """The result of one frame: what ``Pipeline`` yields and every sink takes.
+
+    Attributes
+    ----------
+    frame : Frame
+    tracks : Tracks
+    events : tuple of CountingEvent
+        Events counted in this frame.
+    counts : Counts or None
+        Totals after this frame; None where nothing is counted.
+    """
+
+    frame: Frame
+    tracks: Tracks
+    events: tuple[CountingEvent, ...] = ()
+    counts: Counts | None = None
+
+
+Truth: TypeAlias = GroundTruth

@@ -6,17 +6,14 @@ nothing of an identity that is lost and found under another number, or of dwell 
 every identity for ever; and they bring Matplotlib, SciPy and twenty other packages onto the device.
 """
 
-from edge_fairmot.counting.counter import Counter, Event, LineTotals, ZoneTotals
+from edge_fairmot.counting.counter import Counter
 from edge_fairmot.counting.shapes import CountingConfig, Line, Zone, parse_counting, parse_line, parse_zone
 
 __all__ = [
     "Counter",
     "CountingConfig",
-    "Event",
     "Line",
-    "LineTotals",
     "Zone",
-    "ZoneTotals",
     "parse_counting",
     "parse_line",
     "parse_zone",

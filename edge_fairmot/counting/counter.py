@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
 from edge_fairmot.counting.shapes import CountingConfig, Line, Zone
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.types import Float64Array, Tracks
+from edge_fairmot.types import CountingEvent, Counts, Float64Array, LineCounts, Tracks, ZoneCounts
 
 # FOLDED crossing.py: Who crosses a line.
 
@@ -305,61 +306,6 @@ class VisitorBook:
         return distance if distance <= REACH else None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that was counted.
-
-    Attributes
-    ----------
-    kind : str
-        ``in`` or ``out`` over a line, ``enter`` or ``leave`` for a zone.
-    name : str
-        Of the line or the zone.
-    track_id : int
-        Of whom it was; for a visitor under several ids, the newest.
-    time_s : float
-        When, by the source's clock. Who was not seen leaving left when last seen.
-    dwell_s : float or None
-        For ``leave``, how long the stay took.
-    """
-
-    kind: Literal["in", "out", "enter", "leave"]
-    name: str
-    track_id: int
-    time_s: float
-    dwell_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LineTotals:
-    """Crossings of one line, inwards and outwards."""
-
-    inwards: int = 0
-    outwards: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ZoneTotals:
-    """What is known about one zone.
-
-    Attributes
-    ----------
-    occupancy : int
-        How many are in it now.
-    entries : int
-    stays : int
-        How many have left again.
-    mean_dwell_s, longest_dwell_s : float
-        Over those; 0 where nobody has left.
-    """
-
-    occupancy: int = 0
-    entries: int = 0
-    stays: int = 0
-    mean_dwell_s: float = 0.0
-    longest_dwell_s: float = 0.0
-
-
 @dataclass(slots=True)
 class _LineWatch:
     crossing: LineCrossing
@@ -399,8 +345,8 @@ class Counter:
     --------
     >>> from edge_fairmot.counting import Counter, CountingConfig, parse_line
     >>> counter = Counter(CountingConfig(lines=(parse_line("door:0,0.5,1,0.5"),)), (1280, 720))
-    >>> counter.lines
-    {'door': LineTotals(inwards=0, outwards=0)}
+    >>> counter.counts.lines["door"].inwards
+    0
     """
 
     def __init__(self, config: CountingConfig, frame_size: tuple[int, int]) -> None:
@@ -435,27 +381,28 @@ class Counter:
         self._drawn = replace(self._drawn, lines=tuple(lines), zones=tuple(zones))
 
     @property
-    def lines(self) -> dict[str, LineTotals]:
-        """Totals of the lines, by name."""
-        return {
-            name: LineTotals(watch.counts["in"], watch.counts["out"]) for name, watch in self._lines.items()
-        }
-
-    @property
-    def zones(self) -> dict[str, ZoneTotals]:
-        """Totals of the zones, by name."""
-        return {
-            name: ZoneTotals(
+    def counts(self) -> Counts:
+        """Totals up to now, as a snapshot that later updates do not change."""
+        lines, zones = {}, {}
+        for line in self.config.lines:
+            counted = self._lines[line.name].counts
+            lines[line.name] = LineCounts(line.name, line.start, line.end, counted["in"], counted["out"])
+        for zone in self.config.zones:
+            watch = self._zones[zone.name]
+            zones[zone.name] = ZoneCounts(
+                zone.name,
+                zone.polygon,
                 watch.stay.occupancy,
                 watch.entries,
                 watch.stays,
                 watch.dwell_s / watch.stays if watch.stays else 0.0,
                 watch.longest_s,
             )
-            for name, watch in self._zones.items()
-        }
+        return Counts(MappingProxyType(lines), MappingProxyType(zones))
 
-    def update(self, tracks: Tracks, time_s: float, frame_size: tuple[int, int] | None = None) -> list[Event]:
+    def update(
+        self, tracks: Tracks, time_s: float, frame_size: tuple[int, int] | None = None
+    ) -> tuple[CountingEvent, ...]:
         """Take the tracks of the next frame.
 
         Parameters
@@ -469,7 +416,7 @@ class Counter:
 
         Returns
         -------
-        list of Event
+        tuple of CountingEvent
             In the order of the lines, then the zones.
 
         Raises
@@ -493,7 +440,7 @@ class Counter:
             visitor.move(x, y, height, time_s)
             events += self._cross(visitor)
             events += self._stay(visitor)
-        return events
+        return tuple(events)
 
     def _take_over(self) -> None:
         """Go by what was drawn last. Whoever reads totals meanwhile has the old ones or the new ones."""
@@ -527,30 +474,30 @@ class Counter:
         y = bottom if self.config.anchor == "feet" else (top + bottom) / 2
         return np.stack([(left + right) / 2, y, bottom - top], axis=1)
 
-    def _cross(self, visitor: Visitor) -> list[Event]:
+    def _cross(self, visitor: Visitor) -> list[CountingEvent]:
         margin = self.config.hysteresis * visitor.height
         events = []
         for name, watch in self._lines.items():
             direction = watch.crossing.step(visitor.number, (visitor.x, visitor.y), margin)
             if direction is not None:
                 watch.counts[direction] += 1
-                events.append(Event(direction, name, visitor.track_id, visitor.seen_s))
+                events.append(CountingEvent(direction, name, visitor.track_id, visitor.seen_s))
         return events
 
-    def _stay(self, visitor: Visitor) -> list[Event]:
+    def _stay(self, visitor: Visitor) -> list[CountingEvent]:
         margin = self.config.hysteresis * visitor.height
         events = []
         for name, watch in self._zones.items():
             change = watch.stay.step(visitor.number, (visitor.x, visitor.y), margin, visitor.seen_s)
             if change == "enter":
                 watch.entries += 1
-                events.append(Event("enter", name, visitor.track_id, visitor.seen_s))
+                events.append(CountingEvent("enter", name, visitor.track_id, visitor.seen_s))
             elif change is not None:
                 watch.leave(change)
-                events.append(Event("leave", name, visitor.track_id, visitor.seen_s, change))
+                events.append(CountingEvent("leave", name, visitor.track_id, visitor.seen_s, change))
         return events
 
-    def _farewell(self, visitor: Visitor) -> list[Event]:
+    def _farewell(self, visitor: Visitor) -> list[CountingEvent]:
         for line in self._lines.values():
             line.crossing.forget(visitor.number)
         events = []
@@ -558,5 +505,5 @@ class Counter:
             dwell_s = zone.stay.forget(visitor.number, visitor.seen_s)
             if dwell_s is not None:
                 zone.leave(dwell_s)
-                events.append(Event("leave", name, visitor.track_id, visitor.seen_s, dwell_s))
+                events.append(CountingEvent("leave", name, visitor.track_id, visitor.seen_s, dwell_s))
         return events

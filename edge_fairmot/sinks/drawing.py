@@ -1,4 +1,4 @@
-"""Tracks drawn on a picture: box, id and the way that the foot point has come."""
+"""Tracks and counts drawn on an image: box, id, the trail of the foot point; lines, zones and totals."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fairmot.counting import Counter, Line, Zone
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.types import Float32Array, Int64Array, Tracks, UInt8Array
+from edge_fairmot.types import Counts, Float32Array, Int64Array, LineCounts, Tracks, UInt8Array, ZoneCounts
 
 Color: TypeAlias = tuple[int, int, int]
 Int32Array: TypeAlias = NDArray[np.int32]
@@ -27,24 +26,31 @@ VALUE_STEP = 0.7548776662466927
 """Inverse plastic number: ids whose hues come close differ in brightness."""
 
 SUBPIXEL_BITS = 4
-"""OpenCV takes coordinates in sixteenths of a pixel: trails and boxes glide where they would jump."""
+"""OpenCV takes coordinates in sixteenths of a pixel: trails and boxes glide instead of jumping."""
 
 DARK_TEXT_ABOVE = 140.0
 """Luma of a colour, 0 to 255, above which black text on it is easier to read than white."""
 
 FOOT_SMOOTHING = 0.35
-"""Weight of the newest foot point in the trail, which else shows the jitter of the box's lower edge."""
+"""Weight of the newest foot point in the trail; without it the trail shows the jitter of the box's edge."""
 
-
-LONGEST_GAP = 10
-"""Draws without an id that its trail bridges; where it went in more is not known and not drawn."""
+MAX_FRAME_GAP = 10
+"""Images without an id that its trail bridges. A longer gap is not drawn."""
 
 FONT = cv2.FONT_HERSHEY_DUPLEX
+
+LINE_COLOR: Color = (0, 200, 255)
+ZONE_COLOR: Color = (220, 160, 40)
+
+ZONE_OPACITY = 0.18
+
+ARROW_LENGTH = 0.035
+"""Share of the image's shorter side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pen:
-    """Sizes, in pixels, that follow the picture's."""
+    """Sizes in pixels that follow the image size."""
 
     line: int
     dash: int
@@ -53,8 +59,8 @@ class Pen:
     padding: int
 
     @staticmethod
-    def for_picture(width: int, height: int) -> Pen:
-        """Pen for a picture of some size, pixels."""
+    def for_image(width: int, height: int) -> Pen:
+        """Return the pen for an image of this size, pixels."""
         short = min(width, height)
         text_height = max(9, round(short / 40))
         return Pen(
@@ -68,7 +74,7 @@ class Pen:
 
 @dataclass(slots=True)
 class _Trail:
-    """Where the foot point of one id has been, oldest first, with the draw in which it was there."""
+    """Smoothed foot points (x, y, number of the drawn image) of one id, oldest first."""
 
     x: float
     y: float
@@ -76,37 +82,37 @@ class _Trail:
     points: deque[tuple[float, float, int]] = field(default_factory=deque)
 
     def extend(self, x: float, y: float, draw: int, step: float) -> None:
-        if draw - self.seen > LONGEST_GAP:
+        if draw - self.seen > MAX_FRAME_GAP:
             self.points.clear()
             self.x, self.y = x, y
         self.x += (x - self.x) * FOOT_SMOOTHING
         self.y += (y - self.y) * FOOT_SMOOTHING
         self.seen = draw
-        # A point only every few pixels: who stands still leaves no blot, and long trails stay cheap.
+        # A point every few pixels: a standing person leaves no blot, and long trails stay cheap.
         if not self.points or math.hypot(self.x - self.points[-1][0], self.y - self.points[-1][1]) >= step:
             self.points.append((self.x, self.y, draw))
 
     def forget(self, oldest: int) -> bool:
-        """Drop points seen before or at a draw; tell whether the id itself was last seen then."""
+        """Drop points up to image ``oldest``; True if the id itself was last seen then."""
         while self.points and self.points[0][2] <= oldest:
             self.points.popleft()
         return self.seen <= oldest
 
 
 def id_color(track_id: int) -> Color:
-    """BGR colour of an id, the same in every picture and run."""
+    """Return the BGR colour of an id, the same in every image and run."""
     value = 0.75 + 0.25 * (track_id * VALUE_STEP % 1.0)
     red, green, blue = colorsys.hsv_to_rgb(track_id * HUE_STEP % 1.0, 0.75, value)
     return round(blue * 255), round(green * 255), round(red * 255)
 
 
 class Annotator:
-    """Draws the tracks of one picture after the other; the trails are what it remembers.
+    """Draws tracks and counts on successive images; it keeps the trails.
 
     Parameters
     ----------
     trail_length : int
-        Draws after which a point of a trail has faded and is forgotten. 0 draws no trails.
+        Images after which a point of a trail has faded and is dropped. 0 draws no trails.
 
     Raises
     ------
@@ -121,24 +127,26 @@ class Annotator:
         self._trails: dict[int, _Trail] = {}
         self._draws = 0
 
-    def draw(self, image: UInt8Array, tracks: Tracks) -> UInt8Array:
-        """Draw tracks on a copy of a picture. A predicted box is dashed.
+    def draw(self, image: UInt8Array, tracks: Tracks, counts: Counts | None = None) -> UInt8Array:
+        """Draw on a copy of an image. A predicted box is dashed.
 
         Parameters
         ----------
         image : uint8 (H, W, 3)
             BGR. Not changed.
         tracks : Tracks
-            Source pixels. Rows outside the picture or with NaN are passed over.
+            Source pixels. Rows outside the image or with NaN are not drawn.
+        counts : Counts, optional
+            Lines and zones with their totals.
 
         Returns
         -------
         uint8 (H, W, 3)
-            BGR, the caller's own.
+            BGR, a new array.
         """
         canvas = np.ascontiguousarray(image).copy()
         height, width = image.shape[:2]
-        pen = Pen.for_picture(width, height)
+        pen = Pen.for_image(width, height)
         order = _visible_rows(tracks.xyxy, width, height)
         # Far outside, coordinates would overflow OpenCV's fixed point.
         boxes = np.clip(tracks.xyxy[order], -max(width, height), 2 * max(width, height))
@@ -148,7 +156,9 @@ class Annotator:
         for track_id, box, predicted in zip(ids, boxes, tracks.predicted[order], strict=True):
             _draw_box(canvas, box, id_color(track_id), pen, dashed=bool(predicted))
         for track_id, box in zip(ids, boxes, strict=True):
-            draw_label(canvas, str(track_id), (box[0], box[1]), id_color(track_id), pen)
+            _draw_label(canvas, str(track_id), (box[0], box[1]), id_color(track_id), pen)
+        if counts is not None:
+            _draw_counts(canvas, counts, pen)
         return canvas
 
     def _remember(self, ids: list[int], boxes: Float32Array, step: float) -> None:
@@ -167,7 +177,7 @@ class Annotator:
             color = id_color(track_id)
             ends = [*trail.points, (trail.x, trail.y, trail.seen)]
             for (x, y, draw), (next_x, next_y, _) in itertools.pairwise(ends):
-                # Mixed with the one pixel under it, a piece fades as if blended, at a fraction of the cost.
+                # Mixed with the one pixel under it, a segment fades as if blended, at a fraction of the cost.
                 strength = 1 - (self._draws - draw) / self._trail_length
                 under = image[min(max(int(y), 0), height - 1), min(max(int(x), 0), width - 1)].tolist()
                 mixed = [
@@ -176,8 +186,8 @@ class Annotator:
                 weight = max(1, round((pen.line + 1) * strength))
                 cv2.line(
                     canvas,
-                    subpixel(x, y),
-                    subpixel(next_x, next_y),
+                    _subpixel(x, y),
+                    _subpixel(next_x, next_y),
                     mixed,
                     weight,
                     cv2.LINE_AA,
@@ -186,14 +196,14 @@ class Annotator:
 
 
 def _visible_rows(xyxy: Float32Array, width: int, height: int) -> Int64Array:
-    """Rows to draw, by their lower edge: a label in front then covers one behind, not the other way round."""
+    """Return the rows to draw, by their lower edge: a label in front covers one behind."""
     inside = (xyxy[:, :2] < (width, height)).all(axis=1) & (xyxy[:, 2:] > 0).all(axis=1)
     rows = np.flatnonzero(inside)
     return rows[np.argsort(xyxy[rows, 3], kind="stable")].astype(np.int64)
 
 
-def subpixel(x: float, y: float) -> tuple[int, int]:
-    """Coordinates as OpenCV takes them, with ``SUBPIXEL_BITS``."""
+def _subpixel(x: float, y: float) -> tuple[int, int]:
+    """Return coordinates as OpenCV takes them, with ``SUBPIXEL_BITS``."""
     return round(x * (1 << SUBPIXEL_BITS)), round(y * (1 << SUBPIXEL_BITS))
 
 
@@ -201,7 +211,13 @@ def _draw_box(canvas: UInt8Array, box: Float32Array, color: Color, pen: Pen, *, 
     left, top, right, bottom = box.tolist()
     if not dashed:
         cv2.rectangle(
-            canvas, subpixel(left, top), subpixel(right, bottom), color, pen.line, cv2.LINE_AA, SUBPIXEL_BITS
+            canvas,
+            _subpixel(left, top),
+            _subpixel(right, bottom),
+            color,
+            pen.line,
+            cv2.LINE_AA,
+            SUBPIXEL_BITS,
         )
         return
     corners = ((left, top), (right, top), (right, bottom), (left, bottom), (left, top))
@@ -210,14 +226,14 @@ def _draw_box(canvas: UInt8Array, box: Float32Array, color: Color, pen: Pen, *, 
 
 
 def _dashes(start: tuple[float, float], end: tuple[float, float], dash: int) -> Int32Array:
-    """Every other piece of a side, int32 (count, 2, 2); the side begins and ends with one."""
-    pieces = 2 * max(1, round((abs(end[0] - start[0]) + abs(end[1] - start[1])) / (2 * dash))) - 1
-    at = np.linspace(start, end, pieces + 1) * (1 << SUBPIXEL_BITS)
+    """Return the dashes of a side, int32 (count, 2, 2); the side begins and ends with one."""
+    parts = 2 * max(1, round((abs(end[0] - start[0]) + abs(end[1] - start[1])) / (2 * dash))) - 1
+    at = np.linspace(start, end, parts + 1) * (1 << SUBPIXEL_BITS)
     return np.stack([at[:-1:2], at[1::2]], axis=1).round().astype(np.int32)
 
 
-def draw_label(canvas: UInt8Array, text: str, corner: tuple[float, float], color: Color, pen: Pen) -> None:
-    """Put a filled tag on an upper left corner, or under it where the picture ends."""
+def _draw_label(canvas: UInt8Array, text: str, corner: tuple[float, float], color: Color, pen: Pen) -> None:
+    """Draw a filled label above an upper left corner, or below it at the image's edge."""
     height, width = canvas.shape[:2]
     (text_w, text_h), _ = cv2.getTextSize(text, FONT, pen.text_scale, 1)
     tag_w, tag_h = text_w + 2 * pen.padding, text_h + 2 * pen.padding
@@ -232,48 +248,15 @@ def draw_label(canvas: UInt8Array, text: str, corner: tuple[float, float], color
     cv2.putText(canvas, text, origin, FONT, pen.text_scale, ink, 1, cv2.LINE_AA)
 
 
-# FOLDED counting_overlay.py: Lines and zones drawn on a picture, with what they have counted.
-
-LINE_COLOR: Color = (0, 200, 255)
-ZONE_COLOR: Color = (220, 160, 40)
-
-ZONE_OPACITY = 0.18
-
-ARROW_LENGTH = 0.035
-"""Of the shorter side of the picture."""
+def _draw_counts(canvas: UInt8Array, counts: Counts, pen: Pen) -> None:
+    """Draw lines and zones with their totals; an arrow shows the direction that counts as in."""
+    for zone in counts.zones.values():
+        _draw_zone(canvas, zone, f"{zone.name}: {zone.occupancy}", pen)
+    for line in counts.lines.values():
+        _draw_line(canvas, line, f"{line.name}: in {line.inwards}, out {line.outwards}", pen)
 
 
-class CountingOverlay:
-    """Draws the lines and zones of a counter; to be given to :class:`edge_fairmot.sinks.VideoSink`.
-
-    An arrow shows the way that counts as in.
-
-    Parameters
-    ----------
-    counter : Counter
-        Its totals at the time of drawing are shown.
-    """
-
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-
-    def __call__(self, canvas: UInt8Array) -> None:
-        """Draw on a picture, uint8 (H, W, 3), BGR."""
-        height, width = canvas.shape[:2]
-        pen = Pen.for_picture(width, height)
-        zones, lines = self._counter.zones, self._counter.lines
-        # Who draws in another thread may find a shape before its totals, or the other way round.
-        for zone in self._counter.config.zones:
-            stays = zones.get(zone.name)
-            if stays is not None:
-                _draw_zone(canvas, zone, f"{zone.name}: {stays.occupancy}", pen)
-        for line in self._counter.config.lines:
-            totals = lines.get(line.name)
-            if totals is not None:
-                _draw_line(canvas, line, f"{line.name}: in {totals.inwards}, out {totals.outwards}", pen)
-
-
-def _draw_zone(canvas: UInt8Array, zone: Zone, text: str, pen: Pen) -> None:
+def _draw_zone(canvas: UInt8Array, zone: ZoneCounts, text: str, pen: Pen) -> None:
     height, width = canvas.shape[:2]
     corners = np.array(zone.polygon) * (width, height)
     points = np.rint(corners * (1 << SUBPIXEL_BITS)).astype(np.int32)
@@ -285,19 +268,19 @@ def _draw_zone(canvas: UInt8Array, zone: Zone, text: str, pen: Pen) -> None:
     cv2.fillPoly(filled, [np.rint(corners).astype(np.int32)], ZONE_COLOR, cv2.LINE_AA, 0, offset)
     place[:] = cv2.addWeighted(filled, ZONE_OPACITY, place, 1 - ZONE_OPACITY, 0)
     cv2.polylines(canvas, [points], True, ZONE_COLOR, pen.line, cv2.LINE_AA, SUBPIXEL_BITS)
-    draw_label(canvas, text, (left, top), ZONE_COLOR, pen)
+    _draw_label(canvas, text, (left, top), ZONE_COLOR, pen)
 
 
-def _draw_line(canvas: UInt8Array, line: Line, text: str, pen: Pen) -> None:
+def _draw_line(canvas: UInt8Array, line: LineCounts, text: str, pen: Pen) -> None:
     height, width = canvas.shape[:2]
     start, end = np.array(line.start) * (width, height), np.array(line.end) * (width, height)
     thick = 2 * pen.line
-    cv2.line(canvas, subpixel(*start), subpixel(*end), LINE_COLOR, thick, cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.line(canvas, _subpixel(*start), _subpixel(*end), LINE_COLOR, thick, cv2.LINE_AA, SUBPIXEL_BITS)
     middle, along = (start + end) / 2, end - start
-    # In is to the right of the way from start to end; in a picture y goes down.
+    # In is to the right of the direction from start to end; y points down in an image.
     right = np.array((-along[1], along[0])) / math.hypot(*along)
     tip = middle + right * max(8.0, ARROW_LENGTH * min(width, height))
     cv2.arrowedLine(
-        canvas, subpixel(*middle), subpixel(*tip), LINE_COLOR, thick, cv2.LINE_AA, SUBPIXEL_BITS, 0.45
+        canvas, _subpixel(*middle), _subpixel(*tip), LINE_COLOR, thick, cv2.LINE_AA, SUBPIXEL_BITS, 0.45
     )
-    draw_label(canvas, text, (float(start[0]), float(start[1])), LINE_COLOR, pen)
+    _draw_label(canvas, text, (float(start[0]), float(start[1])), LINE_COLOR, pen)

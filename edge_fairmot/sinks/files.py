@@ -1,4 +1,4 @@
-"""A file of which nothing waits in this process."""
+"""A file that passes every byte to the operating system at once."""
 
 from __future__ import annotations
 
@@ -9,42 +9,27 @@ from pathlib import Path
 import numpy as np
 
 from edge_fairmot.errors import SinkError
-from edge_fairmot.types import Frame, Tracks
-
-# FOLDED finite.py: What no file can carry: NaN and infinity.
+from edge_fairmot.types import FrameResult
 
 
-def require_finite(frame: Frame, tracks: Tracks) -> None:
-    """Refuse what a reader would stumble over.
-
-    Raises
-    ------
-    SinkError
-        If a box, a score or the time is NaN or infinite.
-    """
+def require_finite(result: FrameResult) -> None:
+    """Raise SinkError if a box, a score or the time is NaN or infinite: no reader takes those."""
+    frame, tracks = result.frame, result.tracks
     finite = np.isfinite(tracks.xyxy).all(axis=1) & np.isfinite(tracks.score)
     if not finite.all():
         ids = ", ".join(map(str, tracks.track_id[~finite]))
         raise SinkError(
-            f"frame {frame.index + 1} has boxes or scores that are not finite (ids {ids}): "
+            f"frame {frame.number} has boxes or scores that are not finite (ids {ids}): "
             "check the detections given to the tracker"
         )
     if not math.isfinite(frame.time_s):
-        raise SinkError(f"frame {frame.index + 1} has time_s {frame.time_s}: check the source's clock")
+        raise SinkError(f"frame {frame.number} has time_s {frame.time_s}: check the source's clock")
 
 
 class UnbufferedFile:
-    """Hands bytes straight to the operating system, so that a killed process loses nothing written.
+    """Passes bytes straight to the operating system, so that a killed process loses nothing written.
 
-    Parameters
-    ----------
-    path : str or Path
-        Replaced where it exists; its folder is made where it does not.
-
-    Raises
-    ------
-    SinkError
-        If it cannot be made.
+    A file that exists is replaced, and a missing folder is made. Every failure is a SinkError.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -58,13 +43,7 @@ class UnbufferedFile:
             raise self._error(error) from error
 
     def write(self, data: bytes) -> None:
-        """Write all of it.
-
-        Raises
-        ------
-        SinkError
-            If it cannot be written, or the file is closed.
-        """
+        """Write all of ``data``."""
         self.require_open()
         left = memoryview(data)
         try:
@@ -76,28 +55,18 @@ class UnbufferedFile:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """True after :meth:`close`."""
         return self._file.closed
 
     def require_open(self) -> None:
-        """Refuse a write that comes too late.
-
-        Raises
-        ------
-        SinkError
-            If the file is closed.
-        """
+        """Raise SinkError if the file is closed."""
         if self._file.closed:
             raise SinkError(f"{self.path} is closed: open a new sink to write more")
 
     def close(self) -> None:
-        """Close the file. May be called twice; it is closed also where that raises.
+        """Close the file, also where this raises. May be called twice.
 
-        Raises
-        ------
-        SinkError
-            If the disk says only now that it has not got everything, as those behind a network do. Not where
-            a write has failed before: that was told.
+        Network file systems report a full disk only here. After a failed write nothing more is raised.
         """
         try:
             self._file.close()
@@ -106,7 +75,7 @@ class UnbufferedFile:
                 raise self._error(error) from error
 
     def _error(self, error: OSError) -> SinkError:
-        remedy = "free space there" if error.errno == errno.ENOSPC else "check the folder and its permissions"
+        fix = "free space there" if error.errno == errno.ENOSPC else "check the folder and its permissions"
         return SinkError(
-            f"{self.path} cannot be written ({error.strerror or error}): {remedy} or choose another place"
+            f"{self.path} cannot be written ({error.strerror or error}): {fix} or choose another place"
         )

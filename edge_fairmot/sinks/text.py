@@ -1,29 +1,130 @@
-"""MOTChallenge text: one line a track and frame, what evaluation tools read."""
+"""The text files of a run, written and read: MOTChallenge text, JSON Lines, and counting events.
+
+Each sink writes straight to the operating system: a killed process loses nothing that was written.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from edge_fairmot.counting import Counter, Event
 from edge_fairmot.errors import EvaluationError, SinkError
 from edge_fairmot.sinks.files import UnbufferedFile, require_finite
-from edge_fairmot.types import Float32Array, Frame, Tracks
-
-# FOLDED json_lines.py: JSON Lines: a header, then one object a processed frame, strict JSON throughout.
+from edge_fairmot.types import CountingEvent, Float32Array, FrameResult, Tracks
 
 SCHEMA_VERSION = 1
+"""Of JSON Lines."""
+
+DWELL_DECIMALS = 3
+
+
+class _TextSink(AbstractContextManager["_TextSink"]):
+    """Writes the text of each result to a file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = UnbufferedFile(path)
+
+    def write(self, result: FrameResult) -> None:
+        """Write one frame; the operating system has it when this returns.
+
+        Raises
+        ------
+        SinkError
+            If a number is not finite or the file cannot be written.
+        """
+        require_finite(result)
+        self._file.write(self._text(result).encode())
+
+    def _text(self, result: FrameResult) -> str:
+        raise NotImplementedError
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        self._file.close()
+
+
+class MotTextSink(_TextSink):
+    """Writes MOTChallenge text, one line per track and frame. A frame without tracks leaves no line.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced where it exists; its folder is made where it does not.
+
+    Raises
+    ------
+    SinkError
+        If it cannot be made.
+    """
+
+    def _text(self, result: FrameResult) -> str:
+        return mot_lines(result.frame.number, result.tracks)
+
+
+def mot_lines(frame_number: int, tracks: Tracks) -> str:
+    """Return lines ``frame,id,left,top,width,height,score,-1,-1,-1`` with three decimals."""
+    rows = zip(tracks.track_id.tolist(), tracks.xyxy.tolist(), tracks.score.tolist(), strict=True)
+    return "".join(
+        f"{frame_number},{track_id},{left:.3f},{top:.3f},{right - left:.3f},{bottom - top:.3f},{score:.3f}"
+        ",-1,-1,-1\n"
+        for track_id, (left, top, right, bottom), score in rows
+    )
+
+
+class EventsSink(_TextSink):
+    """Writes counting events as JSON Lines, one line per event.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced where it exists; its folder is made where it does not.
+
+    Raises
+    ------
+    SinkError
+        If it cannot be made.
+    """
+
+    def _text(self, result: FrameResult) -> str:
+        return "".join(event_line(result.frame.number, event) for event in result.events)
+
+
+def event_line(frame_number: int, event: CountingEvent) -> str:
+    """Return one event as a line of strict JSON."""
+    return json.dumps(event_document(frame_number, event), allow_nan=False) + "\n"
+
+
+def event_document(frame_number: int, event: CountingEvent) -> dict[str, Any]:
+    """Return one event as JSON takes it.
+
+    ``{"frame": 7, "time_s": 0.24, "event": "in", "line": "door", "track_id": 3}``; the event of a zone has
+    ``zone`` instead of ``line``, and ``dwell_s`` with ``leave``. Frames count from 1.
+    """
+    shape = "line" if event.kind in ("in", "out") else "zone"
+    document: dict[str, Any] = {
+        "frame": frame_number,
+        "time_s": event.time_s,
+        "event": event.kind,
+        shape: event.name,
+        "track_id": event.track_id,
+    }
+    if event.dwell_s is not None:
+        document["dwell_s"] = round(event.dwell_s, DWELL_DECIMALS)
+    return document
 
 
 @dataclass(frozen=True, slots=True)
 class JsonLinesHeader:
-    """The first line: where the tracks come from.
+    """The first line of a JSON Lines file: the run that the tracks come from.
 
     Attributes
     ----------
@@ -36,7 +137,7 @@ class JsonLinesHeader:
     model : dict
         What identifies the model. Any JSON.
     settings : dict
-        What the run was set to. Any JSON.
+        The settings of the run. Any JSON.
     schema_version : int
     """
 
@@ -48,63 +149,7 @@ class JsonLinesHeader:
     schema_version: int = SCHEMA_VERSION
 
 
-def header_line(header: JsonLinesHeader) -> str:
-    """Header as one line.
-
-    Raises
-    ------
-    SinkError
-        If the model or the settings hold what JSON cannot.
-    """
-    document = {
-        "schema_version": header.schema_version,
-        "source": header.source,
-        "size": list(header.frame_size),
-        "frame_rate": header.frame_rate,
-        "model": dict(header.model),
-        "settings": dict(header.settings),
-    }
-    try:
-        return json.dumps(document, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise SinkError(
-            f"the header of JSON Lines takes strings, finite numbers, lists and dicts only: {error}"
-        ) from error
-
-
-def frame_line(frame: Frame, tracks: Tracks, usual_size: tuple[int, int] | None = None) -> str:
-    """Tracks of one frame as one line; frames count from 1.
-
-    A frame is ``predicted`` where its rows are, so a predicted frame without tracks is not. Of a source that
-    changes its size, a frame that is not of the usual one has a ``size`` of its own.
-    """
-    columns = (
-        tracks.track_id.tolist(),
-        _shortest(tracks.xyxy),
-        _shortest(tracks.score),
-        tracks.class_id.tolist(),
-    )
-    document: dict[str, Any] = {
-        "frame": frame.index + 1,
-        "time_s": float(frame.time_s),
-        "predicted": bool(tracks.predicted.any()),
-    }
-    height, width = frame.image.shape[:2]
-    if usual_size not in (None, (width, height)):
-        document["size"] = [width, height]
-    document["tracks"] = [
-        {"id": track_id, "xyxy": xyxy, "score": score, "class_id": class_id}
-        for track_id, xyxy, score, class_id in zip(*columns, strict=True)
-    ]
-    return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
-
-
-def _shortest(values: Float32Array) -> Any:
-    """Give the shortest decimals that read back as the same float32: 0.9, not 0.8999999761581421."""
-    return values.astype("U").astype(float).tolist()
-
-
-class JsonLinesSink(AbstractContextManager["JsonLinesSink"]):
+class JsonLinesSink(_TextSink):
     """Writes JSON Lines; :func:`edge_fairmot.sinks.read_json_lines` reads them back, bit for bit.
 
     Parameters
@@ -122,39 +167,71 @@ class JsonLinesSink(AbstractContextManager["JsonLinesSink"]):
     def __init__(self, path: str | Path, header: JsonLinesHeader) -> None:
         first_line = header_line(header)
         self._frame_size = header.frame_size
-        self._file = UnbufferedFile(path)
+        super().__init__(path)
         try:
             self._file.write(first_line.encode())
         except SinkError:
             self._file.close()
             raise
 
-    def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Write one frame; the operating system has it when this returns.
-
-        Raises
-        ------
-        SinkError
-            If it is not finite or cannot be written.
-        """
-        require_finite(frame, tracks)
-        self._file.write(frame_line(frame, tracks, self._frame_size).encode())
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file. May be called twice."""
-        self._file.close()
+    def _text(self, result: FrameResult) -> str:
+        return frame_line(result, self._frame_size)
 
 
-# FOLDED json_lines_reading.py: JSON Lines read back, also those of a run that was killed.
+def header_line(header: JsonLinesHeader) -> str:
+    """Return the header as one line; raises SinkError for a model or settings that JSON cannot hold."""
+    document = {
+        "schema_version": header.schema_version,
+        "source": header.source,
+        "size": list(header.frame_size),
+        "frame_rate": header.frame_rate,
+        "model": dict(header.model),
+        "settings": dict(header.settings),
+    }
+    try:
+        return json.dumps(document, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise SinkError(
+            f"the header of JSON Lines takes strings, finite numbers, lists and dicts only: {error}"
+        ) from error
+
+
+def frame_line(result: FrameResult, usual_size: tuple[int, int] | None = None) -> str:
+    """Return the tracks of one frame as one line; frames count from 1.
+
+    ``predicted`` is that of the rows, so it is false for a predicted frame without tracks. A frame whose size
+    is not the usual one has a ``size`` of its own.
+    """
+    frame, tracks = result.frame, result.tracks
+    columns = (
+        tracks.track_id.tolist(),
+        _shortest(tracks.xyxy),
+        _shortest(tracks.score),
+        tracks.class_id.tolist(),
+    )
+    document: dict[str, Any] = {
+        "frame": frame.number,
+        "time_s": float(frame.time_s),
+        "predicted": bool(tracks.predicted.any()),
+    }
+    if usual_size not in (None, frame.size):
+        document["size"] = list(frame.size)
+    document["tracks"] = [
+        {"id": track_id, "xyxy": xyxy, "score": score, "class_id": class_id}
+        for track_id, xyxy, score, class_id in zip(*columns, strict=True)
+    ]
+    return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def _shortest(values: Float32Array) -> Any:
+    """Return the shortest decimals that read back as the same float32: 0.9, not 0.8999999761581421."""
+    return values.astype("U").astype(float).tolist()
 
 
 def read_json_lines(path: str | Path) -> tuple[JsonLinesHeader, Iterator[tuple[int, float, Tracks]]]:
     """Read what :class:`edge_fairmot.sinks.JsonLinesSink` wrote.
 
-    A last line that a killed process left half written is passed over.
+    A last line that a killed process left incomplete is skipped.
 
     Parameters
     ----------
@@ -164,7 +241,7 @@ def read_json_lines(path: str | Path) -> tuple[JsonLinesHeader, Iterator[tuple[i
     -------
     header : JsonLinesHeader
     frames : iterator of (int, float, Tracks)
-        Frame number from 1, ``time_s``, and the tracks in source pixels. Read as it is asked for.
+        Frame number from 1, ``time_s``, and the tracks in source pixels; read as it is iterated.
 
     Raises
     ------
@@ -182,24 +259,20 @@ def read_json_lines(path: str | Path) -> tuple[JsonLinesHeader, Iterator[tuple[i
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number from 1 and the object on the line, up to a torn last line."""
+    """Yield each line's number from 1 and its object, up to an incomplete last line."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                document = _parse(line)
+                try:
+                    document = json.loads(line)
+                except ValueError:
+                    document = None
                 if isinstance(document, dict):
                     yield number, document
                 elif line.endswith(b"\n"):
                     raise _malformed(path, number, "line", "no JSON object")
     except OSError as error:
         raise EvaluationError(f"{path} cannot be read ({error.strerror}): check the path") from error
-
-
-def _parse(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
 
 
 def _header(document: dict[str, Any], path: Path) -> JsonLinesHeader:
@@ -217,7 +290,6 @@ def _header(document: dict[str, Any], path: Path) -> JsonLinesHeader:
             frame_rate=float(document["frame_rate"]),
             model=dict(document["model"]),
             settings=dict(document["settings"]),
-            schema_version=SCHEMA_VERSION,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _malformed(path, 1, "header", repr(error)) from error
@@ -249,153 +321,3 @@ def _malformed(path: Path, number: int, what: str, reason: str) -> EvaluationErr
         f"{path} line {number} is not a {what} of edge-fairmot ({reason}): "
         "restore the file or run the tracking again"
     )
-
-
-# FOLDED events.py: Events of counting as JSON Lines.
-
-DECIMALS = 3
-"""Of a dwell time: milliseconds."""
-
-
-EventListener: TypeAlias = Callable[[Frame, Event], None]
-"""Is told of an event, with the frame in which it was noticed."""
-
-
-def event_document(frame_number: int, event: Event) -> dict[str, Any]:
-    """One event as strict JSON takes it.
-
-    Parameters
-    ----------
-    frame_number : int
-        In which it was noticed, from 1.
-    event : Event
-
-    Returns
-    -------
-    dict
-        ``{"frame": 7, "time_s": 0.24, "event": "in", "line": "door", "track_id": 3}``; a zone's has ``zone``
-        instead, and ``dwell_s`` with ``leave``.
-    """
-    shape = "line" if event.kind in ("in", "out") else "zone"
-    document: dict[str, Any] = {
-        "frame": frame_number,
-        "time_s": event.time_s,
-        "event": event.kind,
-        shape: event.name,
-        "track_id": event.track_id,
-    }
-    if event.dwell_s is not None:
-        document["dwell_s"] = round(event.dwell_s, DECIMALS)
-    return document
-
-
-class EventsSink(AbstractContextManager["EventsSink"]):
-    """Counts as tracks come, writes what happens and tells who listens.
-
-    Parameters
-    ----------
-    path : str, Path or None
-        Replaced where it exists; its folder is made where it does not. None writes no file.
-    counter : Counter
-        Updated with every frame that is written.
-    listeners : sequence of callable
-        Each is told of every event, after it was written.
-
-    Raises
-    ------
-    SinkError
-        If it cannot be made.
-    """
-
-    def __init__(
-        self, path: str | Path | None, counter: Counter, listeners: Sequence[EventListener] = ()
-    ) -> None:
-        self._file = None if path is None else UnbufferedFile(path)
-        self._counter = counter
-        self._listeners = tuple(listeners)
-
-    def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Count one frame; the operating system has its events when this returns.
-
-        Raises
-        ------
-        SinkError
-            If the tracks are not finite, or the file cannot be written.
-        InvalidInputError
-            If time does not go forward.
-        """
-        require_finite(frame, tracks)
-        height, width = frame.image.shape[:2]
-        for event in self._counter.update(tracks, frame.time_s, (width, height)):
-            if self._file is not None:
-                line = json.dumps(event_document(frame.index + 1, event), allow_nan=False) + "\n"
-                self._file.write(line.encode())
-            for listener in self._listeners:
-                listener(frame, event)
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file. May be called twice."""
-        if self._file is not None:
-            self._file.close()
-
-
-def mot_lines(frame_number: int, tracks: Tracks) -> str:
-    """Tracks of one frame as MOTChallenge text.
-
-    Parameters
-    ----------
-    frame_number : int
-        From 1.
-    tracks : Tracks
-        Source pixels.
-
-    Returns
-    -------
-    str
-        ``frame,id,left,top,width,height,score,-1,-1,-1``, three decimals, a line each.
-    """
-    rows = zip(tracks.track_id.tolist(), tracks.xyxy.tolist(), tracks.score.tolist(), strict=True)
-    return "".join(
-        f"{frame_number},{track_id},{left:.3f},{top:.3f},{right - left:.3f},{bottom - top:.3f},{score:.3f}"
-        ",-1,-1,-1\n"
-        for track_id, (left, top, right, bottom), score in rows
-    )
-
-
-class MotTextSink(AbstractContextManager["MotTextSink"]):
-    """Writes MOTChallenge text. A frame without tracks leaves no line.
-
-    Parameters
-    ----------
-    path : str or Path
-        Replaced where it exists; its folder is made where it does not.
-
-    Raises
-    ------
-    SinkError
-        If it cannot be made.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._file = UnbufferedFile(path)
-
-    def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Write the tracks of one frame; the operating system has them when this returns.
-
-        Raises
-        ------
-        SinkError
-            If they are not finite or cannot be written.
-        """
-        require_finite(frame, tracks)
-        self._file.write(mot_lines(frame.index + 1, tracks).encode())
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file. May be called twice."""
-        self._file.close()

@@ -1,9 +1,9 @@
-"""Annotated video."""
+"""Annotated video: H.264 in a fragmented MP4, readable after a crash."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -16,20 +16,21 @@ import numpy as np
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SinkError
 from edge_fairmot.sinks.drawing import Annotator
 from edge_fairmot.sinks.files import UnbufferedFile
-from edge_fairmot.types import Frame, Tracks, UInt8Array
+from edge_fairmot.types import FrameResult, UInt8Array
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
 
-# FOLDED encoding.py: H.264 in a fragmented MP4: plays in browsers, and what is on disk can be read when the process dies.
-
 TIME_BASE = Fraction(1, 90_000)
-"""The clock of MPEG: whole ticks for 24, 25, 30 and 60 frames a second, a hundredth of a millisecond else."""
+"""MPEG's clock: whole ticks for 24, 25, 30 and 60 frames per second."""
 
 FRAGMENT_S = 1.0
-"""A fragment runs from key frame to key frame, and what a killed process loses is the last one."""
+"""A fragment runs from key frame to key frame; a killed process loses the last one."""
+
+TRAIL_S = 2.0
+"""How long a trail stays visible."""
 
 _MUXER = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
@@ -46,25 +47,10 @@ _ENCODER = {
 
 
 class FragmentedMp4:
-    """Encodes pictures with the times they were seen at; the first is at time 0.
+    """Encodes BGR images with their capture times as H.264 in a fragmented MP4; the first is at time 0.
 
-    Parameters
-    ----------
-    path : str or Path
-        Replaced where it exists; its folder is made where it does not.
-    size : (int, int)
-        Width and height, pixels. H.264 takes even sizes only: an odd one grows by a repeated row or column.
-    frame_rate : float
-        Frames per second, about: it spaces the key frames. Times come with the pictures.
-
-    Raises
-    ------
-    MissingDependencyError
-        If PyAV is not installed.
-    InvalidInputError
-        If the size or the rate is not positive.
-    SinkError
-        If the file cannot be made.
+    ``size`` is (width, height): H.264 takes even sizes only, so an odd one grows by a repeated row or column.
+    ``frame_rate`` only spaces the key frames. Failures are InvalidInputError and SinkError.
     """
 
     def __init__(self, path: str | Path, size: tuple[int, int], frame_rate: float) -> None:
@@ -85,20 +71,7 @@ class FragmentedMp4:
             self._container.start_encoding()
 
     def write(self, image: UInt8Array, time_s: float) -> None:
-        """Encode one picture.
-
-        Parameters
-        ----------
-        image : uint8 (H, W, 3)
-            BGR, of the size given.
-        time_s : float
-            When it was seen. A time that does not rise is moved one tick after the last.
-
-        Raises
-        ------
-        SinkError
-            If it has another size, or the file cannot be written or is closed.
-        """
+        """Encode one image, uint8 (H, W, 3), BGR. A time that does not rise moves one tick on."""
         self._file.require_open()
         height, width = image.shape[:2]
         if (width, height) != self._size:
@@ -115,13 +88,7 @@ class FragmentedMp4:
             self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Write what the encoder still holds and close the file. May be called twice.
-
-        Raises
-        ------
-        SinkError
-            If that cannot be written.
-        """
+        """Write the encoder's last frames and close the file. May be called twice."""
         if self._file.closed:
             return
         with self._closed_on_error():
@@ -148,7 +115,7 @@ class FragmentedMp4:
 
     @contextmanager
     def _closed_on_error(self) -> Iterator[None]:
-        """Report the first error, close everything and keep quiet about what that adds."""
+        """Raise the first error, close everything and suppress the errors of closing."""
         try:
             yield
             if self._drain.error is not None:
@@ -160,17 +127,17 @@ class FragmentedMp4:
             raise SinkError(f"{self._file.path} cannot be encoded ({error}): try another size") from error
 
     def _abandon(self) -> None:
-        with suppress(SinkError):  # what went wrong first is told
+        with suppress(SinkError):  # the first error is raised
             self._file.close()
         with suppress(self._av.FFmpegError):
             self._finish()
 
 
 class _Drain:
-    """The file as FFmpeg sees it: it takes everything, and the first error is kept.
+    """The file as FFmpeg sees it: accepts everything and keeps the first error.
 
-    Left to open files by itself, FFmpeg forgets errors while closing them: on a full disk a video without its
-    end would pass for a good one.
+    A file that FFmpeg opens itself loses errors while closing: on a full disk a video without its end would
+    pass for a good one.
     """
 
     def __init__(self, file: UnbufferedFile) -> None:
@@ -201,14 +168,10 @@ def _to_yuv(image: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
 
 
-TRAIL_S = 2.0
-"""How long a trail stays visible."""
-
-
 class VideoSink(AbstractContextManager["VideoSink"]):
-    """Draws the tracks on each frame and writes an H.264 MP4 that keeps the frames' times.
+    """Draws tracks and counts on each frame and writes an H.264 MP4 that keeps the frames' times.
 
-    The file plays in browsers, and after a crash it can be read up to the last finished second.
+    The file plays in browsers. After a crash it is readable up to the last finished second.
 
     Parameters
     ----------
@@ -217,43 +180,30 @@ class VideoSink(AbstractContextManager["VideoSink"]):
     size : (int, int)
         Width and height of the frames, pixels.
     frame_rate : float
-        Frames per second, about.
-    overlay : callable, optional
-        Draws more on each annotated picture, uint8 (H, W, 3) BGR.
+        Nominal frames per second.
 
     Raises
     ------
-    MissingDependencyError
-        If PyAV, which the extra ``video`` brings, is not installed.
     InvalidInputError
         If the size or the rate is not positive.
     SinkError
         If the file cannot be made.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        size: tuple[int, int],
-        frame_rate: float,
-        overlay: Callable[[UInt8Array], None] | None = None,
-    ) -> None:
+    def __init__(self, path: str | Path, size: tuple[int, int], frame_rate: float) -> None:
         self._file = FragmentedMp4(path, size, frame_rate)
-        self._overlay = overlay
         self._annotator = Annotator(trail_length=max(1, round(TRAIL_S * frame_rate)))
 
-    def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Draw and encode one frame. ``frame.image`` is not changed.
+    def write(self, result: FrameResult) -> None:
+        """Draw and encode one frame; its image is not changed.
 
         Raises
         ------
         SinkError
-            If it has another size, or the file cannot be written.
+            If the frame has another size, or the file cannot be written.
         """
-        canvas = self._annotator.draw(frame.image, tracks)
-        if self._overlay is not None:
-            self._overlay(canvas)
-        self._file.write(canvas, frame.time_s)
+        canvas = self._annotator.draw(result.frame.image, result.tracks, result.counts)
+        self._file.write(canvas, result.frame.time_s)
 
     def __exit__(self, *_: object) -> None:
         self.close()
