@@ -74,12 +74,12 @@ _TOTALS = {
 
 
 def evaluate(results_path: str | os.PathLike[str], ground_truth_path: str | os.PathLike[str]) -> Accuracy:
-    """Accuracy of a file of MOTChallenge text against another, by the rules of 2D MOT 2015."""
+    """Return the accuracy of a file of MOTChallenge text against another, by the rules of 2D MOT 2015."""
     return evaluate_tracks(read_mot_text(results_path), read_mot_text(ground_truth_path, ground_truth=True))
 
 
 def evaluate_tracks(results: MotRows, truth: MotRows, num_frames: int | None = None) -> Accuracy:
-    """Accuracy of one sequence; its length is that of the last frame with a box if not given."""
+    """Return the accuracy of one sequence; its length is that of the last frame with a box if not given."""
     metrics = _metrics()
     if not len(truth):
         raise EvaluationError("there is no ground truth: at least one box is needed to compare with")
@@ -88,7 +88,7 @@ def evaluate_tracks(results: MotRows, truth: MotRows, num_frames: int | None = N
 
 
 def evaluate_many(sequences: Mapping[str, tuple[MotRows, MotRows]]) -> AccuracyTable:
-    """Accuracy of (results, ground truth) by the sequence's name, sequence by sequence and over all."""
+    """Return the accuracy of (results, ground truth) by sequence name, for each and over all."""
     metrics = _metrics()
     for name, (_, truth) in sequences.items():
         if not len(truth):
@@ -121,7 +121,7 @@ def _metrics() -> dict[str, Any]:
 
 
 def _align(results: MotRows, truth: MotRows, num_frames: int | None) -> dict[str, Any]:
-    """Input of TrackEval's metrics: ids and overlaps, frame by frame.
+    """Return the input of TrackEval's metrics: ids and overlaps, frame by frame.
 
     Only frames with a box are listed. The metrics ignore the others, and one stray frame number of a thousand
     million would make as many lists.
@@ -148,7 +148,7 @@ def _align(results: MotRows, truth: MotRows, num_frames: int | None) -> dict[str
 
 
 def _rows_by_frame(frame: Int64Array, frames: Int64Array) -> list[Int64Array]:
-    """Row indices of each of ``frames`` (ascending), in the order of the rows."""
+    """Return the row indices of each of ``frames`` (ascending), in the order of the rows."""
     order = np.argsort(frame, kind="stable")
     return np.split(order, np.searchsorted(frame[order], frames[1:]))
 

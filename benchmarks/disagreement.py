@@ -58,7 +58,7 @@ class Disagreement:
     def of_frame(
         cls, sequence: str, frame: int, image: UInt8Array, match: PeakMatch, changed: bool
     ) -> Disagreement:
-        """The difference in one frame. The image is not copied."""
+        """Return the difference in one frame. The image is not copied."""
         missed, extra = match.missed, match.extra
         lacking = float((2 - match.iou - match.cosine).sum())
         return cls(
@@ -94,12 +94,12 @@ class WorstFrames:
         heapq.heappush(self._heap, (frame.weight, -self._offered, replace(frame, image=frame.image.copy())))
 
     def frames(self) -> list[Disagreement]:
-        """The kept frames, the worst first."""
+        """Return the kept frames, the worst first."""
         return [frame for _, _, frame in sorted(self._heap, reverse=True)]
 
 
 def draw_disagreement(frame: Disagreement) -> UInt8Array:
-    """Image with both models' boxes: thick without a partner, thin with one. Small images are enlarged."""
+    """Return the image with both models' boxes: thick without a partner, thin with one."""
     factor = -(-SMALLEST_WIDTH // frame.image.shape[1])
     size = (frame.image.shape[1] * factor, frame.image.shape[0] * factor)
     canvas = cv2.resize(frame.image, size, interpolation=cv2.INTER_CUBIC)
@@ -118,7 +118,7 @@ def draw_disagreement(frame: Disagreement) -> UInt8Array:
 
 
 def render_figure(frame: Disagreement) -> str:
-    """HTML of a drawn frame and its caption."""
+    """Return HTML of a drawn frame and its caption."""
     drawn = draw_disagreement(frame)
     done, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:

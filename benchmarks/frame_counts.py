@@ -3,11 +3,11 @@
 The arithmetic is TrackEval's, and a test compares the two. It needs no TrackEval, so a device without it can
 use these figures.
 
-Intervals say how far MOTA and IDF1 would move on other frames of the same kind. Frames are resampled in blocks
-of about a second, in their own order within a block, separately for each sequence (Künsch 1989; circular, so
-that every frame is drawn equally often), because neighbouring frames have similar errors. The assignment of
-identities stays as it was found on the whole sequence, so the interval of IDF1 is a little narrow. With few
-blocks a sequence, as on the TUD ones, intervals are rough.
+Intervals show how far MOTA and IDF1 would move on other frames of the same kind. Frames are resampled in
+blocks of about a second, separately for each sequence, because neighbouring frames have similar errors
+(Künsch 1989; circular, so that every frame is drawn equally often). The assignment of identities stays as it
+was found on the whole sequence, so the interval of IDF1 is a little narrow. With few blocks a sequence, as on
+the TUD ones, intervals are rough.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from edge_fairmot.benchmarks.mot_text import MotRows
 from edge_fairmot.boxes import iou
 from edge_fairmot.tracking.association import UNMATCHED, assign
-from edge_fairmot.types import Float64Array, Int64Array
+from edge_fairmot.types import Float64Array, Int64Array, Table
 
 MIN_OVERLAP = 0.5 - np.finfo(np.float64).eps
 """Boxes of a smaller IoU are not matched; TrackEval allows for rounding too."""
@@ -49,7 +49,7 @@ class Interval:
 
     @classmethod
     def of(cls, values: Float64Array) -> Interval:
-        """Interval of the middle 95 % of resampled figures."""
+        """Return the interval of the middle 95 % of resampled figures."""
         low, high = np.quantile(values, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
         return cls(float(low), float(high))
 
@@ -64,7 +64,7 @@ class Intervals:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameCounts:
+class FrameCounts(Table):
     """The counts of each frame that MOTA and IDF1 are made of, int64 (F,) each."""
 
     truth: Int64Array  # boxes
@@ -73,21 +73,14 @@ class FrameCounts:
     switches: Int64Array  # matched boxes whose last partner was another identity
     identified: Int64Array  # pairs of boxes whose identities belong together over the whole sequence
 
-    def __len__(self) -> int:
-        return len(self.truth)
-
     @classmethod
     def of(cls, numbers: Mapping[str, Sequence[int]]) -> FrameCounts:
-        """Counts from plain numbers, as :meth:`to_numbers` gives them."""
+        """Return counts from plain numbers, as :meth:`to_numbers` gives them."""
         return cls(*(np.array(numbers[name], np.int64) for name in cls.__slots__))
 
     def to_numbers(self) -> dict[str, tuple[int, ...]]:
-        """Counts as plain numbers, for a file."""
+        """Return counts as plain numbers, for a file."""
         return {name: tuple(map(int, getattr(self, name))) for name in self.__slots__}
-
-    def at(self, frames: Int64Array) -> FrameCounts:
-        """Counts of the given frames, which may repeat."""
-        return FrameCounts(*(getattr(self, name)[frames] for name in self.__slots__))
 
     @property
     def boxes(self) -> int:
@@ -121,18 +114,8 @@ class FrameCounts:
         return 2 * int(self.identified.sum()) / max(self.boxes, 1)
 
 
-def concat(parts: Sequence[FrameCounts]) -> FrameCounts:
-    """Counts of several sequences, one after the other."""
-    return FrameCounts(
-        *(
-            np.concatenate([np.zeros(0, np.int64), *(getattr(part, name) for part in parts)])
-            for name in FrameCounts.__slots__
-        )
-    )
-
-
 def count_by_frame(results: MotRows, truth: MotRows, num_frames: int) -> FrameCounts:
-    """Counts of tracks against ground truth, or against another model's tracks; frames 1 to ``num_frames``."""
+    """Return the counts of frames 1 to ``num_frames``, against ground truth or another model's tracks."""
     truth_ids, truth_index = np.unique(truth.track_id, return_inverse=True)
     result_ids, result_index = np.unique(results.track_id, return_inverse=True)
     overlaps = np.zeros((len(truth_ids), len(result_ids)), np.int64)
@@ -175,7 +158,7 @@ def count_by_frame(results: MotRows, truth: MotRows, num_frames: int) -> FrameCo
 
 
 def _best_pairs(score: Float64Array) -> tuple[Int64Array, Int64Array]:
-    """Rows and columns, one to one, of the greatest sum of scores; a pair of score 0 is no pair."""
+    """Return rows and columns, one to one, of the greatest sum of scores; a score of 0 is no pair."""
     if not (score > 0).any():
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     unmatched_cost = 1.0 + float(score.max())
@@ -190,7 +173,7 @@ def bootstrap(
     frame_rates: Sequence[float],
     seed: int = 0,
 ) -> dict[str, Intervals]:
-    """Intervals of ``mota`` and ``idf1`` over all sequences, for two models on the same frames.
+    """Return the intervals of ``mota`` and ``idf1`` over all sequences, for two models on the same frames.
 
     Empty where the sequences have fewer than ``MIN_BLOCKS`` blocks in all.
     """
@@ -199,7 +182,7 @@ def bootstrap(
         return {}
     generator = np.random.default_rng(seed)
     offsets = np.cumsum([0, *(len(counts) for counts in reference)])[:-1]
-    sides = concat(reference), concat(candidate)
+    sides = FrameCounts.concat(reference), FrameCounts.concat(candidate)
     drawn: dict[str, list[tuple[float, ...]]] = {"mota": [], "idf1": []}
     for _ in range(RESAMPLES):
         frames = np.concatenate(
@@ -208,7 +191,7 @@ def bootstrap(
                 for offset, counts, block in zip(offsets, reference, blocks, strict=True)
             ]
         )
-        resampled = [side.at(frames) for side in sides]
+        resampled = [side[frames] for side in sides]
         for name, values in drawn.items():
             values.append(tuple(getattr(counts, name) for counts in resampled))
     return {name: _intervals(np.array(values)) for name, values in drawn.items()}

@@ -1,4 +1,4 @@
-"""Sources wrapped for measuring: first frames, consecutive chunks, live or endless playback, letterboxed frames."""
+"""Sources as measurements need them: first frames, chunks, live or endless playback, letterboxed frames."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class LivePlayback:
             yield frame
 
     def age_s(self, frame: Frame) -> float:
-        """Seconds since the moment of a frame."""
+        """Return the seconds since the moment of a frame."""
         return perf_counter() - (self._start_s + frame.time_s)
 
     def close(self) -> None:
@@ -114,7 +114,10 @@ class LoopedSource:
 def letterboxed(
     source: Source, input_size: tuple[int, int], max_frames: int | None = None, first_frame: int = 0
 ) -> Iterator[tuple[Frame, Letterbox, UInt8Array]]:
-    """Frames from ``first_frame`` (from 0) on, their letterbox and uint8 (1, H, W, 3), valid until the next."""
+    """Yield frames from ``first_frame`` (from 0) on, with their letterbox and uint8 (1, H, W, 3).
+
+    The array is valid until the next frame.
+    """
     if max_frames is not None and max_frames < 1:
         raise EvaluationError(f"--frames must be at least 1, not {max_frames}")
     batch = np.empty((1, *input_size[::-1], 3), np.uint8)
@@ -126,7 +129,7 @@ def letterboxed(
 
 
 def sample_frames(source: Source, input_size: tuple[int, int], count: int) -> UInt8Array:
-    """Up to ``count`` letterboxed frames at equal distances over the source, uint8 (N, H, W, 3), BGR.
+    """Return up to ``count`` letterboxed frames at equal distances over the source, uint8 (N, H, W, 3), BGR.
 
     The first frames are taken where the source does not know its length.
     """

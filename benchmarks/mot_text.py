@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_fairmot.errors import EvaluationError, InvalidInputError
-from edge_fairmot.types import BoolArray, Float64Array, Int64Array, Tracks
+from edge_fairmot.types import Float64Array, Int64Array, Table, Tracks
 
 LINE_FORMAT = "frame,id,left,top,width,height,confidence and at most three more values"
 LARGEST_INTEGER = 2**53
@@ -19,8 +19,8 @@ LARGEST_INTEGER = 2**53
 
 
 @dataclass(frozen=True, slots=True)
-class MotRows:
-    """The boxes of one sequence, in any order. An identity has one box a frame."""
+class MotRows(Table):
+    """The boxes of one sequence, in any order: ``rows[mask]`` selects. An identity has one box a frame."""
 
     frame: Int64Array  # (N,), from 1
     track_id: Int64Array  # (N,), from 0
@@ -48,12 +48,9 @@ class MotRows:
                 f"id {track_id[row]} is in frame {frame[row]} more than once: an identity has one box a frame"
             )
 
-    def __len__(self) -> int:
-        return len(self.frame)
-
     @classmethod
     def of_tracks(cls, tracks: Sequence[Tracks]) -> MotRows:
-        """Tracks of consecutive frames as one table; the first ones are of frame 1."""
+        """Return the tracks of consecutive frames as one table; the first ones are of frame 1."""
         frames = [np.full(len(found), number, np.int64) for number, found in enumerate(tracks, start=1)]
         return cls(
             frame=np.concatenate([np.zeros(0, np.int64), *frames]),
@@ -62,13 +59,9 @@ class MotRows:
             confidence=np.concatenate([np.zeros(0), *(found.score.astype(np.float64) for found in tracks)]),
         )
 
-    def select(self, keep: BoolArray) -> MotRows:
-        """Rows where ``keep``, bool (N,), is true."""
-        return MotRows(self.frame[keep], self.track_id[keep], self.xyxy[keep], self.confidence[keep])
-
 
 def read_mot_text(path: str | os.PathLike[str], *, ground_truth: bool = False) -> MotRows:
-    """Rows of a file of results, or of 2D MOT 2015 ground truth, in the file's order.
+    """Return the rows of a file of results, or of 2D MOT 2015 ground truth, in the file's order.
 
     Ground truth needs at least one row; rows of confidence 0, which are not to be scored, are left out.
     Columns after the confidence are not read: in 2015 they are a place in the world, not a class. The
@@ -98,14 +91,14 @@ def read_mot_text(path: str | os.PathLike[str], *, ground_truth: bool = False) -
     if not ground_truth:
         return rows
     # TrackEval reads the mark as an integer: 0.5 counts as 0.
-    rows = rows.select(np.trunc(rows.confidence) != 0)
+    rows = rows[np.trunc(rows.confidence) != 0]
     if not len(rows):
         raise EvaluationError(f"{path} holds no ground truth: at least one line with confidence 1 is needed")
     return rows
 
 
 def _parse(line: str, place: str) -> list[float]:
-    """Frame, id, left, top, width, height and confidence of one line."""
+    """Return the frame, id, left, top, width, height and confidence of one line."""
     fields = line.split(",")
     try:
         values = [float(field) for field in fields[:7]]

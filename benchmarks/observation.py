@@ -32,12 +32,12 @@ class DenseHead:
 
     @classmethod
     def whole(cls, values: Float32Array) -> DenseHead:
-        """A whole head from its values, float32 (1, C, H, W)."""
+        """Return a whole head from its values, float32 (1, C, H, W)."""
         flat = values.reshape(-1)
         return cls(flat, None, float(flat.min()), float(flat.max()), flat.size)
 
     def select(self, positions: Int64Array) -> DenseHead:
-        """The values of a whole head at ``positions``."""
+        """Return the values of a whole head at ``positions``."""
         if self.positions is not None:
             raise EvaluationError("values can be selected from a whole dense head only")
         return replace(self, values=self.values[positions], positions=positions)
@@ -64,7 +64,7 @@ class Observer(Protocol):
         """The model's manifest."""
 
     def observe(self, images: UInt8Array) -> Observation:
-        """Outputs for uint8 (1, H, W, 3), BGR, letterboxed."""
+        """Return outputs for uint8 (1, H, W, 3), BGR, letterboxed."""
 
     def close(self) -> None:
         """Release the model. May be called twice."""
@@ -93,7 +93,7 @@ class RuntimeObserver:
         return self._runtime.manifest
 
     def observe(self, images: UInt8Array) -> Observation:
-        """Outputs for uint8 (1, H, W, 3), BGR, letterboxed."""
+        """Return outputs for uint8 (1, H, W, 3), BGR, letterboxed."""
         detections = self._runtime.infer(images)
         if self._session is None:
             return Observation(detections)
@@ -128,7 +128,9 @@ def check_same_network(reference: ModelManifest, candidate: ModelManifest, refer
                 "convert or record with the same --size"
             )
     if max(candidate.batch_size, reference.batch_size) != 1:
-        raise EvaluationError("the file takes batches of more than one frame: convert it without --batch-size")
+        raise EvaluationError(
+            "the file takes batches of more than one frame: convert it without --batch-size"
+        )
 
 
 def _brief(manifest: ModelManifest) -> str:

@@ -108,11 +108,11 @@ class ParityCheck:
         self._worst.offer(Disagreement.of_frame(sequence.name, pair.index, pair.image, match, changed))
 
     def worst_frames(self) -> list[Disagreement]:
-        """The frames that differ most, the worst first."""
+        """Return the frames that differ most, the worst first."""
         return self._worst.frames()
 
     def report(self, reference: Subject, candidate: Subject) -> ParityReport:
-        """Report over all frames; an error where no frame holds a sure peak of either side."""
+        """Return the report over all frames; an error where no frame holds a sure peak of either side."""
         peaks = self._peaks.peaks()
         if not peaks.reference_peaks and not peaks.candidate_peaks:
             frames = sum(sequence.frames for sequence in self._sequences)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_fairmot.benchmarks.accuracy import Accuracy, evaluate_many
-from edge_fairmot.benchmarks.frame_counts import Intervals, bootstrap, concat, count_by_frame
+from edge_fairmot.benchmarks.frame_counts import FrameCounts, Intervals, bootstrap, count_by_frame
 from edge_fairmot.benchmarks.mot_text import MotRows
 from edge_fairmot.benchmarks.observation import DenseHead
 from edge_fairmot.benchmarks.peak_matching import match_boxes
@@ -55,7 +55,7 @@ class HeadErrors:
         self._low, self._high = min(self._low, reference.low), max(self._high, reference.high)
 
     def figures(self) -> HeadFigures:
-        """Errors over the frames so far."""
+        """Return the errors over the frames so far."""
         span = max(self._high - self._low, float(np.finfo(np.float32).tiny))
         mean = self._total / max(self._values, 1)
         return HeadFigures(self._largest / span, mean / span, self._low, self._high, self._values)
@@ -142,17 +142,17 @@ class SequenceTracks:
             del partner_of[owner]
 
     def rows(self) -> tuple[MotRows, MotRows]:
-        """Tracks of the reference and of the candidate."""
+        """Return the tracks of the reference and of the candidate."""
         reference, candidate = self._tracks
         return MotRows.of_tracks(reference), MotRows.of_tracks(candidate)
 
     def truth(self) -> MotRows | None:
-        """Ground truth of the frames so far."""
-        return None if self._truth is None else self._truth.select(self._truth.frame <= self.frames)
+        """Return the ground truth of the frames so far."""
+        return None if self._truth is None else self._truth[self._truth.frame <= self.frames]
 
 
 def association_figures(sequences: Sequence[SequenceTracks]) -> AssociationFigures:
-    """Changed frames of all sequences."""
+    """Return changed frames of all sequences."""
     frames = sum(sequence.frames for sequence in sequences)
     changed = sum(sequence.changed_frames for sequence in sequences)
     unpaired = sum(sequence.unpaired for sequence in sequences)
@@ -160,9 +160,9 @@ def association_figures(sequences: Sequence[SequenceTracks]) -> AssociationFigur
 
 
 def track_figures(sequences: Sequence[SequenceTracks]) -> TrackFigures:
-    """The candidate's tracks against the reference's. An identity belongs to its sequence."""
+    """Return the candidate's tracks against the reference's. An identity belongs to its sequence."""
     rows = [sequence.rows() for sequence in sequences]
-    counts = concat(
+    counts = FrameCounts.concat(
         [
             count_by_frame(candidate, reference, sequence.frames)
             for sequence, (reference, candidate) in zip(sequences, rows, strict=True)
@@ -180,7 +180,7 @@ def track_figures(sequences: Sequence[SequenceTracks]) -> TrackFigures:
 
 
 def truth_figures(sequences: Sequence[SequenceTracks]) -> TruthFigures | None:
-    """Both sides against ground truth, by TrackEval; None where no sequence has ground truth."""
+    """Return the both sides against ground truth, by TrackEval; None where no sequence has ground truth."""
     known = [(sequence, truth) for sequence in sequences if (truth := sequence.truth()) is not None]
     if not known:
         return None

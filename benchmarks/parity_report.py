@@ -142,7 +142,7 @@ class ParityReport:
         )
 
     def to_json(self) -> str:
-        """JSON with the schema's version; a figure that is not finite becomes null."""
+        """Return JSON with the schema's version; a figure that is not finite becomes null."""
         content = {
             "schema_version": REPORT_SCHEMA_VERSION,
             "edge_fairmot": edge_fairmot.__version__,
@@ -196,7 +196,7 @@ def check_figures(figures: ParityFigures, budget: ParityBudget) -> tuple[Check, 
 
 
 def render_parity_page(report: ParityReport, worst: Sequence[Disagreement]) -> str:
-    """Report as an HTML page that needs no other file, with the frames that differ most."""
+    """Return the report as an HTML page that needs no other file, with the frames that differ most."""
     verdict = '<span class="passed">within budget</span>'
     if not report.passed:
         failed = escape(", ".join(report.failed_levels))

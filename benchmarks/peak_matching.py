@@ -15,6 +15,7 @@ from edge_fairmot.types import (
     Float64Array,
     Int64Array,
     RawDetections,
+    Table,
 )
 
 MIN_IOU = 0.5
@@ -22,16 +23,13 @@ MIN_IOU = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Peaks:
+class Peaks(Table):
     """Detections of one frame that take part in a comparison."""
 
     xyxy: Float64Array  # (N, 4), input pixels; width and height are positive
     score: Float32Array  # (N,)
     class_id: Int64Array  # (N,)
     embedding: Float32Array  # (N, D)
-
-    def __len__(self) -> int:
-        return len(self.score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +74,13 @@ class PeakMatch:
         return shift
 
     def tied_scores(self) -> list[tuple[float, float]]:
-        """Scores (reference, candidate) of the pairs that are tied."""
+        """Return the scores (reference, candidate) of the pairs that are tied."""
         return [
             (float(self.reference.score[a]), float(self.candidate.score[b])) for a, b in self.pairs[self.tied]
         ]
 
     def undecided(self) -> list[tuple[float | None, float | None]]:
-        """Scores (reference, candidate) of undecided objects, a pair once; None where a side has no peak."""
+        """Return (reference, candidate) scores of undecided objects; None where a side has no peak."""
         unsure_ours, unsure_theirs = ~self.sure_reference, ~self.sure_candidate
         scores: list[tuple[float | None, float | None]] = [
             (float(self.reference.score[a]), float(self.candidate.score[b]))
@@ -120,7 +118,8 @@ def settle_ties(match: PeakMatch, tied: RawDetections) -> PeakMatch:
     """Replace a peak of the reference by a tied neighbour where the candidate found that neighbour.
 
     Rounding decides which of two neighbouring cells of one score is the peak. Both are right, but they have
-    different boxes and embeddings. ``tied`` holds the reference's peaks and the neighbours that tie with them.
+    different boxes and embeddings. ``tied`` holds the reference's peaks and the neighbours that tie with
+    them.
     """
     near = _peaks_above(tied, 0.0)
     if not len(match.pairs) or not len(near):
@@ -146,7 +145,7 @@ def settle_ties(match: PeakMatch, tied: RawDetections) -> PeakMatch:
 def match_boxes(
     a: Float64Array, a_class: Int64Array, b: Float64Array, b_class: Int64Array
 ) -> tuple[Int64Array, Float64Array]:
-    """Pairs of the greatest sum of IoU, int64 (P, 2), and their IoU, float64 (P,).
+    """Return the pairs of the greatest sum of IoU, int64 (P, 2), and their IoU, float64 (P,).
 
     Boxes (M, 4) and (N, 4) are matched one to one, never across classes, and from ``MIN_IOU`` on.
     """
@@ -166,7 +165,7 @@ def match_boxes(
 def _peaks_above(raw: RawDetections, lowest: float) -> Peaks:
     xyxy = raw.boxes[0].astype(np.float64)
     keep = (raw.scores[0] > lowest) & (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
-    return Peaks(xyxy[keep], raw.scores[0, keep], raw.class_ids[0, keep], raw.embeddings[0, keep])
+    return Peaks(xyxy, raw.scores[0], raw.class_ids[0], raw.embeddings[0])[keep]
 
 
 def _marked(count: int, rows: Int64Array) -> BoolArray:
@@ -221,7 +220,7 @@ class PeakStatistics:
         self._cosine.add(match.cosine)
 
     def peaks(self) -> PeakFigures:
-        """Agreement of the peaks."""
+        """Return the agreement of the peaks."""
         return PeakFigures(
             recall=_share(self._reference - self._missed, self._reference),
             precision=_share(self._candidate - self._extra, self._candidate),
@@ -237,11 +236,11 @@ class PeakStatistics:
         )
 
     def boxes(self) -> AgreementFigures:
-        """IoU of matched peaks."""
+        """Return the IoU of matched peaks."""
         return AgreementFigures(self._iou.mean, self._iou.least)
 
     def embeddings(self) -> AgreementFigures:
-        """Cosine of matched peaks."""
+        """Return the cosine of matched peaks."""
         return AgreementFigures(self._cosine.mean, self._cosine.least)
 
 

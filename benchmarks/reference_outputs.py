@@ -1,6 +1,7 @@
 """Reference outputs: detections and dense heads of a reference for some frames, in one ``.npz``.
 
-A device without PyTorch verifies its file with them. Keys, for F frames, K detections, D numbers an embedding:
+A device without PyTorch verifies its file with them. Keys, for F frames, K detections, embeddings of length
+D:
 
 ====================  =====================  ============================================================
 ``description``       str ()                 JSON: schema version, source, runtime, device, versions, manifest
@@ -35,7 +36,7 @@ from edge_fairmot.benchmarks.observation import HEADS, DenseHead, Observation, O
 from edge_fairmot.errors import EvaluationError, ManifestError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.protocols import Source
-from edge_fairmot.system import replaced_whole
+from edge_fairmot.system import atomic_write
 from edge_fairmot.types import Int64Array, RawDetections, UInt8Array
 
 SCHEMA_VERSION = 2
@@ -79,7 +80,7 @@ def record_frames(
     first_frame: int = 0,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[ReferenceFrame]:
-    """Outputs of a reference that has dense heads, for frames of a source from ``first_frame`` (from 0) on."""
+    """Yield outputs of a reference with dense heads for frames from ``first_frame`` (from 0) on."""
     for frame, _, images in letterboxed(source, reference.manifest.input_size, max_frames, first_frame):
         outputs = select_outputs(reference.observe(images), max_detections)
         yield ReferenceFrame(images[0].copy(), frame.index, frame.time_s, outputs)
@@ -87,7 +88,7 @@ def record_frames(
 
 
 def select_outputs(observation: Observation, max_detections: int) -> Observation:
-    """The recorded part of a frame's outputs: the best detections, and the same places of each head."""
+    """Return the recorded part of the outputs: the best detections, and the same places of each head."""
     if observation.heads is None:
         raise EvaluationError("reference outputs need dense heads, which this reference does not have")
     best = (getattr(observation.detections, name)[:, :max_detections] for name in _DETECTIONS)
@@ -125,7 +126,7 @@ def write_reference_outputs(path: str | Path, recorded: ReferenceOutputs) -> Non
         arrays[f"{name}_range"] = np.array([(head.low, head.high) for head in heads], np.float32)
         arrays[f"{name}_size"] = np.int64(heads[0].size)
     try:
-        with replaced_whole(path) as partial, partial.open("wb") as file:
+        with atomic_write(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)
     except OSError as error:
         raise EvaluationError(

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from edge_fairmot.benchmarks.report.pareto import pareto_front
-from edge_fairmot.benchmarks.report.rows import device_speed_score, headline, headline_name
+from edge_fairmot.benchmarks.conditions import Reading
 from edge_fairmot.benchmarks.results import Entry, Results
 from edge_fairmot.errors import MissingDependencyError
 from edge_fairmot.pipeline import STAGES
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#b8a600")
-"""Okabe and Ito's, which those who see fewer colours tell apart too; the yellow darker, for white paper."""
+"""Okabe and Ito's, for readers who see fewer colours too; the yellow is darker, for a white page."""
 
 STAGE_COLORS: Mapping[str, str] = MappingProxyType(dict(zip(STAGES, COLORS, strict=False)))
 
@@ -22,13 +21,7 @@ MOST_POINTS = 2000
 
 
 def import_plotly() -> Any:
-    """Load Plotly.
-
-    Raises
-    ------
-    MissingDependencyError
-        If it is not installed.
-    """
+    """Return plotly, or an error that names its extra."""
     try:
         import plotly.graph_objects  # noqa: PLC0415
         import plotly.offline  # noqa: PLC0415
@@ -37,13 +30,27 @@ def import_plotly() -> Any:
     return plotly
 
 
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the indices of the points that no other beats, by rising first number; more is better.
+
+    A point beats another if it is at least as good in both numbers and better in one. Equal points stay.
+    """
+    front = [
+        index
+        for index, (x, y) in enumerate(points)
+        if not any(a >= x and b >= y and (a, b) != (x, y) for a, b in points)
+    ]
+    return sorted(front, key=lambda index: points[index])
+
+
 def plot_trade_off(results: Results) -> Any:
-    """Accuracy against frame rate: what is tracked, what a viewer sees of it, and who is unbeaten."""
+    """Plot accuracy against frame rate, of every frame tracked and live, with the live Pareto front."""
     go = import_plotly().graph_objects
     entries = [entry for entry in results.entries if entry.done and _fps(entry) is not None]
     figure = go.Figure()
-    colors = _color_by_runtime(entries)
-    for runtime, color in colors.items():
+    runtimes = dict.fromkeys(entry.runtime for entry in entries)
+    for number, runtime in enumerate(runtimes):
+        color = COLORS[number % len(COLORS)]
         chosen = [entry for entry in entries if entry.runtime == runtime]
         for kind, symbol, scores in (
             ("every frame tracked, however late", "circle-open", [_offline(entry) for entry in chosen]),
@@ -60,7 +67,7 @@ def plot_trade_off(results: Results) -> Any:
                 hovertemplate="%{text}<br>%{x:.1f} fps, %{y:.1f}<extra>" + kind + "</extra>",
             )
     for entry in entries:
-        # What being late costs.
+        # The cost of being late.
         figure.add_scatter(
             x=[_fps(entry)] * 2,
             y=[_offline(entry), min(_live_at(entry, interval=False) or 0.0, _live(entry))],
@@ -82,13 +89,14 @@ def plot_trade_off(results: Results) -> Any:
         hoverinfo="skip",
         cliponaxis=False,
     )
-    _lay_out(figure, "frames a second of the loop", f"{headline_name(results)}, %", 520)
+    score = "HOTA" if results.has_truth else "IDF1 against the reference's tracks"
+    _lay_out(figure, "frames a second of the pipeline", f"{score}, %", 520)
     figure.update_xaxes(rangemode="tozero")
     return figure
 
 
 def plot_stages(results: Results) -> Any:
-    """Where the time of a frame goes."""
+    """Plot the median time of each stage of a frame."""
     go = import_plotly().graph_objects
     entries = [entry for entry in results.entries if entry.speed is not None]
     figure = go.Figure()
@@ -108,7 +116,7 @@ def plot_stages(results: Results) -> Any:
 
 
 def plot_over_time(results: Results) -> Any:
-    """Every frame's time, at the time it was measured; and what the machine did meanwhile."""
+    """Time of every frame at the moment it was measured, and the state of the machine."""
     go = import_plotly().graph_objects
     figure = go.Figure()
     start_s = 0.0
@@ -142,25 +150,17 @@ def plot_over_time(results: Results) -> Any:
         start_s += max(end_s, *(reading.at_s for reading in conditions.readings), 0.0)
     # The legend takes its room from the plot: two names a line, below it.
     legend_px = 12 * len(figure.data)
-    _lay_out(figure, "seconds since the measuring began", "milliseconds a frame", 420 + legend_px)
-    figure.update_layout(
-        yaxis2={
-            "overlaying": "y",
-            "side": "right",
-            "range": [0, 105],
-            "dtick": 25,
-            "showgrid": False,
-            "title": "%, °C",
-        }
-    )
+    _lay_out(figure, "seconds since the begin of the measuring", "milliseconds a frame", 420 + legend_px)
+    second_axis = {"overlaying": "y", "side": "right", "range": [0, 105], "dtick": 25}
+    figure.update_layout(yaxis2={**second_axis, "showgrid": False, "title": "%, °C"})
     figure.update_yaxes(rangemode="tozero")
     return figure
 
 
-def _machine_lines(readings: Sequence[Any]) -> list[tuple[str, list[float | None], str]]:
+def _machine_lines(readings: Sequence[Reading]) -> list[tuple[str, list[float | None], str]]:
     busy = [None if reading.other_share is None else 100 * reading.other_share for reading in readings]
     heat = [reading.temperature_c for reading in readings]
-    lines = [("used by others", busy, "%"), ("temperature", heat, "°C")]
+    lines = [("used by other processes", busy, "%"), ("temperature", heat, "°C")]
     return [line for line in lines if any(value is not None for value in line[1])]
 
 
@@ -176,28 +176,23 @@ def _lay_out(figure: Any, x: str, y: str, height: int) -> None:
     )
 
 
-def _color_by_runtime(entries: Sequence[Entry]) -> dict[str, str]:
-    runtimes = dict.fromkeys(entry.runtime for entry in entries)
-    return {runtime: COLORS[number % len(COLORS)] for number, runtime in enumerate(runtimes)}
-
-
 def _fps(entry: Entry) -> float | None:
-    return entry.speed.throughput_fps if entry.speed is not None else None
+    found = entry.speed.throughput if entry.speed is not None else None
+    return None if found is None else found.fps
 
 
 def _offline(entry: Entry) -> float:
-    return 100 * headline(entry.correctness.score) if entry.correctness is not None else 0.0
+    return 100 * entry.correctness.score.headline if entry.correctness is not None else 0.0
 
 
 def _live(entry: Entry) -> float:
-    shown = device_speed_score(entry)
-    return 100 * headline(shown.score) if shown is not None else 0.0
+    return 0.0 if entry.best_live is None else 100 * entry.best_live.score.headline
 
 
 def _live_at(entry: Entry, *, interval: bool) -> float | None:
-    """Score with a detection in every frame, or with the interval; None where there is none."""
+    """Score with a detection in every frame, or in every Nth; None where there is none."""
     shown = entry.correctness.at_device_speed if entry.correctness is not None else ()
-    return next((100 * headline(s.score) for s in shown if (s.detect_every > 1) == interval), None)
+    return next((100 * s.score.headline for s in shown if (s.detect_every > 1) == interval), None)
 
 
 def _short(entry: Entry) -> str:
@@ -206,6 +201,6 @@ def _short(entry: Entry) -> str:
 
 
 def _describe(entry: Entry) -> str:
-    shown = device_speed_score(entry)
-    how = "" if shown is None else f"<br>live: detect every {shown.detect_every}, {shown.age_ms:.0f} ms late"
+    live = entry.best_live
+    how = "" if live is None else f"<br>live: detect every {live.detect_every}, {live.age_ms:.0f} ms late"
     return f"{entry.name}<br>{_short(entry)}{how}"

@@ -1,6 +1,7 @@
-"""Energy, where the system meters it: Intel's and AMD's RAPL, NVML, and the INA sensors of small boards.
+"""Energy where the system meters it: RAPL of Intel and AMD, NVML, and the INA sensors of small boards.
 
-What is metered is a package, a GPU or a whole board, idle power and neighbours included; the name says which.
+A meter is of a processor package, a GPU or a whole board, with idle power and other processes; its name says
+which.
 """
 
 from __future__ import annotations
@@ -12,49 +13,46 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from edge_fairmot.benchmarks.device.nvidia import opened_gauge
-from edge_fairmot.benchmarks.device.tegrastats import opened_tegrastats
+from edge_fairmot.benchmarks.machine import opened_gauge
+from edge_fairmot.system import ROOT, read_sysfs
 
 POWER_INTERVAL_S = 0.1
-"""Between readings of a sensor that tells watts: a few in the time of one inference."""
+"""Between readings of a power sensor: a few in the time of one inference."""
 
 LONGEST_SILENCE_S = 0.5
-"""A sensor may refuse a reading, and the next makes up for it; after longer its energy is not known."""
+"""A sensor may refuse a reading, and the next one covers its time. After more, the energy is unknown."""
 
 BOARD_RAILS = ("VDD_IN", "VIN_SYS_5V0", "POM_5V_IN", "VDD_TOTAL")
-"""Rails that feed all others, by the names that boards give them."""
+"""Rails that feed all others, by the names of known boards."""
 
 
 class EnergyMeter(Protocol):
-    """Counts energy from some moment on."""
+    """Counts energy."""
 
     @property
     def name(self) -> str:
         """What is metered, and by what."""
 
     def energy_j(self) -> float | None:
-        """Joules up to now; only differences mean something. None where it is not told now."""
+        """Return joules so far, of which only differences have a meaning; None where they are unknown."""
 
 
 class MeterSum:
-    """Several meters as one: of what they meter, none is part of another."""
+    """Several meters as one; none of them is part of another."""
 
     def __init__(self, meters: Sequence[EnergyMeter]) -> None:
         self._meters = meters
         self.name = " + ".join(meter.name for meter in meters)
 
     def energy_j(self) -> float | None:
-        """Joules up to now, of all; None where one does not tell."""
+        """Return joules of all meters; None where one is unknown."""
         return _sum_of_all(meter.energy_j() for meter in self._meters)
 
 
 class RaplPackage:
-    """One processor package, by the kernel's powercap counters, which wrap round.
+    """One processor package by the kernel's powercap counter, which wraps round.
 
-    Parameters
-    ----------
-    folder : Path
-        As ``/sys/class/powercap/intel-rapl:0``; AMD's packages have the same name.
+    ``folder`` is as in ``/sys/class/powercap/intel-rapl:0``; AMD's packages have the same name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,7 +63,7 @@ class RaplPackage:
         self._total_uj = 0
 
     def energy_j(self) -> float:
-        """Joules since it was opened; to be asked at least once an hour, before the counter wraps twice."""
+        """Return joules since it was opened. Read it once an hour, before the counter wraps twice."""
         now_uj = int(self._counter.read_text())
         self._total_uj += (now_uj - self._last_uj) % (self._range_uj + 1)
         self._last_uj = now_uj
@@ -73,14 +71,7 @@ class RaplPackage:
 
 
 class PowerIntegrator:
-    """A sensor that tells watts, summed up by a thread.
-
-    Parameters
-    ----------
-    name : str
-    power_w : callable
-        Gives watts, or None where the sensor does not tell them now.
-    """
+    """Energy of a power sensor, integrated by a thread; ``power_w`` returns None where it is unknown."""
 
     def __init__(self, name: str, power_w: Callable[[], float | None]) -> None:
         self.name = name
@@ -93,7 +84,7 @@ class PowerIntegrator:
         self._thread.start()
 
     def energy_j(self) -> float | None:
-        """Joules since it was opened; None where the sensor has been silent for too long."""
+        """Return joules since it was opened; None after a longer silence of the sensor."""
         self._advance()
         with self._lock:
             return self._total_j if monotonic() - self._last_s <= LONGEST_SILENCE_S else None
@@ -110,7 +101,7 @@ class PowerIntegrator:
     def _advance(self) -> None:
         with self._lock:
             now_s, now_w = monotonic(), self._power_w()
-            if now_w is None:  # the next reading stands for this time, too
+            if now_w is None:  # the next reading covers this time
                 return
             before_w = now_w if self._last_w is None else self._last_w
             self._total_j += (now_s - self._last_s) * (now_w + before_w) / 2
@@ -118,27 +109,15 @@ class PowerIntegrator:
 
 
 @contextmanager
-def opened_meter(root: Path = Path("/")) -> Iterator[EnergyMeter | None]:
-    """Open what this machine has: a meter of the whole board, or else of its processors and GPU.
+def opened_meter(root: Path = ROOT) -> Iterator[EnergyMeter | None]:
+    """Open a meter of the whole board, or else of the processors and the GPU; ``root`` holds ``sys``.
 
-    Parameters
-    ----------
-    root : Path
-        Where ``sys`` is.
-
-    Yields
-    ------
-    EnergyMeter or None
-        None where nothing is metered, or reading it needs rights that are not ours.
+    None where nothing is metered, or this process may not read it.
     """
     with ExitStack() as stack:
-        tegrastats = stack.enter_context(opened_tegrastats())
-        sensor: Callable[[], float | None] | None = (
-            (lambda: tegrastats.power_w) if tegrastats is not None else _ina_power(root)
-        )
+        sensor = _ina_power(root)
         if sensor is not None:
-            kind = "tegrastats" if tegrastats is not None else "INA"
-            integrator = PowerIntegrator(f"board, by {kind}", sensor)
+            integrator = PowerIntegrator("board, by INA", sensor)
             stack.callback(integrator.close)
             yield integrator
             return
@@ -152,24 +131,24 @@ def opened_meter(root: Path = Path("/")) -> Iterator[EnergyMeter | None]:
 def _rapl_packages(root: Path) -> Iterator[RaplPackage]:
     for folder in sorted((root / "sys/class/powercap").glob("intel-rapl:*")):
         # core, uncore and dram are parts of a package; psys, where there is one, holds the package.
-        if (folder / "name").read_text().startswith("package"):
+        if read_sysfs(folder / "name").startswith("package"):
             try:
                 yield RaplPackage(folder)
-            except OSError:  # since 2020 the counter is for root alone
+            except OSError:  # since 2020 only root may read the counter
                 return
 
 
 def _ina_power(root: Path) -> Callable[[], float | None] | None:
-    """Watts of a board by its INA sensors, in the layout of the kernel's hwmon."""
+    """Return watts of a board by its INA sensors, in the layout of the kernel's hwmon."""
     rails: dict[str, tuple[Path, Path]] = {}
     for folder in sorted((root / "sys/class/hwmon").glob("hwmon*")):
-        if not _text(folder / "name").startswith("ina"):
+        if not read_sysfs(folder / "name").startswith("ina"):
             continue
         for current in sorted(folder.glob("curr*_input")):
             channel = current.name.removeprefix("curr").removesuffix("_input")
-            label = _text(folder / f"in{channel}_label") or f"{folder.name}:{channel}"
+            label = read_sysfs(folder / f"in{channel}_label").strip() or f"{folder.name}:{channel}"
             rail = (current, folder / f"in{channel}_input")
-            # One that is switched off refuses to be read.
+            # A rail that is switched off cannot be read.
             if not label.startswith("sum of") and _rail_power_w(*rail) is not None:
                 rails[label] = rail
     whole = [rails[name] for name in BOARD_RAILS if name in rails][:1]
@@ -180,25 +159,18 @@ def _ina_power(root: Path) -> Callable[[], float | None] | None:
 
 
 def _rail_power_w(current: Path, voltage: Path) -> float | None:
-    """Watts of files that tell milliamperes and millivolts; None where one refuses to be read."""
+    """Return watts from files of milliamperes and millivolts; None where one cannot be read."""
     try:
-        return float(_text(current)) * float(_text(voltage)) / 1e6
+        return float(read_sysfs(current)) * float(read_sysfs(voltage)) / 1e6
     except ValueError:  # empty
         return None
 
 
 def _sum_of_all(parts: Iterable[float | None]) -> float | None:
-    """Sum up, unless a part is not known: less than the whole would pass for it."""
+    """Sum of all parts; None where one is unknown, because the rest would look like the whole."""
     total = 0.0
     for part in parts:
         if part is None:
             return None
         total += part
     return total
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -1,4 +1,4 @@
-"""How the machine fared while figures were taken: heat, frequency, throttling, and who else was at work."""
+"""Conditions of the machine during a run: temperature, frequency, throttling, load of other processes."""
 
 from __future__ import annotations
 
@@ -7,72 +7,54 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
-from types import TracebackType
 from typing import Any
 
-from edge_fairmot.benchmarks.device.energy import EnergyMeter, opened_meter
-from edge_fairmot.benchmarks.device.nvidia import opened_gauge
-from edge_fairmot.benchmarks.device.throttling import ThrottleGauge
+from edge_fairmot.benchmarks.energy import EnergyMeter, opened_meter
+from edge_fairmot.benchmarks.machine import opened_gauge
 from edge_fairmot.errors import MissingDependencyError
+from edge_fairmot.system import (
+    ROOT,
+    count_heat_events,
+    count_quota_events,
+    describe_throttle_bits,
+    read_throttle_bits,
+)
 
 INTERVAL_S = 1.0
 
 BUSY_SHARE = 0.1
-"""With more of the machine at other work than this, times say as much about that as about the file."""
+"""With a greater share of the machine in other use, times depend on that use as much as on the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The machine at one moment.
+    """The machine at one moment; None where the system does not know a value."""
 
-    Attributes
-    ----------
-    at_s : float
-        Since the measuring began.
-    temperature_c : float or None
-        Of the hottest sensor; None where none is told.
-    frequency_mhz : float or None
-        Mean over the cores.
-    throttled : bool or None
-        Since the reading before.
-    other_share : float or None
-        Share of the machine's processor time, since the reading before, that others used: processes that are
-        not ours, and a hypervisor's other guests.
-    """
-
-    at_s: float
-    temperature_c: float | None
-    frequency_mhz: float | None
-    throttled: bool | None
-    other_share: float | None
+    at_s: float  # since the begin of the measuring
+    temperature_c: float | None  # of the hottest sensor
+    frequency_mhz: float | None  # mean over the cores
+    throttled: bool | None  # since the last reading
+    other_share: float | None  # processor time of other processes and guests since then, as a share of all
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The readings of a run.
-
-    Attributes
-    ----------
-    readings : tuple of Reading
-    energy_source : str
-        What is metered; empty where nothing is.
-    """
+    """The readings of a run."""
 
     readings: tuple[Reading, ...] = ()
-    energy_source: str = ""
+    energy_source: str = ""  # what is metered; empty where nothing is
 
     @property
     def other_share(self) -> float | None:
-        """Mean share of the machine that others used."""
-        shares = [reading.other_share for reading in self.readings if reading.other_share is not None]
-        return sum(shares) / len(shares) if shares else None
+        """Mean share of the machine in other use."""
+        return _mean([reading.other_share for reading in self.readings])
 
     @property
     def throttled_share(self) -> float | None:
-        """Share of the readings that tell of throttling; None where the system does not tell."""
-        told = [reading.throttled for reading in self.readings if reading.throttled is not None]
-        return sum(told) / len(told) if told else None
+        """Share of the readings with throttling; None where the system does not know."""
+        return _mean([reading.throttled for reading in self.readings])
 
     @property
     def hottest_c(self) -> float | None:
@@ -86,14 +68,34 @@ class Conditions:
         return (min(found), max(found)) if found else None
 
 
-class ConditionsLog:
-    """Reads the machine once a second in a thread, from entering to leaving it.
+def _mean(values: list[float | None] | list[bool | None]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
-    Raises
-    ------
-    MissingDependencyError
-        If psutil is not installed.
-    """
+
+class ThrottleGauge:
+    """Throttling of the processor by heat, power or a container's quota; ``root`` is where ``sys`` is."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self._root = root
+        self._before = self._count()
+
+    def throttled(self) -> bool | None:
+        """Whether the processor was throttled since the last call, or is now; None where it is not known."""
+        before, self._before = self._before, self._count()
+        now = read_throttle_bits()
+        if self._before is None and now is None:
+            return None
+        return (self._before or 0) > (before or 0) or bool(describe_throttle_bits(now or 0))
+
+    def _count(self) -> int | None:
+        counts = (count_heat_events(self._root, "*"), count_quota_events(self._root))
+        known = [count for count in counts if count is not None]
+        return sum(known) if known else None
+
+
+class ConditionsLog:
+    """Reads the machine once a second in a thread, from entering the context to leaving it."""
 
     def __init__(self) -> None:
         try:
@@ -117,16 +119,14 @@ class ConditionsLog:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._readings.append(self._read())
         self._stack.close()
 
     def conditions(self) -> Conditions:
-        """Give what was read up to now."""
+        """Return the readings so far."""
         return Conditions(tuple(self._readings), self.meter.name if self.meter is not None else "")
 
     def _run(self) -> None:
@@ -136,7 +136,7 @@ class ConditionsLog:
     def _read(self) -> Reading:
         now_s = perf_counter()
         gpu_throttled = self._gpu.throttled() if self._gpu is not None else None
-        told = [held for held in (self._throttle.throttled(), gpu_throttled) if held is not None]
+        known = [value for value in (self._throttle.throttled(), gpu_throttled) if value is not None]
         busy = self._busy_s()
         elapsed_s = (now_s - self._before_at_s) * (os.cpu_count() or 1)
         ours_s, all_s = (after - before for after, before in zip(busy, self._before, strict=True))
@@ -145,39 +145,36 @@ class ConditionsLog:
             at_s=round(now_s - self.origin_s, 3),
             temperature_c=self._temperature_c(),
             frequency_mhz=self._frequency_mhz(),
-            throttled=any(told) if told else None,
+            throttled=any(known) if known else None,
             other_share=round(min(max((all_s - ours_s) / elapsed_s, 0.0), 1.0), 3) if elapsed_s > 0 else None,
         )
 
     def _busy_s(self) -> tuple[float, float]:
-        """Processor seconds up to now: ours with our children's, and everybody's."""
+        """Return the processor seconds so far: of this process with its children, and of all."""
         times = self._psutil.cpu_times()
-        everybody = sum(
+        all_s = sum(
             getattr(times, name, 0.0) for name in ("user", "system", "nice", "irq", "softirq", "steal")
         )
-        ours = 0.0
+        ours_s = 0.0
         here = self._psutil.Process()
         for process in (here, *here.children(recursive=True)):
             try:
                 spent = process.cpu_times()
             except self._psutil.Error:  # it ended this moment
                 continue
-            ours += spent.user + spent.system
-        waited = here.cpu_times()
-        return ours + waited.children_user + waited.children_system, everybody
+            ours_s += spent.user + spent.system
+        ended = here.cpu_times()
+        return ours_s + ended.children_user + ended.children_system, all_s
 
     def _temperature_c(self) -> float | None:
         read: Callable[[], dict[str, Any]] = getattr(self._psutil, "sensors_temperatures", dict)
-        sensors = read()
-        found = [entry.current for entries in sensors.values() for entry in entries if entry.current]
+        found = [entry.current for entries in read().values() for entry in entries if entry.current]
         gpu_c = self._gpu.temperature_c() if self._gpu is not None else None
-        if gpu_c is not None:
-            found.append(gpu_c)
-        return max(found, default=None)
+        return max([*found, *([] if gpu_c is None else [gpu_c])], default=None)
 
     def _frequency_mhz(self) -> float | None:
         try:
             frequency = self._psutil.cpu_freq()
-        except (OSError, NotImplementedError, RuntimeError):  # of virtual machines and containers
+        except (OSError, NotImplementedError, RuntimeError):  # virtual machines and containers
             return None
         return round(frequency.current, 1) if frequency is not None else None
