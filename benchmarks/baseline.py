@@ -14,12 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_fairmot.benchmarks.street.ground_truth import TruthSink
-from edge_fairmot.benchmarks.street.source import SyntheticSource
 from edge_fairmot.boxes import iou
 from edge_fairmot.errors import EdgeFairmotError
-from edge_fairmot.protocols import Sink
-from edge_fairmot.sinks import MotTextSink
+from edge_fairmot.protocols import HasGroundTruth, Sink
+from edge_fairmot.sinks import GroundTruthSink, MotTextSink
 from edge_fairmot.sources import open_source
 from edge_fairmot.tracking.association import UNMATCHED, assign
 from edge_fairmot.types import Float64Array, FrameResult, Int64Array, Tracks, UInt8Array
@@ -102,8 +100,8 @@ def track_motion(spec: str, output: Path) -> None:
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(spec)))
         sinks: list[Sink] = [stack.enter_context(MotTextSink(output / "tracks.txt"))]
-        if isinstance(source, SyntheticSource):
-            sinks.append(stack.enter_context(TruthSink(output / "gt.txt", source.truth)))
+        if isinstance(source, HasGroundTruth):
+            sinks.append(stack.enter_context(GroundTruthSink(output / "gt.txt", source.truth)))
         detector, tracker = MotionDetector(), OverlapTracker(source.info.frame_rate)
         for frame in source:
             result = FrameResult(frame, tracker.update(detector.detect(frame.image)))

@@ -119,15 +119,15 @@ def track(
     >>> for result in edge_fairmot.track("street.mp4"):  # doctest: +SKIP
     ...     print(result.frame.number, result.tracks.track_id)
     """
-    from contextlib import closing
+    from contextlib import closing  # noqa: PLC0415
 
-    from edge_fairmot.bundled import bundled_model
-    from edge_fairmot.counting import Counter
-    from edge_fairmot.detector import FairMotDetector
-    from edge_fairmot.pipeline import Pipeline
-    from edge_fairmot.runtimes import open_runtime
-    from edge_fairmot.sources import open_source
-    from edge_fairmot.tracking import Tracker, TrackerConfig
+    from edge_fairmot.bundled import bundled_model  # noqa: PLC0415
+    from edge_fairmot.counting import Counter  # noqa: PLC0415
+    from edge_fairmot.detector import FairMotDetector  # noqa: PLC0415
+    from edge_fairmot.pipeline import Pipeline  # noqa: PLC0415
+    from edge_fairmot.runtimes import open_runtime  # noqa: PLC0415
+    from edge_fairmot.sources import open_source  # noqa: PLC0415
+    from edge_fairmot.tracking import Tracker, TrackerConfig  # noqa: PLC0415
 
     with (
         closing(open_source(source)) as opened,

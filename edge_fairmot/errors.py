@@ -10,12 +10,12 @@
     ├── InferenceError           a runtime was given the wrong input or gave unusable output
     ├── SourceError              frames cannot be read, or end before they should
     ├── SinkError                tracks cannot be written
-    ├── TapeError                a recording cannot be read, made, or played in this run
+    ├── DetectionCacheError      a detection cache cannot be read, or is not of this run
     ├── EvaluationError          ground truth or results cannot be compared
     ├── InvalidInputError        an argument is out of range (also a ValueError)
     └── MissingDependencyError   an optional package is absent (also an ImportError)
 
-A message is one line: what was wrong, the value received, what is allowed, and what mends it.
+A message is one line: what was wrong, the value received, what is allowed, and what fixes it.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class SinkError(EdgeFairmotError):
     """Tracks cannot be written."""
 
 
-class TapeError(EdgeFairmotError):
-    """A recording of detections is unreadable, would be, or is not of this run."""
+class DetectionCacheError(EdgeFairmotError):
+    """A detection cache cannot be read, or is not of this source and these settings."""
 
 
 class EvaluationError(EdgeFairmotError):

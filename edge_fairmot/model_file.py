@@ -19,7 +19,6 @@ from edge_fairmot.errors import ManifestError
 from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
 from edge_fairmot.system import replaced_whole
 
-
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _VARINT_BITS = 64
 

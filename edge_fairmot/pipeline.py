@@ -150,11 +150,7 @@ class Pipeline:
         with ExitStack() as stack:
             for sink in sinks:
                 stack.callback(sink.close)
-            for result in self:
-                started_s = self._times.clock()
-                for sink in sinks:
-                    sink.write(result)
-                self._times.add("sinks", started_s)
+            for result in self._results(sinks):
                 if on_result is not None:
                     on_result(result)
         return self.summary()
@@ -184,6 +180,9 @@ class Pipeline:
         )
 
     def __iter__(self) -> Generator[FrameResult, None, None]:
+        return self._results(())
+
+    def _results(self, sinks: Sequence[Sink]) -> Generator[FrameResult, None, None]:
         clock = self._times.clock
         self._started_s = self._last_s = clock()
         self._stages = stages = _Stages(self._source, self._detector, self._schedule, self._times)
@@ -192,7 +191,13 @@ class Pipeline:
                 return
             stages.start()
             for frame, detections in stages:
-                yield self._associate(frame, detections)
+                result = self._associate(frame, detections)
+                started_s = clock()
+                for sink in sinks:
+                    sink.write(result)
+                self._last_s = started_s + self._times.add("sinks", started_s)
+                self._sum_up(detections, result.tracks)
+                yield result
                 self._last_s = clock()
         finally:
             stages.stop()
@@ -209,10 +214,9 @@ class Pipeline:
         if self._counter is not None:
             events = self._counter.update(tracks, frame.time_s, frame.size)
             counts = self._counter.counts
-        self._last_s = started_s + self._times.add("association", started_s)
+        self._times.add("association", started_s)
         if self._on_detections is not None:
             self._on_detections(frame, detections)
-        self._sum_up(detections, tracks)
         return FrameResult(frame, tracks, events, counts)
 
     def _follow_size(self, frame: Frame) -> None:

@@ -23,7 +23,7 @@ HINTS = ("latency", "throughput")
 TAKEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "device": ("openvino", "cuda", "tensorrt"),
-        "threads": ("cpu", "openvino", "replay"),
+        "threads": ("cpu", "openvino"),
         "precision": ("openvino", "tensorrt"),
         "hint": ("openvino",),
         "cache_folder": ("openvino", "tensorrt"),

@@ -46,12 +46,6 @@ _BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
         ),
         "cuda": _BuiltIn("edge_fairmot.runtimes.ort:CudaRuntime", ("onnxruntime-gpu",)),
         "tensorrt": _BuiltIn("edge_fairmot.runtimes.ort:TensorRtRuntime", ("onnxruntime-gpu",)),
-        "replay": _BuiltIn(
-            "edge_fairmot.runtimes.replay:ReplayRuntime",
-            ("edge-fairmot",),
-            devices="none: plays a tape",
-            runs_networks=False,
-        ),
     }
 )
 
@@ -92,7 +86,7 @@ def open_runtime(path: str | Path, runtime: str = "cpu", options: RuntimeOptions
     Parameters
     ----------
     path : str or Path
-        A file made by ``edge-fairmot convert``; a tape for ``replay``.
+        A file made by ``edge-fairmot convert``.
     runtime : str
         A name from :func:`list_runtimes`, or a name and a device, as in ``openvino:GPU``. The one that is
         asked for is the one that runs.
@@ -110,7 +104,7 @@ def open_runtime(path: str | Path, runtime: str = "cpu", options: RuntimeOptions
         If its package is not installed.
     InvalidInputError
         If an option is not one that it takes.
-    InferenceError, ManifestError, TapeError
+    InferenceError, ManifestError
         If the file cannot be run.
     """
     points = _third_party()

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 import edge_fairmot.pipeline
 from edge_fairmot import Frame, Pipeline, RawDetections, Tracker, TrackerConfig
+from edge_fairmot.detector import FairMotDetector, select_detections
 from edge_fairmot.errors import SourceError
 from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.pipeline import DetectionSchedule, select_detections
 from edge_fairmot.protocols import SourceInfo
+from edge_fairmot.schedule import DetectionSchedule
 
 SIZE = (96, 64)
 INPUT_SIZE = (64, 64)
@@ -95,9 +96,9 @@ class Ledger:
     def __init__(self, *, delay=no_delay):
         self.delay, self.rows, self.closed = delay, [], 0
 
-    def write(self, frame, tracks):
-        self.delay(frame.index)
-        self.rows.append((frame.index, tracks))
+    def write(self, result):
+        self.delay(result.frame.index)
+        self.rows.append((result.frame.index, result.tracks))
 
     def close(self):
         self.closed += 1
@@ -121,6 +122,11 @@ def one_after_the_other(frames, runtime, tracker, every=1):
         raw = runtime.infer(letterbox.apply(frame.image)[None])
         detections = select_detections(raw, letterbox, tracker.config.score_threshold)
         yield frame.index, tracker.update(detections, frame.time_s)
+
+
+def pipeline_of(source, runtime, tracker=None, **options):
+    tracker = tracker or Tracker()
+    return Pipeline(source, FairMotDetector(runtime, tracker.config.lowest_score), tracker, **options)
 
 
 def assert_same(found, expected):
@@ -149,14 +155,10 @@ def test_no_delay_of_any_stage_changes_what_comes_out(delays, frames, every):
     decoding, inferring, writing, using = delays
     ledger, use = Ledger(delay=sleeping(writing)), sleeping(using)
     runtime = GreyRuntime(delay=sleeping(inferring))
-    pipeline = Pipeline(
-        GreySource(frames, delay=sleeping(decoding)),
-        runtime,
-        Tracker(),
-        [ledger],
-        schedule=DetectionSchedule(every),
+    pipeline = pipeline_of(
+        GreySource(frames, delay=sleeping(decoding)), runtime, schedule=DetectionSchedule(every)
     )
-    summary = pipeline.run(lambda frame, tracks: use(frame.index))
+    summary = pipeline.run([ledger], lambda result: use(result.frame.index))
     assert_same(ledger.rows, one_after_the_other(GreySource(frames), GreyRuntime(), Tracker(), every))
     assert runtime.seen == list(range(0, frames, every))
     assert (summary.frames, summary.dropped) == (frames, 0)
@@ -180,8 +182,8 @@ def test_real_frames_give_the_same_tracks_bit_for_bit(trained_model, shared, eve
     config = TrackerConfig(frame_rate=info.frame_rate)
     with closing(open_runtime(trained_model)) as runtime:
         expected = list(one_after_the_other(frames, runtime, Tracker(config), every))
-        pipeline = Pipeline(Again(), runtime, Tracker(config), schedule=DetectionSchedule(every))
-        assert_same(((frame.index, tracks) for frame, tracks in pipeline), expected)
+        pipeline = pipeline_of(Again(), runtime, Tracker(config), schedule=DetectionSchedule(every))
+        assert_same(((result.frame.index, result.tracks) for result in pipeline), expected)
     assert sum(len(tracks) for _, tracks in expected) > 12
 
 
@@ -192,9 +194,9 @@ def test_frames_of_another_size_are_followed():
                 side = 64 + 32 * (frame.index % 3)
                 yield Frame(np.full((side, side, 3), frame.index, np.uint8), frame.index, frame.time_s)
 
-    found = Pipeline(Growing(12), GreyRuntime(), Tracker())
+    found = pipeline_of(Growing(12), GreyRuntime())
     assert_same(
-        ((frame.index, tracks) for frame, tracks in found),
+        ((result.frame.index, result.tracks) for result in found),
         one_after_the_other(Growing(12), GreyRuntime(), Tracker()),
     )
 
@@ -239,10 +241,10 @@ def test_an_error_of_any_stage_ends_the_run_after_the_frames_before_it(stage, me
     runtime = GreyRuntime(delay=fail_when_it_is_time if stage == "runtime" else no_delay)
     ledger = Ledger(delay=fail_when_it_is_time if stage == "sink" else no_delay)
     last = Ledger()
-    pipeline = Pipeline(source, runtime, Tracker(), [ledger, last])
+    pipeline = pipeline_of(source, runtime)
     use = fail_when_it_is_time if stage == "user" else no_delay
     with pytest.raises(Exception, match=message) as caught:
-        pipeline.run(lambda frame, tracks: use(frame.index))
+        pipeline.run([ledger, last], lambda result: use(result.frame.index))
     written = FAILING + (stage == "user")
     assert ledger.indices == last.indices == list(range(written))
     assert (ledger.closed, last.closed) == (1, 1)
@@ -253,13 +255,13 @@ def test_an_error_of_any_stage_ends_the_run_after_the_frames_before_it(stage, me
 
 def test_an_exit_asked_for_in_a_thread_is_raised_where_the_loop_runs():
     with pytest.raises(SystemExit):
-        Pipeline(GreySource(9), GreyRuntime(delay=lambda index: sys.exit(3)), Tracker()).run()
+        pipeline_of(GreySource(9), GreyRuntime(delay=lambda index: sys.exit(3))).run()
 
 
 def test_leaving_the_loop_early_ends_the_threads():
     source = GreySource(250)
-    for frame, _ in Pipeline(source, GreyRuntime(), Tracker()):
-        if frame.index == 5:
+    for result in pipeline_of(source, GreyRuntime()):
+        if result.frame.index == 5:
             break
     assert our_threads() == []
     assert source.given <= 6 + MOST_IN_FLIGHT
@@ -273,16 +275,16 @@ def test_an_error_in_a_loop_of_one_s_own_ends_the_threads_before_the_source_is_c
             left_at_close.extend(our_threads())
 
     with pytest.raises(DefectError) as caught, closing(Closing(250)) as source:  # noqa: PT012
-        for frame, _ in Pipeline(source, GreyRuntime(), Tracker()):
-            fail_when_it_is_time(frame.index)
+        for result in pipeline_of(source, GreyRuntime()):
+            fail_when_it_is_time(result.frame.index)
     assert str(caught.value) == "at 7"
     assert left_at_close == []
 
 
 def test_closing_the_iterator_ends_the_threads_also_before_the_first_frame():
-    closing_early = iter(Pipeline(GreySource(9), GreyRuntime(), Tracker()))
+    closing_early = iter(pipeline_of(GreySource(9), GreyRuntime()))
     closing_early.close()
-    with closing(iter(Pipeline(GreySource(9), GreyRuntime(), Tracker()))) as pairs:
+    with closing(iter(pipeline_of(GreySource(9), GreyRuntime()))) as pairs:
         next(pairs)
     assert our_threads() == []
 
@@ -296,7 +298,7 @@ def test_few_frames_are_read_ahead_of_a_slow_user(every):
             ahead.set()
 
     source = GreySource(250, delay=note)
-    pipeline = Pipeline(source, GreyRuntime(), Tracker(), schedule=DetectionSchedule(every))
+    pipeline = pipeline_of(source, GreyRuntime(), schedule=DetectionSchedule(every))
     with closing(iter(pipeline)) as pairs:
         next(pairs)
         assert not ahead.wait(0.01)
@@ -317,7 +319,7 @@ def test_decoding_inference_and_sinks_overlap():
         GreyRuntime(delay=meet_at(1)),
         Ledger(delay=meet_at(0)),
     )
-    Pipeline(source, runtime, Tracker(), [sink]).run()
+    pipeline_of(source, runtime).run([sink])
     assert sink.indices == list(range(6))
 
 
@@ -332,10 +334,10 @@ def test_ctrl_c_leaves_whole_frames_and_no_thread(where):
 
     runtime = GreyRuntime(delay=interrupt if where == "waiting" else no_delay)
     ledger = Ledger(delay=interrupt if where == "writing" else no_delay)
-    pipeline = Pipeline(GreySource(250), runtime, Tracker(), [ledger])
+    pipeline = pipeline_of(GreySource(250), runtime)
     try:
         with pytest.raises(KeyboardInterrupt):
-            pipeline.run()
+            pipeline.run([ledger])
     finally:
         signal.signal(signal.SIGINT, before)
     assert our_threads() == []
@@ -366,8 +368,8 @@ class Camera(GreySource):
 
 def test_a_live_source_is_followed_by_its_newest_frame():
     camera, ledger = Camera(40), Ledger()
-    pipeline = Pipeline(camera, GreyRuntime(delay=camera.while_inferring), Tracker(), [ledger])
-    summary = pipeline.run()
+    pipeline = pipeline_of(camera, GreyRuntime(delay=camera.while_inferring))
+    summary = pipeline.run([ledger])
     assert ledger.indices == [0, 39]
     assert (summary.frames, summary.detected, summary.dropped) == (2, 2, 38)
 
@@ -375,10 +377,8 @@ def test_a_live_source_is_followed_by_its_newest_frame():
 @pytest.mark.parametrize("schedule", [DetectionSchedule(every=3), DetectionSchedule(target_fps=1e-3)])
 def test_every_live_frame_is_tracked_or_counted_as_dropped(schedule):
     camera, ledger = Camera(40), Ledger()
-    pipeline = Pipeline(
-        camera, GreyRuntime(delay=camera.while_inferring), Tracker(), [ledger], schedule=schedule
-    )
-    summary = pipeline.run()
+    pipeline = pipeline_of(camera, GreyRuntime(delay=camera.while_inferring), schedule=schedule)
+    summary = pipeline.run([ledger])
     assert (ledger.indices[0], ledger.indices[-1]) == (0, 39)
     assert ledger.indices == sorted(set(ledger.indices))
     assert summary.frames == len(ledger.rows) == summary.detected + summary.predicted
@@ -392,20 +392,20 @@ def test_a_live_source_that_is_slower_than_the_network_loses_nothing():
         assert used.acquire(timeout=30)
 
     ledger = Ledger()
-    pipeline = Pipeline(GreySource(30, delay=wait_until_used, live=True), GreyRuntime(), Tracker(), [ledger])
-    summary = pipeline.run(lambda frame, tracks: used.release())
+    pipeline = pipeline_of(GreySource(30, delay=wait_until_used, live=True), GreyRuntime())
+    summary = pipeline.run([ledger], lambda result: used.release())
     assert ledger.indices == list(range(30))
     assert summary.dropped == 0
 
 
 def test_a_camera_that_never_answers_again_does_not_hold_up_the_end(monkeypatch):
-    monkeypatch.setattr(edge_fairmot.pipeline, "LONGEST_FAREWELL_S", 0.005)
+    monkeypatch.setattr(edge_fairmot.pipeline, "JOIN_TIMEOUT_S", 0.005)
     answer = threading.Event()
 
     def hang(index):
         assert index < 3 or answer.wait(30)
 
-    with closing(iter(Pipeline(GreySource(9, delay=hang, live=True), GreyRuntime(), Tracker()))) as pairs:
+    with closing(iter(pipeline_of(GreySource(9, delay=hang, live=True), GreyRuntime()))) as pairs:
         next(pairs)
     (left,) = our_threads()
     assert left.daemon
@@ -420,7 +420,7 @@ def test_what_a_live_source_passes_over_itself_counts_as_dropped():
                 if frame.index not in (3, 4, 9):
                     yield frame
 
-    pipeline = Pipeline(Skipping(12, live=True, delay=sleeping([20])), GreyRuntime(), Tracker())
+    pipeline = pipeline_of(Skipping(12, live=True, delay=sleeping([20])), GreyRuntime())
     summary = pipeline.run()
     assert summary.frames + summary.dropped == 12
     assert summary.dropped >= 3

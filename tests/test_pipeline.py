@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from edge_fairmot import Frame, Pipeline, RawDetections, Tracker, TrackerConfig
+from edge_fairmot.detector import FairMotDetector, select_detections
 from edge_fairmot.errors import InvalidInputError, SourceError
 from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.pipeline import STAGES, DetectionSchedule, select_detections
+from edge_fairmot.pipeline import STAGES
 from edge_fairmot.protocols import SourceInfo
+from edge_fairmot.schedule import DetectionSchedule
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink
 
 SOURCE_SIZE = (200, 100)
@@ -62,13 +64,19 @@ class WalkerRuntime:
         pass
 
 
+def pipeline_of(source, runtime, tracker=None, **options):
+    tracker = tracker or Tracker()
+    return Pipeline(source, FairMotDetector(runtime, tracker.config.lowest_score), tracker, **options)
+
+
 class ListSink:
     def __init__(self, fails_at: int | None = None) -> None:
         self.rows = []
         self.closed = 0
 
-    def write(self, frame, tracks) -> None:
-        self.rows.append((frame.index, tracks.track_id.tolist(), tracks.xyxy.copy()))
+    def write(self, result) -> None:
+        tracks = result.tracks
+        self.rows.append((result.frame.index, tracks.track_id.tolist(), tracks.xyxy.copy()))
 
     def close(self) -> None:
         self.closed += 1
@@ -76,8 +84,8 @@ class ListSink:
 
 def test_tracks_come_out_in_source_pixels_and_in_order():
     sink, seen = ListSink(), []
-    pipeline = Pipeline(TwoWalkers(5), WalkerRuntime(), Tracker(TrackerConfig(frame_rate=10)), [sink])
-    summary = pipeline.run(lambda frame, tracks: seen.append((frame.index, len(tracks))))
+    pipeline = pipeline_of(TwoWalkers(5), WalkerRuntime(), Tracker(TrackerConfig(frame_rate=10)))
+    summary = pipeline.run([sink], lambda result: seen.append((result.frame.index, len(result.tracks))))
     assert [row[0] for row in sink.rows] == [0, 1, 2, 3, 4]
     assert all(ids == [1, 2] for _, ids, _ in sink.rows)
     np.testing.assert_allclose(sink.rows[-1][2], [[24, 20, 44, 80], [154, 20, 174, 80]], atol=0.5)
@@ -93,7 +101,7 @@ def test_tracks_come_out_in_source_pixels_and_in_order():
 
 def test_the_runtime_sees_letterboxed_pictures():
     runtime = WalkerRuntime()
-    Pipeline(TwoWalkers(1), runtime, Tracker()).run()
+    pipeline_of(TwoWalkers(1), runtime).run()
     (images,) = runtime.seen
     assert images.shape == (1, 96, 128, 3)
     assert (images[0, 0] == 128).all()
@@ -101,8 +109,8 @@ def test_the_runtime_sees_letterboxed_pictures():
 
 
 def test_iterating_gives_frames_with_their_tracks():
-    pipeline = Pipeline(TwoWalkers(3), WalkerRuntime(), Tracker())
-    assert [(frame.index, len(tracks)) for frame, tracks in pipeline] == [(0, 2), (1, 2), (2, 2)]
+    pipeline = pipeline_of(TwoWalkers(3), WalkerRuntime())
+    assert [(result.frame.index, len(result.tracks)) for result in pipeline] == [(0, 2), (1, 2), (2, 2)]
     assert pipeline.summary().frames == 3
 
 
@@ -110,20 +118,23 @@ def test_what_the_network_gave_is_seen_before_its_tracks_are_written():
     happened, runtime = [], WalkerRuntime()
 
     class Noting(ListSink):
-        def write(self, frame, tracks) -> None:
-            happened.append(("tracks", frame.index))
+        def write(self, result) -> None:
+            happened.append(("tracks", result.frame.index))
 
-    def note(frame, raw):
-        happened.append(("detections", frame.index, round(float(raw.scores[0, 0]), 3)))
+    def note(frame, detections):
+        best = None if detections is None else round(float(detections.score[0]), 3)
+        happened.append(("detections", frame.index, best))
 
     schedule = DetectionSchedule(every=2)
-    Pipeline(TwoWalkers(4), runtime, Tracker(), [Noting()], schedule=schedule, on_detections=note).run()
+    pipeline_of(TwoWalkers(4), runtime, schedule=schedule, on_detections=note).run([Noting()])
     assert happened == [
         ("detections", 0, 0.9),
         ("tracks", 0),
-        ("tracks", 1),  # predicted
+        ("detections", 1, None),  # predicted
+        ("tracks", 1),
         ("detections", 2, 0.9),
         ("tracks", 2),
+        ("detections", 3, None),
         ("tracks", 3),
     ]
 
@@ -139,7 +150,7 @@ class Zooming(TwoWalkers):
 
 def test_a_source_that_changes_its_size_keeps_its_identities():
     sink = ListSink()
-    Pipeline(Zooming(10), WalkerRuntime(), Tracker(TrackerConfig(frame_rate=10)), [sink]).run()
+    pipeline_of(Zooming(10), WalkerRuntime(), Tracker(TrackerConfig(frame_rate=10))).run([sink])
     assert [ids for _, ids, _ in sink.rows] == [[1, 2]] * 10
     np.testing.assert_allclose(sink.rows[4][2], [[24, 20, 44, 80], [154, 20, 174, 80]], atol=0.5)
     np.testing.assert_allclose(sink.rows[9][2], [[14.5, 10, 24.5, 40], [79.5, 10, 89.5, 40]], atol=0.5)
@@ -160,43 +171,43 @@ class Reducing(TwoWalkers):
 
 def test_the_network_sees_the_camera_s_small_picture_and_tracks_are_of_the_large_one():
     runtime, sink = WalkerRuntime(), ListSink()
-    Pipeline(Reducing(2, (128, 64)), runtime, Tracker(TrackerConfig(frame_rate=10)), [sink]).run()
+    pipeline_of(Reducing(2, (128, 64)), runtime, Tracker(TrackerConfig(frame_rate=10))).run([sink])
     assert (runtime.seen[0][0, 0] == 128).all()  # the border, as of the large picture
     assert (runtime.seen[0][0, 16:80] == 255).all()
     np.testing.assert_allclose(sink.rows[0][2], [[20, 20, 40, 80], [150, 20, 170, 80]], atol=0.5)
 
 
 def test_a_small_picture_of_another_shape_is_refused():
-    pipeline = Pipeline(Reducing(2, (128, 96)), WalkerRuntime(), Tracker())
-    with pytest.raises(InvalidInputError, match="128x96, is of another shape than its large one, 200x100"):
+    pipeline = pipeline_of(Reducing(2, (128, 96)), WalkerRuntime())
+    with pytest.raises(InvalidInputError, match="128x96, has another shape than its large one, 200x100"):
         pipeline.run()
 
 
 def test_a_run_is_stopped_between_two_frames_and_its_sinks_are_closed():
     class Stopping(ListSink):
-        def write(self, frame, tracks) -> None:
-            super().write(frame, tracks)
-            if frame.index == 2:
+        def write(self, result) -> None:
+            super().write(result)
+            if result.frame.index == 2:
                 pipeline.stop()
 
     first, second = Stopping(), ListSink()
-    pipeline = Pipeline(TwoWalkers(1000), WalkerRuntime(), Tracker(), [first, second])
-    assert pipeline.run().frames == 3
+    pipeline = pipeline_of(TwoWalkers(1000), WalkerRuntime())
+    assert pipeline.run([first, second]).frames == 3
     assert [row[0] for row in first.rows] == [row[0] for row in second.rows] == [0, 1, 2]
     assert (first.closed, second.closed) == (1, 1)
 
 
 def test_a_run_that_is_stopped_before_it_begins_does_nothing():
-    pipeline = Pipeline(TwoWalkers(1000), WalkerRuntime(), Tracker())
+    pipeline = pipeline_of(TwoWalkers(1000), WalkerRuntime())
     pipeline.stop()
     assert pipeline.run().frames == 0
 
 
 def test_what_was_tracked_before_an_error_is_in_the_sinks():
     sink = ListSink()
-    pipeline = Pipeline(TwoWalkers(9, fails_after=4), WalkerRuntime(), Tracker(), [sink])
+    pipeline = pipeline_of(TwoWalkers(9, fails_after=4), WalkerRuntime())
     with pytest.raises(SourceError, match="ended early"):
-        pipeline.run()
+        pipeline.run([sink])
     assert len(sink.rows) == 4
     assert sink.closed == 1
     assert pipeline.summary().frames == 4
@@ -209,7 +220,7 @@ def test_all_sinks_are_closed_when_one_cannot_be():
 
     first, last = ListSink(), ListSink()
     with pytest.raises(OSError, match="stuck"):
-        Pipeline(TwoWalkers(1), WalkerRuntime(), Tracker(), [first, Stuck(), last]).run()
+        pipeline_of(TwoWalkers(1), WalkerRuntime()).run([first, Stuck(), last])
     assert (first.closed, last.closed) == (1, 1)
 
 
@@ -223,8 +234,8 @@ def test_identities_are_counted_once_over_gaps():
             return raw if shown else RawDetections(raw.boxes, raw.scores * 0, raw.class_ids, raw.embeddings)
 
     ids = set()
-    pipeline = Pipeline(TwoWalkers(60), ComingAndGoing(), Tracker(TrackerConfig(track_buffer=3)))
-    summary = pipeline.run(lambda frame, tracks: ids.update(tracks.track_id.tolist()))
+    pipeline = pipeline_of(TwoWalkers(60), ComingAndGoing(), Tracker(TrackerConfig(track_buffer=3)))
+    summary = pipeline.run(on_result=lambda result: ids.update(result.tracks.track_id.tolist()))
     assert summary.identities == len(ids) > 2
 
 
@@ -233,10 +244,10 @@ def test_frames_between_detections_are_predicted_and_keep_their_place(every, tmp
     runtime, seen = WalkerRuntime(), []
     path = tmp_path / "tracks.jsonl"
     with JsonLinesSink(path, JsonLinesHeader("walkers", SOURCE_SIZE, 10.0)) as sink:
-        pipeline = Pipeline(
-            TwoWalkers(11), runtime, Tracker(), [sink], schedule=DetectionSchedule(every=every)
+        pipeline = pipeline_of(TwoWalkers(11), runtime, schedule=DetectionSchedule(every=every))
+        summary = pipeline.run(
+            [sink], lambda result: seen.append((result.frame.index, result.tracks.predicted.tolist()))
         )
-        summary = pipeline.run(lambda frame, tracks: seen.append((frame.index, tracks.predicted.tolist())))
     detected = [index % every == 0 for index in range(11)]
     assert seen == [(index, [not looked] * 2) for index, looked in enumerate(detected)]
     assert runtime.calls == sum(detected)
@@ -252,19 +263,30 @@ def test_the_schedule_goes_by_the_clock_it_is_given(tick_s, detected):
     """On a clock that stands still nothing is late; on one that leaps at every look everything is."""
     ticks = itertools.count()
     seen = []
-    Pipeline(
+    pipeline_of(
         TwoWalkers(40),
         WalkerRuntime(),
-        Tracker(),
         schedule=DetectionSchedule(target_fps=10),
         clock=lambda: next(ticks) * tick_s,
-    ).run(lambda frame, tracks: seen.append(not tracks.predicted.any()))
+    ).run(on_result=lambda result: seen.append(not result.tracks.predicted.any()))
     assert [index for index, looked in enumerate(seen) if looked] == list(detected)
 
 
-def test_a_file_of_larger_batches_is_refused():
-    with pytest.raises(InvalidInputError, match="batches of 4"):
-        Pipeline(TwoWalkers(1), WalkerRuntime(batch_size=4), Tracker())
+def test_batches_are_filled_and_each_image_has_its_own_detections():
+    class Batches(WalkerRuntime):
+        def infer(self, images):
+            assert images.shape[0] == 4
+            raws = [super(Batches, self).infer(images[n : n + 1]) for n in range(4)]
+            names = ("boxes", "scores", "class_ids", "embeddings")
+            return RawDetections(*(np.concatenate([getattr(raw, name) for raw in raws]) for name in names))
+
+    detector = FairMotDetector(Batches(batch_size=4), 0.5)
+    frames = list(TwoWalkers(3))
+    found = detector.detect_batch(frames)
+    assert [detections.xyxy[0, 0] for detections in found] == pytest.approx([20, 21, 22], abs=1e-3)
+    assert len(detector.detect(frames[0])) == 2
+    with pytest.raises(InvalidInputError, match="takes batches of 4, not 5"):
+        detector.detect_batch(list(TwoWalkers(5)))
 
 
 def test_select_detections_copes_with_none():

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from edge_fairmot.cli.console import stdout
+from edge_fairmot.cli.console import frame_progress, stdout
 from edge_fairmot.cli.convert import parse_size
-from edge_fairmot.cli.frame_progress import frame_progress
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sources import open_pictures
 

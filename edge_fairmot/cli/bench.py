@@ -15,8 +15,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from edge_fairmot.bundled import bundled_model
-from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
-from edge_fairmot.cli.interruption import INTERRUPTED, terminated_as_interrupted
+from edge_fairmot.cli.console import INTERRUPTED, print_pairs, stderr, stdout, terminated_as_interrupted, warn
 from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""``edge-fairmot demo``: the bundled model on a drawn street, scored. It needs no video and no camera."""
+"""``edge-fairmot demo``: the bundled model on a synthetic street, scored. It needs no video and no camera."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from typing import Annotated
 
 import typer
 
-from edge_fairmot.benchmarks.street import parse_street
 from edge_fairmot.cli.console import stderr, stdout
-from edge_fairmot.cli.eval import accuracy_table
-from edge_fairmot.cli.runtime_flags import RuntimeFlag
-from edge_fairmot.cli.track import track
-from edge_fairmot.cli.track_folder import TEXT_NAME, TRUTH_NAME, VIDEO_NAME
+from edge_fairmot.cli.run_flags import ModelFlag, RuntimeFlag
+from edge_fairmot.cli.track import TEXT_NAME, TRUTH_NAME, VIDEO_NAME, track
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError
-from edge_fairmot.tape import read_tape
-from edge_fairmot.tracking import TrackerConfig
 
-BASELINE = "baseline"
-
-TAPE_NAME = "detections.npz"
+DETECTIONS = "detections"
 
 NEEDED = (("av", "video", "to write video"), ("trackeval", "eval", "to score tracks"))
 
@@ -30,36 +23,53 @@ def demo(
     street: Annotated[
         str, typer.Option(help="synthetic:NAME=VALUE,... as for track; another seed is another street.")
     ] = "synthetic:seed=7,frames=250",
-    model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="Another model than the bundled one.")
-    ] = None,
-    runtime: RuntimeFlag = "cpu",
+    model: ModelFlag = None,
+    runtime: RuntimeFlag = None,
 ) -> None:
-    """Track people on a drawn street whose truth is known: tracks, video, scores, and how fast it went."""
+    """Track people on a synthetic street and score the tracks.
+
+    The ground truth is known: the tracks are scored beside FairMOT's own rules and a baseline without a
+    network.
+    """
+    from edge_fairmot.benchmarks.street import parse_street
+
     if parse_street(street).frames is None:
-        raise InvalidInputError(f"{street} never ends: give frames=250, or as many as wanted")
+        raise InvalidInputError(f"{street} never ends: give frames=250, or another number")
     for package, extra, purpose in NEEDED:
         if find_spec(package) is None:
             raise MissingDependencyError(package, extra, purpose)
-    track(street, model, output, runtime, crowded=True, record=output / TAPE_NAME)
-    from edge_fairmot.benchmarks.accuracy import evaluate, evaluate_tracks
+    cache = output / DETECTIONS
+    track(street, model, output, runtime, preset="bytetrack", save_detections=cache)
+    from edge_fairmot.benchmarks.accuracy import evaluate
     from edge_fairmot.benchmarks.baseline import track_motion
-    from edge_fairmot.benchmarks.device_speed import track_tape
-    from edge_fairmot.benchmarks.mot_text import MotRows, read_mot_text
+    from edge_fairmot.cli.eval import accuracy_table
 
-    with stderr.status("what a tracker without a network makes of it ..."):
-        track_motion(street, output / BASELINE)
+    rules, baseline = output / "fairmot-rules", output / "baseline"
+    with stderr.status("tracking the same detections by FairMOT's own rules ..."):
+        _track_cached(street, cache, rules)
+    with stderr.status("tracking without a network ..."):
+        track_motion(street, baseline)
     with stderr.status("scoring ..."):
-        tape = read_tape(output / TAPE_NAME)
-        config = TrackerConfig(frame_rate=tape.header.frame_rate)
-        own = MotRows.of_tracks(track_tape(tape, config))
         truth = output / TRUTH_NAME
         rows = {
-            "FairMOT, --crowded": evaluate(output / TEXT_NAME, truth),
-            "FairMOT's own rules": evaluate_tracks(own, read_mot_text(truth, ground_truth=True)),
-            "what moves, by overlap": evaluate(output / BASELINE / TEXT_NAME, truth),
+            "FairMOT, --preset bytetrack": evaluate(output / TEXT_NAME, truth),
+            "FairMOT's own rules": evaluate(rules / TEXT_NAME, truth),
+            "baseline: motion and overlap": evaluate(baseline / TEXT_NAME, truth),
         }
     stdout.print(accuracy_table(rows))
     stdout.print(
         f"see {output / VIDEO_NAME}; the same live: edge-fairmot live synthetic: --web", highlight=False
     )
+
+
+def _track_cached(street: str, cache: Path, output: Path) -> None:
+    """Track a detection cache with the default rules; writes tracks.txt."""
+    from contextlib import closing
+
+    from edge_fairmot import CachedDetector, Pipeline, Tracker, TrackerConfig, open_source
+    from edge_fairmot.sinks import MotTextSink
+
+    with closing(open_source(street)) as source:
+        config = TrackerConfig(frame_rate=source.info.frame_rate)
+        pipeline = Pipeline(source, CachedDetector(cache, config.lowest_score), Tracker(config))
+        pipeline.run([MotTextSink(output / TEXT_NAME)])

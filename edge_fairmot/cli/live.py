@@ -1,41 +1,117 @@
-"""``edge-fairmot live``: a camera goes in, tracks and counts come out, for as long as it is let."""
+"""``edge-fairmot live``: a camera goes in, tracks and counts come out, until the run is stopped."""
 
 from __future__ import annotations
 
-import inspect
 import logging
-from contextlib import ExitStack, closing
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edge_fairmot.cli.interruption import stopped_by_signals, terminated_as_interrupted
-from edge_fairmot.cli.live_report import LiveReport
-from edge_fairmot.cli.live_run import LiveRun, check_summary, open_sinks
-from edge_fairmot.cli.live_settings import LiveSettings, read_live_settings
-from edge_fairmot.cli.logs import begin_logging
-from edge_fairmot.cli.runtime_flags import runtime_options
+from edge_fairmot.cli import run_flags as flags
+from edge_fairmot.cli.console import (
+    FIELDS,
+    start_logging,
+    stdout,
+    stopped_by_signals,
+    terminated_as_interrupted,
+)
+from edge_fairmot.cli.run import Run, open_run, reason_of, summary_document, write_summary
+from edge_fairmot.cli.run_config import RunConfig, read_run_config
 from edge_fairmot.cli.service import ServiceManager
-from edge_fairmot.cli.settings import flags
-from edge_fairmot.counting import Counter, CountingConfig
-from edge_fairmot.errors import EdgeFairmotError
-from edge_fairmot.pipeline import DetectionSchedule, Pipeline
+from edge_fairmot.errors import EdgeFairmotError, InvalidInputError
+from edge_fairmot.protocols import OutputHealth, Sink, output_health
+from edge_fairmot.service.mqtt import MqttSink
+from edge_fairmot.service.recording import RecordingSink
+from edge_fairmot.service.web import WebSink
+from edge_fairmot.sinks.text import counts_document
 from edge_fairmot.sources import open_live_source, shown_name
-from edge_fairmot.tracking import Tracker, TrackerConfig
+from edge_fairmot.sources.live import LiveSource
 
 _log = logging.getLogger(__name__)
 
 
-def live(config: Path | None = None, **given: Any) -> None:
-    """Track people before a camera until stopped.
+def live(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="picamera2:, /dev/video0, rtsp://..., http://..., gstreamer:..., synthetic:, or a file."
+        ),
+    ] = None,
+    model: flags.ModelFlag = None,
+    runtime: flags.RuntimeFlag = None,
+    device_id: flags.DeviceIdFlag = None,
+    threads: flags.ThreadsFlag = None,
+    precision: flags.PrecisionFlag = None,
+    hint: flags.HintFlag = None,
+    cache_folder: flags.CacheFolderFlag = None,
+    score_threshold: flags.ScoreThresholdFlag = None,
+    track_buffer: flags.TrackBufferFlag = None,
+    preset: flags.PresetFlag = None,
+    crowded: flags.CrowdedFlag = False,
+    detect_every: flags.DetectEveryFlag = None,
+    target_fps: flags.TargetFpsFlag = None,
+    line: flags.LineFlag = None,
+    zone: flags.ZoneFlag = None,
+    web: Annotated[bool | None, typer.Option("--web/--no-web", help="Serve a page.")] = None,
+    web_host: Annotated[
+        str | None, typer.Option(help="Address of the page; 0.0.0.0 is every network. [default: 127.0.0.1]")
+    ] = None,
+    web_port: Annotated[int | None, typer.Option(help="Port of the page. [default: 8080]")] = None,
+    web_open: Annotated[
+        bool | None, typer.Option("--web-open", help="Serve the page without a token: everybody can see it.")
+    ] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(metavar="mqtt[s]://HOST[:PORT]", help="Publish counts and events to this broker."),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Record to NAME.jsonl, NAME.txt (MOTChallenge), or a folder: both and clips."
+        ),
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the summary of the run to this file, JSON.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(metavar="debug|info|warning|error", help="[default: info]")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(metavar="text|json", help="[default: text]")] = None,
+    config: flags.ConfigFlag = None,
+    setting: flags.SetFlag = None,
+) -> None:
+    """Track people in front of a camera until stopped.
 
-    Every option can stand in a TOML file, under the key at the end of its description; flags override it.
+    Every setting has a key in the file of --config, and --set sets any key: see edge-fairmot config.
     """
-    settings, counting = read_live_settings(config, given)
-    begin_logging(settings.log_level, settings.log_format)
+    given = flags.runtime_flags(runtime, device_id, threads, precision, hint, cache_folder) | {
+        "source": source,
+        "model": model,
+        "tracker.score_threshold": score_threshold,
+        "tracker.track_buffer": track_buffer,
+        "tracker.preset": flags.chosen_preset(preset, crowded),
+        "schedule.every": detect_every,
+        "schedule.target_fps": target_fps,
+        "web.serve": web,
+        "web.host": web_host,
+        "web.port": web_port,
+        "web.open_access": web_open,
+        "mqtt.broker": mqtt,
+        "record.path": record,
+        "output.summary": summary,
+        "log.level": log_level,
+        "log.format": log_format,
+    }
+    settings = read_run_config(config, setting or (), given, line or (), zone or ())
+    start_logging(settings.log.level, settings.log.format)
     try:
-        _run(settings, counting, config)
+        _run(settings, config)
     except KeyboardInterrupt:
         _log.info("stopped")
     except EdgeFairmotError as error:
@@ -43,60 +119,163 @@ def live(config: Path | None = None, **given: Any) -> None:
         raise typer.Exit(1) from None
 
 
-_CONFIG = Annotated[Path | None, typer.Option("--config", help="TOML file of any of these settings.")]
-live.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [
-        *flags(LiveSettings, "source"),
-        inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_CONFIG),
-    ]
-)
-
-
-def _run(settings: LiveSettings, counting: CountingConfig, config: Path | None) -> None:
-    from edge_fairmot.runtimes import open_runtime
-
-    assert settings.model is not None
-    schedule = DetectionSchedule(settings.detect_every, settings.target_fps)
-    options = runtime_options(
-        settings.device_id, settings.threads, settings.precision, settings.hint, settings.cache_folder
-    )
+def _run(settings: RunConfig, config: Path | None) -> None:
+    _check_summary(settings)
     with ExitStack() as stack:
         stack.enter_context(terminated_as_interrupted())
         service = stack.enter_context(ServiceManager())
-        service.tell(STATUS=f"opening {settings.model.name}")
-        runtime = stack.enter_context(closing(open_runtime(settings.model, settings.runtime, options)))
         service.tell(STATUS=f"opening {shown_name(settings.source)}")
-        source = open_live_source(settings.source, settings.reconnect, settings.network)
+        source = open_live_source(settings.source, settings.camera, settings.camera.network)
         stack.callback(source.close)
-        tracker = TrackerConfig(
-            score_threshold=settings.score_threshold,
-            track_buffer=settings.track_buffer,
-            frame_rate=source.info.frame_rate,
-        )
-        tracker = tracker.in_crowds() if settings.crowded else tracker
-        counts = bool(counting.lines or counting.zones or settings.web)  # or will be drawn on the page
-        counter = Counter(counting, source.info.frame_size) if counts else None
-        run = LiveRun(settings, source, runtime, tracker, counter, config)
-        check_summary(settings)
-        run.sinks = open_sinks(run)
-        run.pipeline = Pipeline(source, runtime, Tracker(tracker), run.sinks, schedule=schedule)
-        _loop(run, run.pipeline, service)
+        service.tell(STATUS=f"opening {settings.model_path.name}")
+        run = open_run(settings, source, stack, drawn=settings.web.serve)
+        sinks = open_sinks(run, source)
+        report = _Report(run, source, sinks, service)
+        ended = "the run was ended from outside"
+        try:
+            with stopped_by_signals(run.pipeline.stop):
+                service.tell(READY=1, STATUS="running")
+                service.watch(report.is_alive, report.status)
+                run.pipeline.run(sinks, lambda result: report.after_frame())
+            ended = ""
+        except BaseException as error:
+            ended = reason_of(error)
+            raise
+        finally:
+            service.tell(STOPPING=1)
+            report.close(ended)
 
 
-def _loop(run: LiveRun, pipeline: Pipeline, service: ServiceManager) -> None:
-    report = LiveReport(run, service)
-    ended = ""
-    try:
-        with stopped_by_signals(pipeline.stop):
-            service.tell(READY=1, STATUS="running")
-            service.watch(report.is_alive, report.status)
-            pipeline.run(lambda frame, tracks: report.after_frame())
-    except KeyboardInterrupt:  # told twice to stop
-        ended = "interrupted"
-        raise
-    except Exception as error:
-        ended = str(error)
-        raise
-    finally:
-        service.tell(STOPPING=1)
-        report.close(ended)
+def _check_summary(settings: RunConfig) -> None:
+    """Refuse to write the summary over a file that the run reads."""
+    path = settings.output.summary
+    if path is not None and path.resolve() in {
+        settings.model_path.resolve(),
+        Path(settings.source).resolve(),
+    }:
+        raise InvalidInputError(f"--summary {path} is read by this run: choose another name")
+
+
+def open_sinks(run: Run, source: LiveSource) -> list[Sink]:
+    """Open every output that the settings ask for; those before one that cannot be opened are closed."""
+    settings = run.config
+    openers: list[Callable[[], Sink]] = []
+    sinks: list[Sink] = []
+
+    def outputs() -> dict[str, OutputHealth]:
+        return output_health(sinks)
+
+    if settings.mqtt is not None:
+        mqtt = settings.mqtt
+        openers.append(lambda: MqttSink(mqtt, run.pipeline.summary, source.state, outputs))
+    recording = settings.recording
+    if recording is not None:
+        clock = {
+            "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "time_s": time.monotonic(),
+        }
+        openers.append(lambda: RecordingSink(recording, run.header(clock=clock)))
+    if settings.web.serve:
+        openers.append(lambda: _open_page(run, source, outputs))
+    with ExitStack() as stack:
+        for opener in openers:
+            sinks.append(opener())
+            stack.callback(sinks[-1].close)
+        stack.pop_all()
+    return sinks
+
+
+def _open_page(run: Run, source: LiveSource, outputs: Callable[[], dict[str, OutputHealth]]) -> WebSink:
+    """Serve the page and print its address, once with the token where a person reads it."""
+    page = WebSink(
+        run.config.web,
+        run.pipeline.summary,
+        source.state,
+        run.counter,
+        source=run.source.info.name,
+        outputs=outputs,
+    )
+    page.start()
+    _log.info("page at %s", page.address)
+    if page.invitation is not None and sys.stdout.isatty():  # in no log: a service's stdout is one
+        stdout.print(f"To open the page: {page.invitation}", soft_wrap=True, highlight=False)
+    elif page.token_file is not None:
+        _log.info("the page's token is in %s", page.token_file)
+    return page
+
+
+class _Report:
+    """Logs the state of a run, tells it to systemd, and writes the summary."""
+
+    def __init__(self, run: Run, source: LiveSource, sinks: list[Sink], service: ServiceManager) -> None:
+        self._run, self._source, self._sinks, self._service = run, source, sinks, service
+        self._logged_s = self._frame_s = time.monotonic()
+
+    def after_frame(self) -> None:
+        """Note that a frame has a result."""
+        self._frame_s = time.monotonic()
+        if 0 < self._run.config.log.every_s <= self._frame_s - self._logged_s:
+            self._logged_s = self._frame_s
+            self.log()
+
+    def is_alive(self) -> bool:
+        """Return whether results come, or the source is being opened again."""
+        state = self._source.state()
+        if state.status != "running":
+            return True
+        return time.monotonic() - max(self._frame_s, state.since_s) < self._service.limit_s
+
+    def status(self) -> str:
+        """Return the state in a line; from any thread."""
+        summary, state = self._run.pipeline.summary(), self._source.state()
+        rate = f"{summary.frame_rate:.1f} frames/s, {summary.identities} identities"
+        return f"{state.status}: {state.message or rate}{_troubles(output_health(self._sinks))}"
+
+    def log(self) -> None:
+        """Log the figures up to now."""
+        summary, state = self._run.pipeline.summary(), self._source.state()
+        fields: dict[str, Any] = {
+            "frames": summary.frames,
+            "frame_rate": round(summary.frame_rate, 2),
+            "dropped": summary.dropped,
+            "identities": summary.identities,
+            "reconnects": state.reconnects,
+            "source": state.status,
+        }
+        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items())
+        counts = self._run.counts
+        if counts is not None:
+            fields["counts"] = counts_document(counts)
+            for name, line in counts.lines.items():
+                words += f"; {name}: in {line.inwards}, out {line.outwards}"
+            for name, zone in counts.zones.items():
+                words += f"; {name}: {zone.occupancy} now"
+        outputs = output_health(self._sinks)
+        self._service.tell(STATUS=self.status())
+        _log.info("%s", words + _troubles(outputs), extra={FIELDS: fields | outputs})
+
+    def close(self, ended: str) -> None:
+        """Log the last figures and write the summary, if one is asked for."""
+        self.log()
+        path = self._run.config.output.summary
+        if path is not None:
+            document = summary_document(
+                self._run,
+                ended,
+                reconnects=self._source.state().reconnects,
+                outputs=output_health(self._sinks),
+            )
+            write_summary(path, document, ended)
+
+
+def _troubles(outputs: dict[str, OutputHealth]) -> str:
+    """Return what is wrong with the outputs, in words that follow others; "" where all is well."""
+    words = ""
+    for name, health in outputs.items():
+        told = [
+            str(value) if key == "trouble" else f"{key.replace('_', ' ')} {value}"
+            for key, value in health.items()
+            if value
+        ]
+        words += f"; {name}: {', '.join(told)}" if told else ""
+    return words

@@ -1,26 +1,100 @@
-"""The ``edge-fairmot`` command."""
+"""The ``edge-fairmot`` command. A command's module is imported when the command is asked for."""
 
 from __future__ import annotations
 
-import os
+import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 import edge_fairmot
 from edge_fairmot.cli.console import fail, stdout
 from edge_fairmot.errors import EdgeFairmotError
 
 WINDOW_LIBRARIES = ("libGL", "libgthread", "libxcb")
-"""What OpenCV asks for when it was built with a window system."""
+"""Libraries that OpenCV asks for when it was built with a window system."""
+
+
+class Command(NamedTuple):
+    """Where a command is, and its line in the overview."""
+
+    target: str  # "module:function", or "module:app" of a group
+    help: str
+
+
+COMMANDS = {
+    "demo": Command("demo:demo", "Track people on a synthetic street and score the tracks."),
+    "track": Command("track:track", "Track people in a video; writes tracks, video and a summary."),
+    "live": Command("live:live", "Track people in front of a camera until stopped."),
+    "convert": Command("convert:convert", "Convert a FairMOT checkpoint to an ONNX file."),
+    "inspect": Command("inspect:inspect", "Show what a model file or a checkpoint is."),
+    "verify": Command("verify:verify", "Compare a model file with its reference, level by level."),
+    "eval": Command("eval:evaluate", "Score tracks against ground truth with TrackEval."),
+    "bench": Command("bench:app", "Measure models on runtimes: speed, accuracy, a report."),
+    "train": Command("train:train", "Train a network, or fine-tune one on your data."),
+    "distill": Command(
+        "distill:distill", "Teach a network without deformable convolutions what another knows."
+    ),
+    "doctor": Command("doctor:doctor", "Examine this device: cameras, runtimes, heat, disk."),
+    "runtimes": Command("doctor:runtimes", "List the runtimes of this device."),
+    "synthesize": Command("synthesize:synthesize", "Write a synthetic street as a MOTChallenge sequence."),
+    "record-reference": Command(
+        "record_reference:record_reference", "Save a checkpoint's outputs as a reference."
+    ),
+    "config": Command("config:config", "Print a configuration file with every key and its default."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module when the command runs; the overview needs none of them."""
+
+    _listing = False
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Return the names of the commands, in the order of the overview."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+        """Import a command; for the overview its name and line are enough."""
+        command = COMMANDS.get(cmd_name)
+        if command is None:
+            return None
+        if self._listing:
+            return TyperCommand(cmd_name, help=command.help)
+        module, _, name = command.target.partition(":")
+        found = getattr(importlib.import_module(f"edge_fairmot.cli.{module}"), name)
+        app = found if isinstance(found, typer.Typer) else typer.Typer(**OPTIONS)
+        if app is not found:
+            app.command(cmd_name)(found)
+        built = get_command(app)
+        built.name = cmd_name
+        return built
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:
+        """Write the overview."""
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
+
+
+OPTIONS = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": "rich",
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
 
 app = typer.Typer(
+    cls=LazyGroup,
     name="edge-fairmot",
     help="FairMOT on edge devices: from a checkpoint to correct, fast tracks.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    **OPTIONS,
 )
 
 
@@ -39,76 +113,27 @@ def _root(
     pass
 
 
-def _add_commands() -> None:
-    from edge_fairmot.cli.atlas import atlas
-    from edge_fairmot.cli.bench import app as bench
-    from edge_fairmot.cli.bench_compare import compare
-    from edge_fairmot.cli.bench_sweep import sweep
-    from edge_fairmot.cli.bench_tracker import tracker
-    from edge_fairmot.cli.convert import convert
-    from edge_fairmot.cli.demo import demo
-    from edge_fairmot.cli.distill import distill
-    from edge_fairmot.cli.doctor import doctor
-    from edge_fairmot.cli.eval import evaluate
-    from edge_fairmot.cli.inspect import inspect
-    from edge_fairmot.cli.live import live
-    from edge_fairmot.cli.record_reference import record_reference
-    from edge_fairmot.cli.runtimes import runtimes
-    from edge_fairmot.cli.synthesize import synthesize
-    from edge_fairmot.cli.track import track
-    from edge_fairmot.cli.train import train
-    from edge_fairmot.cli.verify import verify
-
-    for name, command in (
-        ("demo", demo),
-        ("convert", convert),
-        ("inspect", inspect),
-        ("track", track),
-        ("live", live),
-        ("eval", evaluate),
-        ("verify", verify),
-        ("record-reference", record_reference),
-        ("synthesize", synthesize),
-        ("atlas", atlas),
-        ("distill", distill),
-        ("train", train),
-        ("runtimes", runtimes),
-        ("doctor", doctor),
-    ):
-        app.command(name)(command)
-    bench.command("compare")(compare)
-    bench.command("sweep")(sweep)
-    bench.command("tracker")(tracker)
-    app.add_typer(bench, name="bench")
-
-
 def run() -> None:
-    """Entry point of the console script: one line and exit status 1 for every error of ours."""
-    # FFmpeg's own complaints about a damaged video; ours says what they mean.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    """Entry point of the console script: one line and exit status 1 for every error of edge-fairmot."""
     try:
-        _add_commands()
         app()
     except EdgeFairmotError as error:
         sys.exit(fail(str(error)))
     except OSError as error:
-        sys.exit(
-            fail(
-                f"{error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions"
-            )
-        )
+        what = error.filename or "a file"
+        sys.exit(fail(f"{what}: {error.strerror or error}; check the path and its permissions"))
     except ImportError as error:
-        if not any(library in str(error) for library in WINDOW_LIBRARIES):
-            sys.exit(
-                fail(f"{error.name or 'a package'} is installed but cannot be loaded ({error}): reinstall it")
-            )
-        # trackeval and supervision bring opencv-python, which overwrites opencv-python-headless
-        sys.exit(
-            fail(
-                "OpenCV was installed with a window system that this machine lacks: "
-                "pip install --force-reinstall --no-deps opencv-python-headless "
-                "(or apt-get install libgl1 libglib2.0-0)"
-            )
-        )
+        sys.exit(fail(_explain(error)))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _explain(error: ImportError) -> str:
+    if not any(library in str(error) for library in WINDOW_LIBRARIES):
+        return f"{error.name or 'a package'} is installed but cannot be loaded ({error}): reinstall it"
+    # trackeval and supervision bring opencv-python, which overwrites opencv-python-headless
+    return (
+        "OpenCV was installed with a window system that this machine lacks: "
+        "pip install --force-reinstall --no-deps opencv-python-headless "
+        "(or apt-get install libgl1 libglib2.0-0)"
+    )

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from edge_fairmot.cli.console import print_pairs, warn
+from edge_fairmot.cli.console import frame_progress, print_pairs, warn
 from edge_fairmot.cli.convert import parse_size
-from edge_fairmot.cli.frame_progress import frame_progress
 from edge_fairmot.cli.verify import check_writable
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sources import open_source

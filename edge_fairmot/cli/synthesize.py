@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from edge_fairmot.benchmarks.street import parse_street
-from edge_fairmot.cli.console import print_pairs
-from edge_fairmot.cli.frame_progress import frame_progress
+from edge_fairmot.cli.console import frame_progress, print_pairs
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sinks import SequenceWriter
 from edge_fairmot.sources import SyntheticSource

@@ -1,166 +1,156 @@
-"""``edge-fairmot track``: a video goes in, identities come out."""
+"""``edge-fairmot track``: a video goes in, a folder of results comes out."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge_fairmot.cli.console import print_pairs, warn
-from edge_fairmot.cli.counting import read_counting, totals_for_reading
-from edge_fairmot.cli.frame_progress import frame_progress
-from edge_fairmot.cli.interruption import INTERRUPTED, terminated_as_interrupted
-from edge_fairmot.cli.runtime_flags import (
-    ArithmeticFlag,
-    CacheFolderFlag,
-    DeviceIdFlag,
-    HintFlag,
-    RuntimeFlag,
-    ThreadsFlag,
-    advise_on_precision,
-    runtime_options,
-)
-from edge_fairmot.cli.tapes import TapeObserver, check_record_path, choose_model
-from edge_fairmot.cli.track_folder import SUMMARY_NAME, Job, open_sinks, prepare_folder, write_job_summary
-from edge_fairmot.counting import Counter
-from edge_fairmot.errors import SinkError
-from edge_fairmot.pipeline import DetectionSchedule, Pipeline, RunSummary
-from edge_fairmot.sources import SyntheticSource, open_source
-from edge_fairmot.tracking import Tracker, TrackerConfig
+from edge_fairmot.cli import run_flags as flags
+from edge_fairmot.cli.console import INTERRUPTED, frame_progress, print_pairs, terminated_as_interrupted
+from edge_fairmot.cli.run import Run, open_run, reason_of, shown_counts, summary_document, write_summary
+from edge_fairmot.cli.run_config import read_run_config
+from edge_fairmot.errors import InvalidInputError, SinkError
+from edge_fairmot.protocols import HasGroundTruth, Sink
+from edge_fairmot.sinks import EventsSink, GroundTruthSink, JsonLinesSink, MotTextSink, VideoSink
+from edge_fairmot.sources import open_source
+
+TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME = "tracks.txt", "tracks.jsonl", "video.mp4", "summary.json"
+EVENTS_NAME, TRUTH_NAME = "events.jsonl", "gt.txt"
+RESULT_NAMES = (TEXT_NAME, LINES_NAME, VIDEO_NAME, EVENTS_NAME, TRUTH_NAME, SUMMARY_NAME)
 
 
 def track(
     source: Annotated[
-        str,
-        typer.Argument(
-            help="Video file, image folder, MOTChallenge sequence folder, tape, or synthetic: (a street)."
-        ),
-    ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="ONNX file made by edge-fairmot convert, the bundled one if not given; a tape is played.",
-        ),
+        str | None,
+        typer.Argument(help="Video, image folder, MOTChallenge sequence, or synthetic: (a street)."),
     ] = None,
+    model: flags.ModelFlag = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
-    runtime: RuntimeFlag = "cpu",
-    device_id: DeviceIdFlag = None,
-    threads: ThreadsFlag = None,
-    precision: ArithmeticFlag = "",
-    hint: HintFlag = "latency",
-    cache_folder: CacheFolderFlag = None,
-    score_threshold: Annotated[float, typer.Option(help="Detections must score more.")] = 0.4,
-    track_buffer: Annotated[int, typer.Option(help="How long lost tracks are kept, frames at 30 Hz.")] = 30,
-    crowded: Annotated[
-        bool,
-        typer.Option(
-            "--crowded",
-            help="People hide one another: low scores keep tracks in view, and whoever is behind another is "
-            "not forgotten.",
-        ),
-    ] = False,
-    detect_every: Annotated[
-        int, typer.Option(metavar="N", help="Detect in every Nth frame, predict between.")
-    ] = 1,
-    target_fps: Annotated[
-        float | None,
-        typer.Option(metavar="F", help="Detect as often as keeps F frames/s, predict between."),
-    ] = None,
-    line: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME:X1,Y1,X2,Y2", help="Count over this line, in parts of the picture; repeat."
-        ),
-    ] = None,
-    zone: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME:X,Y;X,Y;X,Y", help="Count in this polygon, in parts of the picture; repeat."
-        ),
-    ] = None,
-    counting: Annotated[
-        Path | None, typer.Option("--config", help="TOML file of lines and zones to count at.")
-    ] = None,
+    runtime: flags.RuntimeFlag = None,
+    device_id: flags.DeviceIdFlag = None,
+    threads: flags.ThreadsFlag = None,
+    precision: flags.PrecisionFlag = None,
+    hint: flags.HintFlag = None,
+    cache_folder: flags.CacheFolderFlag = None,
+    score_threshold: flags.ScoreThresholdFlag = None,
+    track_buffer: flags.TrackBufferFlag = None,
+    preset: flags.PresetFlag = None,
+    crowded: flags.CrowdedFlag = False,
+    detect_every: flags.DetectEveryFlag = None,
+    target_fps: flags.TargetFpsFlag = None,
+    line: flags.LineFlag = None,
+    zone: flags.ZoneFlag = None,
     video: Annotated[bool, typer.Option(help="Write the annotated video.")] = True,
-    record: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write what the network finds to this tape (.npz), to be tracked again without it."
-        ),
+    save_detections: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Save what the network finds to this folder.")
     ] = None,
+    detections: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Track saved detections of this source, without the network."),
+    ] = None,
+    config: flags.ConfigFlag = None,
+    setting: flags.SetFlag = None,
 ) -> None:
-    """Track people; writes tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json.
+    """Track people in a video; writes tracks, video and a summary.
 
-    With lines or zones also events.jsonl, and counts in summary.json. Of synthetic: also gt.txt, for eval.
+    The folder holds tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json; with lines or zones
+    also events.jsonl, and for synthetic: gt.txt, the ground truth for eval.
     """
-    from edge_fairmot.runtimes import open_runtime
-
-    model, runtime = choose_model(model, source, runtime)
-    schedule = DetectionSchedule(detect_every, target_fps)
-    options = runtime_options(device_id, threads, precision, hint, cache_folder)
-    to_count = read_counting(counting, line or (), zone or ())
+    given = flags.runtime_flags(runtime, device_id, threads, precision, hint, cache_folder) | {
+        "source": source,
+        "model": model,
+        "tracker.score_threshold": score_threshold,
+        "tracker.track_buffer": track_buffer,
+        "tracker.preset": flags.chosen_preset(preset, crowded),
+        "schedule.every": detect_every,
+        "schedule.target_fps": target_fps,
+    }
+    settings = read_run_config(config, setting or (), given, line or (), zone or ())
+    if detections is not None and save_detections is not None:
+        raise InvalidInputError("--detections and --save-detections exclude each other: give one of them")
     with ExitStack() as stack:
         stack.enter_context(terminated_as_interrupted())
-        opened_source = open_source(source)
-        stack.callback(opened_source.close)
-        opened_runtime = open_runtime(model, runtime, options)
-        stack.callback(opened_runtime.close)
-        advise_on_precision(opened_runtime)
-        info = opened_source.info
-        config = TrackerConfig(
-            score_threshold=score_threshold, track_buffer=track_buffer, frame_rate=info.frame_rate
-        )
-        config = config.in_crowds() if crowded else config
-        counter = Counter(to_count, info.frame_size) if to_count.lines or to_count.zones else None
-        job = Job(info, model, opened_runtime, options, config, schedule, counter)
-        observer = TapeObserver(info, opened_runtime, config.lowest_score)
-        stack.callback(observer.close)
-        if record is not None:
-            check_record_path(record, Path(source), model)
-        prepare_folder(output, Path(source), model)
-        truth = opened_source.truth if isinstance(opened_source, SyntheticSource) else None
-        sinks = open_sinks(output, job, video=video, truth=truth)
-        if record is not None:
-            observer.record(record)
-        pipeline = Pipeline(
-            opened_source, opened_runtime, Tracker(config), sinks, schedule=schedule, on_detections=observer
-        )
-        ended = "crashed"
+        opened = open_source(settings.source)
+        stack.callback(opened.close)
+        run = open_run(settings, opened, stack, detections=detections, save_detections=save_detections)
+        prepare_folder(output, Path(settings.source), settings.model_path)
+        sinks = open_sinks(output, run, video=video)
+        ended = "the run was ended from outside"
         try:
-            with frame_progress("tracking", info.frame_count) as show, closing(observer):
-                pipeline.run(lambda frame, tracks: show(f"{len(tracks)} live ids"))
+            with frame_progress("tracking", opened.info.frame_count) as show:
+                run.pipeline.run(sinks, lambda result: show(f"{len(result.tracks)} tracks"))
             ended = ""
-        except KeyboardInterrupt:
-            ended = "interrupted"
-            raise typer.Exit(INTERRUPTED) from None
-        except Exception as error:
-            ended = str(error)
+        except BaseException as error:
+            ended = reason_of(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise typer.Exit(INTERRUPTED) from None
             raise
         finally:
-            _report(output, job, pipeline.summary(), ended)
+            write_summary(output / SUMMARY_NAME, summary_document(run, ended), ended)
+            _report(output, run)
 
 
-def _report(output: Path, job: Job, summary: RunSummary, ended: str) -> None:
+def prepare_folder(output: Path, source: Path, model: Path) -> None:
+    """Make the folder, refuse to write over the input, and remove the summary of an earlier run."""
+    inputs = [path for path in (source, model) if path.exists()]
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        overwritten = [
+            path
+            for name in RESULT_NAMES
+            if (path := output / name).exists() and any(path.samefile(given) for given in inputs)
+        ]
+        if overwritten or any(output.samefile(given) for given in inputs):
+            raise InvalidInputError(
+                f"-o {output} would write over the input ({(overwritten or [output])[0]}): "
+                "choose another folder"
+            )
+        (output / SUMMARY_NAME).unlink(missing_ok=True)
+    except OSError as error:
+        raise SinkError(
+            f"cannot use the folder {output}: {error.strerror}; choose another with -o"
+        ) from error
+
+
+def open_sinks(output: Path, run: Run, *, video: bool) -> list[Sink]:
+    """Open the files of a run, all of them or none; files of an earlier run that are not written go."""
+    info, source = run.source.info, run.source
+    openers: dict[str, Callable[[Path], Sink]] = {}
+    if video:  # first: without PyAV no file of an earlier run is touched
+        openers[VIDEO_NAME] = lambda path: VideoSink(path, info.frame_size, info.frame_rate)
+    openers[TEXT_NAME] = MotTextSink
+    openers[LINES_NAME] = lambda path: JsonLinesSink(path, run.header())
+    if run.counter is not None:
+        openers[EVENTS_NAME] = EventsSink
+    if isinstance(source, HasGroundTruth):
+        openers[TRUTH_NAME] = lambda path: GroundTruthSink(path, source.truth)
+    with ExitStack() as stack:
+        sinks: list[Sink] = []
+        for name, opener in openers.items():
+            sinks.append(opener(output / name))
+            stack.callback(sinks[-1].close)
+        for name in {VIDEO_NAME, EVENTS_NAME, TRUTH_NAME} - openers.keys():
+            (output / name).unlink(missing_ok=True)
+        stack.pop_all()
+    return sinks
+
+
+def _report(output: Path, run: Run) -> None:
+    summary, counts = run.pipeline.summary(), run.counts
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in summary.stage_ms.items())
-    looked = f"{summary.detected} detected, {summary.predicted} predicted, {summary.dropped} dropped"
+    kinds = f"{summary.detected} detected, {summary.predicted} predicted, {summary.dropped} dropped"
     print_pairs(
         (
-            ("frames", f"{summary.frames} of {job.source.frame_count or 'unknown'} ({looked})"),
+            ("frames", f"{summary.frames} of {run.source.info.frame_count or 'unknown'} ({kinds})"),
             ("identities", str(summary.identities)),
             ("detections", str(summary.detections)),
             ("speed", f"{summary.frame_rate:.2f} frames/s ({summary.wall_s:.1f} s)"),
             ("busy ms a frame", stages),
-            *(totals_for_reading(job.counter) if job.counter is not None else ()),
+            *(() if counts is None else shown_counts(counts)),
             ("written to", str(output)),
         )
     )
-    try:
-        write_job_summary(output / SUMMARY_NAME, job, summary, ended)
-    except SinkError as error:
-        if not ended:
-            raise
-        warn(str(error))  # what ended the run is the error to show

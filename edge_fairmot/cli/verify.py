@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from edge_fairmot.cli.console import stdout, warn
-from edge_fairmot.cli.frame_progress import frame_progress
-from edge_fairmot.cli.runtime_flags import (
-    ArithmeticFlag,
+from edge_fairmot.cli.console import frame_progress, stdout, warn
+from edge_fairmot.cli.run_flags import (
     CacheFolderFlag,
     DeviceIdFlag,
     HintFlag,
+    PrecisionFlag,
     RuntimeFlag,
     ThreadsFlag,
     advise_on_precision,
@@ -68,7 +67,7 @@ def verify(
     runtime: RuntimeFlag = "cpu",
     device_id: DeviceIdFlag = None,
     threads: ThreadsFlag = None,
-    precision: ArithmeticFlag = "",
+    precision: PrecisionFlag = "",
     hint: HintFlag = "latency",
     cache_folder: CacheFolderFlag = None,
     frames: Annotated[int | None, typer.Option(help="Of each video, at most.")] = None,

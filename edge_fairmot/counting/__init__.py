@@ -7,6 +7,7 @@ every identity for ever; and they bring Matplotlib, SciPy and twenty other packa
 """
 
 from edge_fairmot.counting.counter import Counter
+from edge_fairmot.types import CountingEvent as Event, LineCounts as LineTotals, ZoneCounts as ZoneTotals  # noqa: F401
 from edge_fairmot.counting.shapes import CountingConfig, Line, Zone, parse_counting, parse_line, parse_zone
 
 __all__ = [

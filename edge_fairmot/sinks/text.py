@@ -6,7 +6,7 @@ Each sink writes straight to the operating system: a killed process loses nothin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +16,15 @@ import numpy as np
 
 from edge_fairmot.errors import EvaluationError, SinkError
 from edge_fairmot.sinks.files import UnbufferedFile, require_finite
-from edge_fairmot.types import CountingEvent, Float32Array, FrameResult, Tracks
+from edge_fairmot.types import CountingEvent, Counts, Float32Array, FrameResult, GroundTruth, Tracks
 
 SCHEMA_VERSION = 1
 """Of JSON Lines."""
 
 DWELL_DECIMALS = 3
+
+MIN_VISIBILITY = 0.1
+"""Visible share of a body below which a box of the ground truth is not scored: no detector can find it."""
 
 
 class _TextSink(AbstractContextManager["_TextSink"]):
@@ -80,6 +83,43 @@ def mot_lines(frame_number: int, tracks: Tracks) -> str:
     )
 
 
+class GroundTruthSink(_TextSink):
+    """Writes the ground truth of each frame as MOTChallenge text (``gt.txt``), whatever was tracked.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced where it exists; its folder is made where it does not.
+    truth : callable
+        Returns the ground truth of a frame by its index.
+
+    Raises
+    ------
+    SinkError
+        If it cannot be made.
+    """
+
+    def __init__(self, path: str | Path, truth: Callable[[int], GroundTruth]) -> None:
+        super().__init__(path)
+        self._truth = truth
+
+    def _text(self, result: FrameResult) -> str:
+        return truth_lines(result.frame.number, self._truth(result.frame.index))
+
+
+def truth_lines(frame_number: int, truth: GroundTruth) -> str:
+    """Return lines ``frame,id,left,top,width,height,confidence,1,visibility``; 1 is the class of people.
+
+    The confidence is 0, which marks a box as not scored, where less than ``MIN_VISIBILITY`` is visible.
+    """
+    rows = zip(truth.ids.tolist(), truth.xyxy.tolist(), truth.visibility.tolist(), strict=True)
+    return "".join(
+        f"{frame_number},{identity},{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f},"
+        f"{int(visibility >= MIN_VISIBILITY)},1,{visibility:.3f}\n"
+        for identity, (left, top, right, bottom), visibility in rows
+    )
+
+
 class EventsSink(_TextSink):
     """Writes counting events as JSON Lines, one line per event.
 
@@ -120,6 +160,23 @@ def event_document(frame_number: int, event: CountingEvent) -> dict[str, Any]:
     if event.dwell_s is not None:
         document["dwell_s"] = round(event.dwell_s, DWELL_DECIMALS)
     return document
+
+
+def counts_document(counts: Counts) -> dict[str, Any]:
+    """Return counts as JSON takes them, with times in whole milliseconds."""
+    return {
+        "lines": {name: {"in": line.inwards, "out": line.outwards} for name, line in counts.lines.items()},
+        "zones": {
+            name: {
+                "occupancy": zone.occupancy,
+                "entries": zone.entries,
+                "stays": zone.stays,
+                "mean_dwell_s": round(zone.mean_dwell_s, DWELL_DECIMALS),
+                "longest_dwell_s": round(zone.longest_dwell_s, DWELL_DECIMALS),
+            }
+            for name, zone in counts.zones.items()
+        },
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from edge_fairmot.sources.live import PacedSource, ReconnectConfig, Reconnecting
 from edge_fairmot.sources.network import NetworkOptions, NetworkSource
 from edge_fairmot.sources.opening import is_camera, open_pictures, open_source, shown_name
 from edge_fairmot.sources.picamera import PicameraOptions, PicameraSource
-from edge_fairmot.sources.tape import TapeSource
 from edge_fairmot.sources.v4l2 import DeviceOptions, DeviceSource
 from edge_fairmot.sources.video import VideoSource
 
@@ -27,7 +26,6 @@ __all__ = [
     "SequenceSource",
     "SourceState",
     "SyntheticSource",
-    "TapeSource",
     "VideoSource",
     "is_camera",
     "open_live_source",

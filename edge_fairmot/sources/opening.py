@@ -13,13 +13,11 @@ from edge_fairmot.sources.gstreamer import GSTREAMER_PREFIX, GStreamerSource, pi
 from edge_fairmot.sources.images import SEQINFO_NAME, ImageFolderSource, SequenceSource, is_picture
 from edge_fairmot.sources.network import NetworkOptions, NetworkSource
 from edge_fairmot.sources.picamera import PICAMERA_PREFIX, PicameraSource, parse_picamera
-from edge_fairmot.sources.tape import TapeSource
 from edge_fairmot.sources.v4l2 import DEVICE_PREFIX, DeviceSource, parse_device
 from edge_fairmot.sources.video import VideoSource
-from edge_fairmot.tape import TAPE_SUFFIX
 
 ACCEPTED = (
-    "a video file, a folder of pictures, a MOTChallenge sequence (a folder with seqinfo.ini), a tape (.npz), "
+    "a video file, a folder of pictures, a MOTChallenge sequence (a folder with seqinfo.ini), "
     "synthetic: (a street that needs no file), or a camera: picamera2:, /dev/video0, rtsp://..., http://... "
     "or gstreamer:..."
 )
@@ -28,7 +26,6 @@ AnySource: TypeAlias = (
     VideoSource
     | ImageFolderSource
     | SequenceSource
-    | TapeSource
     | SyntheticSource
     | PicameraSource
     | DeviceSource
@@ -53,7 +50,7 @@ def open_source(spec: str | Path, network: NetworkOptions | None = None) -> AnyS
     Parameters
     ----------
     spec : str or Path
-        A video file, a folder of pictures, a folder with ``seqinfo.ini``, a tape (``.npz``);
+        A video file, a folder of pictures, a folder with ``seqinfo.ini``;
         ``synthetic:`` with the options of :class:`edge_fairmot.benchmarks.street.StreetOptions`, as in
         ``synthetic:seed=3,frames=600,size=1280x720``; ``picamera2:`` with those of
         :class:`edge_fairmot.sources.PicameraOptions`; ``/dev/video0?size=1280x720&fps=30``;
@@ -71,8 +68,6 @@ def open_source(spec: str | Path, network: NetworkOptions | None = None) -> AnyS
     ------
     SourceError
         If it is something else, not there, or unreadable.
-    TapeError
-        If it is a tape that cannot be read.
     InvalidInputError
         If an option is unknown or out of range.
     MissingDependencyError
@@ -123,4 +118,4 @@ def _open_path(path: Path, spec: str) -> AnySource:
         raise SourceError(f"{spec} is a device, which is not supported: give {ACCEPTED}")
     if is_picture(path):
         raise SourceError(f"{spec} is a single picture: give the folder that holds it, {path.parent}")
-    return TapeSource(path) if path.suffix == TAPE_SUFFIX else VideoSource(path)
+    return VideoSource(path)

@@ -1,0 +1,245 @@
+"""The settings of ``track`` and ``live``: a TOML file, ``--set``, and flags, in rising precedence.
+
+A table of the file is a dataclass of the library; where the command line needs a key of its own, a subclass
+adds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from edge_fairmot.bundled import bundled_model
+from edge_fairmot.cli.config_file import build, read_document
+from edge_fairmot.counting import CountingConfig, Line, Zone, parse_line, parse_zone
+from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.runtimes import RuntimeOptions
+from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.service.mqtt import MqttConfig
+from edge_fairmot.service.recording import RecordingConfig, parse_recording
+from edge_fairmot.service.web import WebConfig
+from edge_fairmot.sources import NetworkOptions, ReconnectConfig
+from edge_fairmot.tracking import TrackerConfig
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeTable(RuntimeOptions):
+    """The runtime and its options.
+
+    Attributes
+    ----------
+    name : str
+        Runtime and device, as in ``openvino:GPU``; ``edge-fairmot runtimes`` lists them.
+    """
+
+    name: str = "cpu"
+
+    @property
+    def options(self) -> RuntimeOptions:
+        """The options without the name."""
+        return RuntimeOptions(**{one.name: getattr(self, one.name) for one in fields(RuntimeOptions)})
+
+
+@dataclass(frozen=True, slots=True)
+class CameraTable(ReconnectConfig):
+    """The camera: how it is opened, and when it counts as lost.
+
+    Attributes
+    ----------
+    transport : str
+        Of RTSP, ``tcp`` or ``udp``; ``?transport=`` in the address goes before.
+    open_timeout_s : float
+        How long opening a network camera may take.
+    """
+
+    transport: str = NetworkOptions().transport
+    open_timeout_s: float = NetworkOptions().open_timeout_s
+
+    def __post_init__(self) -> None:
+        ReconnectConfig.__post_init__(self)
+        _ = self.network  # checks its ranges
+
+    @property
+    def network(self) -> NetworkOptions:
+        """How a network camera is read: a read that takes as long as a stall is one."""
+        return NetworkOptions(self.transport, self.open_timeout_s, self.stall_s)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTable:
+    """Files that ``live`` writes.
+
+    Attributes
+    ----------
+    summary : Path or None
+        The summary of the run, JSON.
+    """
+
+    summary: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerTable(TrackerConfig):
+    """The tracker.
+
+    Attributes
+    ----------
+    preset : str
+        ``fairmot``, or ``bytetrack`` for people who hide one another.
+    """
+
+    preset: str = "fairmot"
+
+
+@dataclass(frozen=True, slots=True)
+class WebTable(WebConfig):
+    """The page.
+
+    Attributes
+    ----------
+    serve : bool
+        Serve the page.
+    """
+
+    serve: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTable(RecordingConfig):
+    """The recording.
+
+    Attributes
+    ----------
+    path : Path or None
+        ``NAME.jsonl``, ``NAME.txt`` (MOTChallenge), or a folder for both and clips.
+    """
+
+    folder: Path = Path()
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """What ``live`` logs.
+
+    Attributes
+    ----------
+    level : str
+        The lowest level that is logged: ``debug``, ``info``, ``warning`` or ``error``.
+    format : str
+        ``text``, or ``json`` for one JSON object per line.
+    every_s : float
+        How often speed and counts are logged; 0 never.
+    """
+
+    level: str = "info"
+    format: str = "text"
+    every_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("level", LEVELS), ("format", ("text", "json"))):
+            if getattr(self, name) not in allowed:
+                raise InvalidInputError(
+                    f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
+                )
+        if not 0 <= self.every_s <= 86400:
+            raise InvalidInputError(f"every_s must be between 0 and 86400, not {self.every_s:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """All settings of a run.
+
+    Attributes
+    ----------
+    source : str
+        Video, image folder, MOTChallenge sequence, camera address, or ``synthetic:``.
+    model : Path or None
+        ONNX file made by ``edge-fairmot convert``; the bundled one when not given.
+    line, zone : tuple
+        Counted lines and zones, in shares of the image's width and height.
+    """
+
+    source: str = ""
+    model: Path | None = None
+    output: OutputTable = OutputTable()
+    runtime: RuntimeTable = RuntimeTable()
+    camera: CameraTable = CameraTable()
+    tracker: TrackerTable = TrackerTable()
+    schedule: DetectionSchedule = field(default_factory=DetectionSchedule)
+    counting: CountingConfig = field(default_factory=CountingConfig)
+    line: tuple[Line, ...] = ()
+    zone: tuple[Zone, ...] = ()
+    web: WebTable = WebTable()
+    mqtt: MqttConfig | None = None
+    record: RecordTable | None = None
+    log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def model_path(self) -> Path:
+        """The model file; the bundled one where none is given."""
+        return self.model or bundled_model()
+
+    @property
+    def counted(self) -> CountingConfig:
+        """What is counted: lines and zones with the settings of ``[counting]``."""
+        return replace(
+            self.counting, lines=(*self.counting.lines, *self.line), zones=(*self.counting.zones, *self.zone)
+        )
+
+    @property
+    def recording(self) -> RecordingConfig | None:
+        """The recording that ``record.path`` asks for."""
+        if self.record is None:
+            return None
+        if self.record.path is None:
+            raise InvalidInputError(
+                'record needs a path: record.path = "recordings/", or --record recordings/'
+            )
+        asked = parse_recording(self.record.path)
+        given = {one.name: getattr(self.record, one.name) for one in fields(RecordingConfig)}
+        own = {name: getattr(asked, name) for name in ("folder", "stem", "json_lines", "mot_text")}
+        return RecordingConfig(**given | own | {"clips": self.record.clips or asked.clips})
+
+    def tracker_config(self, frame_rate: float) -> TrackerConfig:
+        """Return the tracker's settings for a source of this frame rate."""
+        given = {one.name: getattr(self.tracker, one.name) for one in fields(TrackerConfig)}
+        config = TrackerConfig(**given | {"frame_rate": frame_rate})
+        return config if self.tracker.preset == "fairmot" else config.in_crowds()
+
+
+def read_run_config(
+    path: Path | None,
+    overrides: Sequence[str],
+    flags: Mapping[str, Any],
+    lines: Sequence[str] = (),
+    zones: Sequence[str] = (),
+) -> RunConfig:
+    """Build the settings of a run; raises InvalidInputError that names key, value and what is allowed.
+
+    ``flags`` maps ``table.key`` to the value of a flag, None where it was not given. ``lines`` and ``zones``,
+    as :func:`edge_fairmot.counting.parse_line` takes them, are added to the file's.
+    """
+    document = read_document(path, overrides)
+    for name, value in flags.items():
+        if value is not None:
+            *tables, key = name.split(".")
+            target = document
+            for table in tables:
+                target = target.setdefault(table, {})
+            target[key] = str(value) if isinstance(value, Path) else value
+    try:
+        config = build(RunConfig, document)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}" if path is not None else str(error)) from None
+    if not config.source:
+        raise InvalidInputError("source is missing: give SOURCE, or source = ... in a file with --config")
+    return replace(
+        config,
+        line=(*config.line, *map(parse_line, lines)),
+        zone=(*config.zone, *map(parse_zone, zones)),
+    )

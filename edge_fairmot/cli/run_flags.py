@@ -1,0 +1,132 @@
+"""Flags that commands share: one definition each, so that no two commands differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from edge_fairmot.cli.console import warn
+from edge_fairmot.protocols import Runtime
+
+if TYPE_CHECKING:
+    from edge_fairmot.runtimes import RuntimeOptions
+
+ConfigFlag: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="TOML file; see edge-fairmot config."),
+]
+SetFlag: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Set any key of the file; repeat."),
+]
+ModelFlag: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--model", "-m", help="ONNX file made by edge-fairmot convert. [default: the bundled one]"),
+]
+RuntimeFlag: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--runtime", metavar="NAME[:DEVICE]", help="As in openvino:GPU. [default: cpu]"),
+]
+DeviceIdFlag: TypeAlias = Annotated[
+    int | None, typer.Option("--device-id", metavar="N", help="Number of the GPU; the same as cuda:N.")
+]
+ThreadsFlag: TypeAlias = Annotated[int | None, typer.Option("--threads", help="Threads of one inference.")]
+PrecisionFlag: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--precision", metavar="fp32|fp16|bf16", help="Arithmetic of float layers. [default: fp32]"),
+]
+HintFlag: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--hint", metavar="latency|throughput", help="What is optimised. [default: latency]"),
+]
+CacheFolderFlag: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--cache-folder", metavar="DIR", help="Keeps compiled models for the next start."),
+]
+ScoreThresholdFlag: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--score-threshold", help="Detections need a higher score. [default: 0.4]"),
+]
+TrackBufferFlag: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--track-buffer", help="How long lost tracks are kept, frames at 30 Hz. [default: 30]"),
+]
+PresetFlag: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="fairmot|bytetrack",
+        help="Rules of association; bytetrack for people who hide one another. [default: fairmot]",
+    ),
+]
+CrowdedFlag: TypeAlias = Annotated[bool, typer.Option("--crowded", help="The same as --preset bytetrack.")]
+DetectEveryFlag: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--detect-every", metavar="N", help="Detect in every Nth frame. [default: 1]"),
+]
+TargetFpsFlag: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--target-fps", metavar="F", help="Detect as often as keeps F frames/s, predict between."),
+]
+LineFlag: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--line", metavar="NAME:X1,Y1,X2,Y2", help="Count over this line, in shares of the image; repeat."
+    ),
+]
+ZoneFlag: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--zone", metavar="NAME:X,Y;X,Y;X,Y", help="Count in this polygon, in shares of the image; repeat."
+    ),
+]
+
+
+def chosen_preset(preset: str | None, crowded: bool) -> str | None:
+    """Return the preset that the two flags ask for."""
+    return preset or ("bytetrack" if crowded else None)
+
+
+def runtime_flags(
+    runtime: str | None,
+    device_id: int | None,
+    threads: int | None,
+    precision: str | None,
+    hint: str | None,
+    cache_folder: Path | None,
+) -> dict[str, object]:
+    """Return the runtime's flags by their keys in the configuration."""
+    return {
+        "runtime.name": runtime,
+        "runtime.device": None if device_id is None else str(device_id),
+        "runtime.threads": threads,
+        "runtime.precision": precision,
+        "runtime.hint": hint,
+        "runtime.cache_folder": cache_folder,
+    }
+
+
+def runtime_options(
+    device_id: int | None,
+    threads: int | None,
+    precision: str | None,
+    hint: str | None,
+    cache_folder: Path | None,
+) -> RuntimeOptions:
+    """Return the options that the flags ask for; raises InvalidInputError for a value that is not allowed."""
+    from edge_fairmot.runtimes import RuntimeOptions
+
+    device = "" if device_id is None else str(device_id)
+    return RuntimeOptions(device, threads, precision or "", hint or "latency", cache_folder)
+
+
+def advise_on_precision(runtime: Runtime) -> None:
+    """Warn where a runtime gains nothing from the file's precision, or lacks it."""
+    from edge_fairmot.runtimes.lowering_plan import PRECISION_ADVICE
+
+    name = runtime.name.removesuffix(":CPU")  # of OpenVINO, whose other devices have what a CPU lacks
+    advice = PRECISION_ADVICE.get((name, runtime.manifest.default_precision))
+    if advice:
+        warn(advice)
