@@ -154,11 +154,11 @@ def _agree(
         sequence = SequenceTracks(candidate.name, candidate.cached.info.frame_rate)
         sequences.append(sequence)
         for frame, (theirs, ours) in enumerate(zip(baseline.tracks(reference), found, strict=True)):
-            raw = (
+            raw_reference, raw = (
                 _raw(side.cached.detections[frame], with_embeddings=comparable)
                 for side in (reference, candidate)
             )
-            match = match_peaks(*raw, baseline.score_threshold, CACHED_MARGIN)
+            match = match_peaks(raw_reference, raw, baseline.score_threshold, CACHED_MARGIN)
             peaks.add(match)
             changed = sequence.add(theirs, ours)
             worst.offer(Disagreement.of_frame(candidate.name, frame, _NO_IMAGE, match, changed))

@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_fairmot.benchmarks.street.source import SyntheticSource
 from edge_fairmot.bundled import bundled_model
 from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zone
 from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import EdgeFairmotError, InvalidInputError
 from edge_fairmot.pipeline import Pipeline
-from edge_fairmot.protocols import Detector
+from edge_fairmot.protocols import Detector, HasGroundTruth, Source
 from edge_fairmot.runtimes import open_runtime
 from edge_fairmot.sources import open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
@@ -79,9 +78,13 @@ def true_tracks(truth: GroundTruth) -> Tracks:
     )
 
 
-def measure_counting(source: SyntheticSource, detector: Detector) -> CountingError:
+def measure_counting(source: Source, detector: Detector) -> CountingError:
     """Count on a street with an end, by the tracker's tracks and by the true ones."""
     info = source.info
+    if not isinstance(source, HasGroundTruth) or info.frame_count is None:
+        raise InvalidInputError(
+            f"{info.name} has no known walks: give a street with an end, as in synthetic:seed=5,frames=3000"
+        )
     true_counter, counter = Counter(CONFIG, info.frame_size), Counter(CONFIG, info.frame_size)
     tracker = Tracker(TrackerConfig(frame_rate=info.frame_rate))
     occupancies: list[tuple[int, int]] = []
@@ -97,10 +100,6 @@ def measure_counting(source: SyntheticSource, detector: Detector) -> CountingErr
 def report(spec: str, model: Path, runtime: str) -> None:
     """Print the counts of a street with an end."""
     with closing(open_source(spec)) as source, closing(open_runtime(model, runtime)) as opened:
-        if not isinstance(source, SyntheticSource) or source.info.frame_count is None:
-            raise InvalidInputError(
-                f"{spec} has no known walks: give a street with an end, as in synthetic:seed=5,frames=3000"
-            )
         found = measure_counting(source, FairMotDetector(opened))
     print("line        counted in, out      true in, out")
     for name, line in found.true.items():

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from edge_fairmot.benchmarks.ladder import FramePair, ParityLadder
-from edge_fairmot.benchmarks.ladder_report import LadderReport, Subject
 from edge_fairmot.benchmarks.observation import Observation
 from edge_fairmot.benchmarks.parity_budget import STUDENT_BUDGET
+from edge_fairmot.benchmarks.parity_check import FramePair, ParityCheck
+from edge_fairmot.benchmarks.parity_report import ParityReport, Subject
 from edge_fairmot.convert.deploy import decode
 from edge_fairmot.convert.footage import HeldOutSequence
 from edge_fairmot.convert.network import FairMOT, normalise_images
@@ -22,7 +22,7 @@ MAX_DETECTIONS = 200
 
 
 class Agreement:
-    """The parity ladder of a teacher and its students. The teacher looks once, when this is made.
+    """The parity check of a teacher and its students. The teacher looks once, when this is made.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ class Agreement:
         """How many detections of the teacher are above the threshold."""
         return sum(int((raw.scores > self._threshold).sum()) for seen in self._seen for raw in seen)
 
-    def judge(self, student: FairMOT) -> LadderReport:
-        """Climb the ladder with a student.
+    def judge(self, student: FairMOT) -> ParityReport:
+        """Compare a student with its teacher.
 
         Raises
         ------
@@ -68,14 +68,14 @@ class Agreement:
             If no frame holds a person for either.
         """
         device = next(student.parameters()).device
-        ladder = ParityLadder(STUDENT_BUDGET, self._threshold)
+        check = ParityCheck(STUDENT_BUDGET, self._threshold)
         for sequence, seen in zip(self._held_out, self._seen, strict=True):
-            ladder.begin(sequence.name, sequence.frame_rate)
+            check.begin(sequence.name, sequence.frame_rate)
             for frame, theirs in zip(sequence.frames, seen, strict=True):
                 with torch.inference_mode():
                     picture = normalise_images(torch.from_numpy(frame.image[None]).to(device))
                     ours = _decode(student, student.features(picture))
-                ladder.add(
+                check.add(
                     FramePair(
                         image=frame.image,
                         index=frame.index,
@@ -86,7 +86,7 @@ class Agreement:
                     )
                 )
         runtime = f"torch:{device.type}"
-        return ladder.report(
+        return check.report(
             Subject("teacher", runtime, "", "fp32", {}), Subject("student", runtime, "", "fp32", {})
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_fairmot.benchmarks.ladder_report import LadderReport
+from edge_fairmot.benchmarks.parity_report import ParityReport
 from edge_fairmot.convert.agreement import Agreement
 from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.convert.distillation import Distillation
@@ -42,8 +42,8 @@ def run_distillation(
     files: StudentFiles,
     *,
     on_step: Callable[[int, dict[str, float]], None] = lambda steps, losses: None,
-    on_judgement: Callable[[int, LadderReport], None] = lambda steps, report: None,
-) -> LadderReport:
+    on_judgement: Callable[[int, ParityReport], None] = lambda steps, report: None,
+) -> ParityReport:
     """Distil until the limits say stop.
 
     Parameters
@@ -61,10 +61,10 @@ def run_distillation(
 
     Returns
     -------
-    LadderReport
+    ParityReport
         The last.
     """
-    reports: list[LadderReport] = []
+    reports: list[ParityReport] = []
 
     def judge() -> bool:
         report = agreement.judge(distillation.average)

@@ -31,7 +31,7 @@ from edge_fairmot.cli.verify import check_writable, print_report
 from edge_fairmot.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from edge_fairmot.benchmarks.ladder_report import LadderReport
+    from edge_fairmot.benchmarks.parity_report import ParityReport
     from edge_fairmot.convert.distillation import DistillationOptions
     from edge_fairmot.convert.distillation_run import StudentFiles
     from edge_fairmot.convert.footage import Footage
@@ -178,7 +178,7 @@ def _start(
 
 def _reporters(
     show: Callable[[str], None],
-) -> tuple[Callable[[int, dict[str, float]], None], Callable[[int, LadderReport], None]]:
+) -> tuple[Callable[[int, dict[str, float]], None], Callable[[int, ParityReport], None]]:
     began = time.monotonic()
 
     def on_step(steps: int, losses: dict[str, float]) -> None:
@@ -188,7 +188,7 @@ def _reporters(
             stderr.print(f"step {steps}, loss: {parts}", highlight=False, soft_wrap=True)
         last.update(losses)
 
-    def on_judgement(steps: int, report: LadderReport) -> None:
+    def on_judgement(steps: int, report: ParityReport) -> None:
         figures = report.figures
         values = {
             "recall": figures.peaks.recall,
@@ -206,7 +206,7 @@ def _reporters(
     return on_step, on_judgement
 
 
-def _finish(report: LadderReport, files: StudentFiles, steps: int, json_path: Path | None) -> None:
+def _finish(report: ParityReport, files: StudentFiles, steps: int, json_path: Path | None) -> None:
     print_report(report)
     print_pairs(
         (("written", f"{files.student}, after {steps} steps"), ("to go on", f"{files.resume}, --resume"))

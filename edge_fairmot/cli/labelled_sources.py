@@ -103,7 +103,7 @@ def _labels_of_file(sequence: str) -> Callable[[int], FrameLabels]:
     rows = read_mot_text(Path(sequence) / "gt" / "gt.txt")
 
     def labels(index: int) -> FrameLabels:
-        here = rows.select(rows.frame == index + 1)
+        here = rows[rows.frame == index + 1]
         # Its confidence is a mark, read as an integer: 0 is not to be scored.
         return FrameLabels(here.xyxy.astype(np.float32), here.track_id, np.trunc(here.confidence) != 0)
 

@@ -65,7 +65,7 @@ def test_a_student_is_distilled_converted_and_verified_against_its_teacher(teach
     assert "step 2, " in second
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["budget"]["name"] == "student"
-    assert report["passed"] == (not report["failed_rungs"])
+    assert report["passed"] == (not report["failed_levels"])
 
     converted = run("convert", student, "-o", model, "--size", "96x64").stdout
     assert "none, 16 plain ones in their place" in converted
