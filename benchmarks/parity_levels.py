@@ -203,6 +203,6 @@ def truth_figures(sequences: Sequence[SequenceTracks]) -> TruthFigures | None:
     return TruthFigures(
         reference=reference.combined,
         candidate=candidate.combined,
-        intervals=bootstrap(*counts, [sequence.frame_rate for sequence, _ in known]),
+        intervals=bootstrap(counts[0], counts[1], [sequence.frame_rate for sequence, _ in known]),
         by_sequence={name: (reference.sequences[name], candidate.sequences[name]) for name in names},
     )

@@ -166,10 +166,11 @@ def _parse(arrays: Mapping[str, Any]) -> ReferenceOutputs:
         raw = RawDetections(*(arrays[name][n : n + 1] for name in _DETECTIONS))
         heads = {
             name: DenseHead(
-                arrays[f"{name}_values"][n],
-                arrays[f"{name}_positions"],
-                *map(float, arrays[f"{name}_range"][n]),
-                int(arrays[f"{name}_size"]),
+                values=arrays[f"{name}_values"][n],
+                positions=arrays[f"{name}_positions"],
+                low=float(arrays[f"{name}_range"][n, 0]),
+                high=float(arrays[f"{name}_range"][n, 1]),
+                size=int(arrays[f"{name}_size"]),
             )
             for name in HEADS
         }
