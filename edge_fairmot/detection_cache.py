@@ -281,7 +281,7 @@ def _read(folder: Path) -> tuple[CacheInfo, NDArray[Any], NDArray[Any]]:
             raise ValueError("its arrays have another layout")
         if int(np.maximum(frames["count"], 0).sum()) > len(rows):
             raise ValueError("it has fewer detections than its frames say")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
         what = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DetectionCacheError(
             f"{folder} is not a readable detection cache ({what}): save it again with --save-detections"

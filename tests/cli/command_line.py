@@ -1,27 +1,50 @@
-"""The command as a user types it, in a process of its own."""
+"""The command as a user types it: in this process, or in one of its own where that matters."""
 
+from __future__ import annotations
+
+import contextlib
+import io
 import os
 import subprocess
 import sys
+from typing import Any
+from unittest import mock
 
-COMMAND = (sys.executable, "-c", "from edge_fairmot.cli.main import run; run()")
+# Before rich makes its consoles.
+os.environ |= {"COLUMNS": "200", "NO_COLOR": "1"}
+
+COMMAND = (sys.executable, "-m", "edge_fairmot")
 
 
-def run(*arguments, status: int | None = 0):
-    """Run to the end; any exit status is right where ``status`` is None."""
-    result = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-    )
+def run(*arguments: Any, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process; any exit status is right where ``status`` is None."""
+    from edge_fairmot.cli.main import run as run_command
+
+    words = [str(argument) for argument in arguments]
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.object(sys, "argv", ["edge-fairmot", *words]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            run_command()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    result = subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+    assert status in (None, code), result.stdout + result.stderr
+    return result
+
+
+def run_process(*arguments: Any, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    result = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
     assert status in (None, result.returncode), result.stdout + result.stderr
     return result
 
 
-def assert_one_line_error(result, *parts):
-    """Hold that a run ended with one line that has all the parts, and give it."""
+def assert_one_line_error(result: subprocess.CompletedProcess[str], *parts: str) -> str:
+    """Hold that a run ended with one line that has all the parts, and return it."""
     lines = result.stderr.strip().splitlines()
     assert result.returncode == 1
     assert len(lines) == 1, result.stderr
@@ -31,6 +54,6 @@ def assert_one_line_error(result, *parts):
     return lines[0]
 
 
-def error_of(*arguments):
-    """Give the one line that a run fails with."""
+def error_of(*arguments: Any) -> str:
+    """Return the one line that a run fails with."""
     return assert_one_line_error(run(*arguments, status=1))

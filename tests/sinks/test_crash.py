@@ -18,7 +18,7 @@ WRITER = """
 import sys
 import numpy as np
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink, VideoSink
-from edge_fairmot.types import Frame, Tracks
+from edge_fairmot.types import Frame, FrameResult, Tracks
 
 folder = sys.argv[1]
 size, rate = (128, 96), 10.0
@@ -32,7 +32,7 @@ for index in range(10**9):
     box = np.array([[10 + index % 50, 20, 50 + index % 50, 80]], np.float32)
     tracks = Tracks(np.array([1]), box, np.array([0.9], np.float32), np.array([0]), np.array([False]))
     for sink in sinks:
-        sink.write(Frame(image, index, index / rate), tracks)
+        sink.write(FrameResult(Frame(image, index, index / rate), tracks))
     print(index + 1, flush=True)
 """
 

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from edge_fairmot.errors import EvaluationError, SinkError
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, read_json_lines
-from edge_fairmot.types import Frame, Tracks
+from edge_fairmot.types import Frame, FrameResult, Tracks
 
 HEADER = JsonLinesHeader(
     source="video.mp4",
@@ -26,7 +26,7 @@ HEADER = JsonLinesHeader(
 def write(path: Path, frames: list[tuple[Frame, Tracks]]) -> Path:
     with JsonLinesSink(path, HEADER) as sink:
         for frame, tracks in frames:
-            sink.write(frame, tracks)
+            sink.write(FrameResult(frame, tracks))
     return path
 
 
@@ -81,7 +81,7 @@ def test_each_frame_is_on_disk_when_write_returns(
     path = tmp_path / "tracks.jsonl"
     sink = JsonLinesSink(path, HEADER)
     for index in range(3):
-        sink.write(make_frame(index), make_tracks([(1, 0, 0, 9, 9)]))
+        sink.write(FrameResult(make_frame(index), make_tracks([(1, 0, 0, 9, 9)])))
         assert len(path.read_text().splitlines()) == index + 2
     sink.close()
 
@@ -119,7 +119,7 @@ def test_what_is_written_is_read_back_to_the_bit(
     path = tmp_path / "tracks.jsonl"
     with JsonLinesSink(path, header) as sink:
         for index, (time_s, tracks) in enumerate(frames):
-            sink.write(Frame(np.zeros((1, 1, 3), np.uint8), index, time_s), tracks)
+            sink.write(FrameResult(Frame(np.zeros((1, 1, 3), np.uint8), index, time_s), tracks))
     read_header, read_frames = read_json_lines(path)
     assert read_header == header
     back = list(read_frames)
@@ -187,6 +187,6 @@ def test_what_is_not_finite_is_refused(
 ) -> None:
     with JsonLinesSink(tmp_path / "tracks.jsonl", HEADER) as sink:
         with pytest.raises(SinkError, match=r"frame 1 .* not finite \(ids 2\)"):
-            sink.write(make_frame(0), make_tracks([(2, 0, 0, np.inf, 1)]))
+            sink.write(FrameResult(make_frame(0), make_tracks([(2, 0, 0, np.inf, 1)])))
         with pytest.raises(SinkError, match="frame 1 has time_s nan"):
-            sink.write(make_frame(0, time_s=float("nan")), make_tracks([]))
+            sink.write(FrameResult(make_frame(0, time_s=float("nan")), make_tracks([])))

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from edge_fairmot.errors import SinkError
 from edge_fairmot.sinks import MotTextSink
 from edge_fairmot.sinks.text import mot_lines
-from edge_fairmot.types import Frame, Tracks
+from edge_fairmot.types import Frame, FrameResult, Tracks
 
 
 def test_lines_count_frames_from_1_and_hold_left_top_width_height(
@@ -20,9 +20,11 @@ def test_lines_count_frames_from_1_and_hold_left_top_width_height(
 ) -> None:
     path = tmp_path / "made" / "on the way" / "tracks.txt"
     with MotTextSink(path) as sink:
-        sink.write(make_frame(0), make_tracks([(3, 10, 20, 40, 100.5, 0.75), (12, -1.25, 0, 5, 6)]))
-        sink.write(make_frame(1), make_tracks([]))
-        sink.write(make_frame(2), make_tracks([(3, 11, 21, 41, 101)], predicted=True))
+        sink.write(
+            FrameResult(make_frame(0), make_tracks([(3, 10, 20, 40, 100.5, 0.75), (12, -1.25, 0, 5, 6)]))
+        )
+        sink.write(FrameResult(make_frame(1), make_tracks([])))
+        sink.write(FrameResult(make_frame(2), make_tracks([(3, 11, 21, 41, 101)], predicted=True)))
     assert path.read_text() == (
         "1,3,10.000,20.000,30.000,80.500,0.750,-1,-1,-1\n"
         "1,12,-1.250,0.000,6.250,6.000,0.900,-1,-1,-1\n"
@@ -36,7 +38,7 @@ def test_each_frame_is_on_disk_when_write_returns(
     path = tmp_path / "tracks.txt"
     sink = MotTextSink(path)
     for index in range(3):
-        sink.write(make_frame(index), make_tracks([(1, 0, 0, 9, 9)]))
+        sink.write(FrameResult(make_frame(index), make_tracks([(1, 0, 0, 9, 9)])))
         assert len(path.read_text().splitlines()) == index + 1
     sink.close()
 
@@ -78,6 +80,6 @@ def test_a_track_that_is_not_finite_is_named(
 ) -> None:
     sink = MotTextSink(tmp_path / "tracks.txt")
     with pytest.raises(SinkError, match=r"frame 5 has boxes or scores that are not finite \(ids 7\)"):
-        sink.write(make_frame(4), make_tracks([(1, 0, 0, 9, 9), row]))
+        sink.write(FrameResult(make_frame(4), make_tracks([(1, 0, 0, 9, 9), row])))
     sink.close()
     assert (tmp_path / "tracks.txt").read_text() == ""

@@ -11,7 +11,7 @@ import pytest
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SinkError
 from edge_fairmot.sinks import VideoSink
 from edge_fairmot.sinks.video import FragmentedMp4
-from edge_fairmot.types import Frame, Tracks
+from edge_fairmot.types import Frame, FrameResult, Tracks
 
 av = pytest.importorskip("av", reason="video is written with PyAV")
 
@@ -38,7 +38,7 @@ def test_frames_keep_their_times(
     start_s = 1.7e9  # a camera's clock; the file begins at 0
     with VideoSink(path, (64, 48), 25.0) as sink:
         for index, time_s in enumerate(times_s):
-            sink.write(make_frame(index, time_s=start_s + time_s), make_tracks([]))
+            sink.write(FrameResult(make_frame(index, time_s=start_s + time_s), make_tracks([])))
     np.testing.assert_allclose(read(path)[0], times_s, atol=2e-5)
 
 
@@ -47,7 +47,7 @@ def test_times_that_do_not_rise_are_written_in_order(
 ) -> None:
     with VideoSink(tmp_path / "out.mp4", (64, 48), 25.0) as sink:
         for index, time_s in enumerate([0.0, 0.0, -3.0, 0.04]):
-            sink.write(make_frame(index, time_s=time_s), make_tracks([]))
+            sink.write(FrameResult(make_frame(index, time_s=time_s), make_tracks([])))
     times_s, images = read(tmp_path / "out.mp4")
     assert (np.diff(times_s) > 0).all()
     assert len(images) == 4
@@ -76,7 +76,7 @@ def test_odd_sizes_grow_by_one_pixel(
 ) -> None:
     with VideoSink(tmp_path / "out.mp4", size, 25.0) as sink:
         for index in range(3):
-            sink.write(make_frame(index, size=size), make_tracks([]))
+            sink.write(FrameResult(make_frame(index, size=size), make_tracks([])))
     _, images = read(tmp_path / "out.mp4")
     width, height = size
     assert {image.shape for image in images} == {(height + height % 2, width + width % 2, 3)}
@@ -89,7 +89,7 @@ def test_tracks_are_drawn_and_the_frame_is_left_alone(
     frame = make_frame(0, size=(320, 240))
     frame.image.flags.writeable = False
     with VideoSink(tmp_path / "out.mp4", (320, 240), 25.0) as sink:
-        sink.write(frame, make_tracks([(1, 50, 60, 150, 200)]))
+        sink.write(FrameResult(frame, make_tracks([(1, 50, 60, 150, 200)])))
     (image,) = read(tmp_path / "out.mp4")[1]
     assert image[150, 45:55].std() > 10
     assert image[150, 200:300].std() < 3
@@ -109,7 +109,7 @@ def test_a_fragment_ends_each_second_and_is_on_disk_at_once(
     path = tmp_path / "out.mp4"
     sink = VideoSink(path, (64, 48), 10.0)
     for index in range(60):
-        sink.write(make_frame(index, time_s=index / 10), make_tracks([]))
+        sink.write(FrameResult(make_frame(index, time_s=index / 10), make_tracks([])))
     kinds = boxes(path.read_bytes())
     assert kinds[:2] == [b"ftyp", b"moov"]
     assert kinds.count(b"moof") >= 3
@@ -129,7 +129,7 @@ def test_a_frame_of_another_size_is_refused(
 ) -> None:
     sink = VideoSink(tmp_path / "out.mp4", (64, 48), 25.0)
     with pytest.raises(SinkError, match="takes 64x48 pixels, not 32x48"):
-        sink.write(make_frame(0, size=(32, 48)), make_tracks([]))
+        sink.write(FrameResult(make_frame(0, size=(32, 48)), make_tracks([])))
     sink.close()
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.sinks import Annotator
-from edge_fairmot.sinks.drawing import id_color
-from edge_fairmot.types import Tracks
+from edge_fairmot.sinks.drawing import LINE_COLOR, ZONE_COLOR, id_color
+from edge_fairmot.types import Counts, LineCounts, Tracks, ZoneCounts
 
 GREY = 60
 PAPER = np.full((240, 320, 3), GREY, np.uint8)
@@ -169,3 +169,13 @@ def test_lines_and_labels_grow_with_the_picture(make_tracks: Callable[..., Track
         drawn = Annotator(0).draw(image, make_tracks([box]))
         widths.append(int(changed(drawn)[250 * scale, : 150 * scale].sum()))
     assert widths[1] >= 2 * widths[0]
+
+
+def test_counts_are_drawn_where_their_shapes_are(make_tracks: Callable[..., Tracks]) -> None:
+    line = LineCounts("door", (0.5, 0.2), (0.5, 0.9), 3, 4)
+    zone = ZoneCounts("hall", ((0.7, 0.5), (0.95, 0.5), (0.95, 0.9)), occupancy=2)
+    drawn = Annotator(0).draw(PAPER, make_tracks([]), Counts({"door": line}, {"hall": zone}))
+    assert near(drawn, LINE_COLOR)[100:200, 158:163].any(axis=1).all()
+    assert near(drawn, ZONE_COLOR)[120, 230:300].all()
+    assert changed(drawn)[130, 290]  # inside of the zone
+    assert not changed(drawn)[200:, :100].any()
