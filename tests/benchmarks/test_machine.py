@@ -1,4 +1,4 @@
-"""What the machine is and does, read from a system laid out in a folder as Linux lays it out."""
+"""The machine, its conditions and its energy, read from a folder that is laid out like a Linux system."""
 
 import os
 import stat
@@ -8,19 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge_fairmot.benchmarks.device.conditions import Conditions, ConditionsLog, Reading
-from edge_fairmot.benchmarks.device.energy import MeterSum, PowerIntegrator, opened_meter
-from edge_fairmot.benchmarks.device.machine import describe_machine
-from edge_fairmot.benchmarks.device.tegrastats import opened_tegrastats, parse_power_w
-from edge_fairmot.benchmarks.device.throttling import ThrottleGauge
+from edge_fairmot.benchmarks.conditions import Conditions, ConditionsLog, Reading, ThrottleGauge
+from edge_fairmot.benchmarks.energy import MeterSum, opened_meter
+from edge_fairmot.benchmarks.machine import describe_gpus, describe_machine, opened_gauge
 from edge_fairmot.errors import MissingDependencyError
-
-ORIN = (
-    "RAM 3162/7620MB (lfb 6x4MB) CPU [12%@1510,5%@1510] GR3D_FREQ 0% cpu@48.5C gpu@47.2C tj@49.1C "
-    "VDD_IN 4940mW/4901mW VDD_CPU_GPU_CV 572mW/560mW VDD_SOC 1451mW/1450mW"
-)
-NANO = "RAM 1900/3956MB CPU [40%@1479] PLL@30C CPU@33.5C PMIC@100C POM_5V_IN 2124/2100 POM_5V_GPU 40/40"
-AGX_ORIN = "CPU [1%@2201] VDD_GPU_SOC 2371mW/2371mW VDD_CPU_CV 395mW/395mW VIN_SYS_5V0 4000mW/4000mW"
 
 
 def lay(root, files):
@@ -28,13 +19,6 @@ def lay(root, files):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-
-
-def install(folder, name, script, monkeypatch):
-    program = folder / name
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
 
 def test_a_board_is_named_by_its_device_tree(tmp_path):
@@ -70,7 +54,7 @@ def test_a_pc_is_named_by_its_processor_and_a_guest_is_known(tmp_path):
     assert "virtual" in str(machine)
 
 
-def test_this_machine_tells_its_packages():
+def test_this_machine_has_its_packages():
     machine = describe_machine()
 
     assert {"edge-fairmot", "numpy"} <= machine.packages.keys()
@@ -80,14 +64,8 @@ def test_this_machine_tells_its_packages():
 
 def rapl(root, number, name, energy_uj, range_uj=1000):
     folder = f"sys/class/powercap/intel-rapl:{number}"
-    lay(
-        root,
-        {
-            f"{folder}/name": f"{name}\n",
-            f"{folder}/energy_uj": f"{energy_uj}\n",
-            f"{folder}/max_energy_range_uj": f"{range_uj}\n",
-        },
-    )
+    files = {"name": name, "energy_uj": energy_uj, "max_energy_range_uj": range_uj}
+    lay(root, {f"{folder}/{file}": f"{text}\n" for file, text in files.items()})
     return root / folder / "energy_uj"
 
 
@@ -112,6 +90,11 @@ def test_two_packages_are_one_sum(tmp_path):
         second.write_text("7")
         assert meter.name == "RAPL package-0 + RAPL package-1"
         assert meter.energy_j() == pytest.approx(7e-6)
+    known, unknown = (
+        SimpleNamespace(name="made up", energy_j=lambda value=value: value) for value in (3.0, None)
+    )
+    assert MeterSum([known, known]).energy_j() == 6.0
+    assert MeterSum([known, unknown]).energy_j() is None
 
 
 def ina(root, number, channels, name="ina3221"):
@@ -128,6 +111,12 @@ def ina(root, number, channels, name="ina3221"):
         )
 
 
+def refuse(path):
+    """Make a file that exists and cannot be read, as of a sensor that is switched off; by root neither."""
+    path.unlink()
+    path.mkdir()
+
+
 def test_a_board_s_sensors_are_integrated_over_time(tmp_path):
     ina(tmp_path, 0, [("VDD_IN", 5000, 1000), ("VDD_CPU", 5000, 400)])
     ina(tmp_path, 1, [("temp", 1, 1)], name="coretemp")
@@ -138,26 +127,13 @@ def test_a_board_s_sensors_are_integrated_over_time(tmp_path):
         while time.monotonic() - before[0] < 0.25:
             time.sleep(0.02)
         elapsed_s, energy_j = time.monotonic() - before[0], meter.energy_j() - before[1]
-        # 5 W: what feeds the others is counted, and they are not. The clock is the integrator's own.
+        # 5 W: the rail that feeds the others is counted, and they are not.
         assert energy_j == pytest.approx(5 * elapsed_s, rel=0.2)
 
 
 def test_rails_are_summed_where_none_feeds_the_others(tmp_path):
-    ina(tmp_path, 0, [("VDD_GPU", 1000, 3000), ("VDD_CPU", 1000, 2000)])
-
-    with opened_meter(tmp_path) as meter:
-        assert meter._power_w() == pytest.approx(5.0)
-
-
-def refuse(path):
-    """Make a file that is there and cannot be read, as a sensor that is switched off is; to root, too."""
-    path.unlink()
-    path.mkdir()
-
-
-def test_a_channel_that_refuses_to_be_read_is_left_out(tmp_path):
     ina(tmp_path, 0, [("VDD_IN", 5000, 1000), ("VDD_GPU", 1000, 3000), ("VDD_CPU", 1000, 2000)])
-    refuse(tmp_path / "sys/class/hwmon/hwmon0/curr1_input")
+    refuse(tmp_path / "sys/class/hwmon/hwmon0/curr1_input")  # a channel that cannot be read is left out
 
     with opened_meter(tmp_path) as meter:
         assert meter._power_w() == pytest.approx(5.0)
@@ -168,8 +144,8 @@ def test_a_channel_that_refuses_to_be_read_is_left_out(tmp_path):
         assert meter is None
 
 
-def test_a_sensor_that_falls_silent_is_not_known_after_a_while(tmp_path, monkeypatch):
-    monkeypatch.setattr("edge_fairmot.benchmarks.device.energy.LONGEST_SILENCE_S", 0.2)
+def test_the_energy_of_a_silent_sensor_is_unknown_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_fairmot.benchmarks.energy.LONGEST_SILENCE_S", 0.2)
     ina(tmp_path, 0, [("VDD_GPU", 1000, 3000), ("VDD_CPU", 1000, 2000)])
     current = tmp_path / "sys/class/hwmon/hwmon0/curr1_input"
 
@@ -185,53 +161,8 @@ def test_a_sensor_that_falls_silent_is_not_known_after_a_while(tmp_path, monkeyp
         assert meter._thread.is_alive()
 
 
-def test_a_sum_is_not_known_where_a_part_is_not():
-    known, unknown = (
-        SimpleNamespace(name="made up", energy_j=lambda told=told: told) for told in (3.0, None)
-    )
-
-    assert MeterSum([known, known]).energy_j() == 6.0
-    assert MeterSum([known, unknown]).energy_j() is None
-
-
-def test_a_machine_that_meters_nothing_says_so(tmp_path):
-    with opened_meter(tmp_path) as meter:
-        assert meter is None
-
-
-def test_the_power_of_a_jetson_is_that_of_the_rail_that_feeds_it():
-    assert parse_power_w(ORIN) == pytest.approx(4.940)
-    assert parse_power_w(NANO) == pytest.approx(2.124)
-    assert parse_power_w(AGX_ORIN) == pytest.approx(2.371 + 0.395 + 4.0)
-
-
-def test_tegrastats_is_read_while_it_runs(tmp_path, monkeypatch):
-    install(tmp_path, "tegrastats", f'while true; do echo "{ORIN}"; sleep 0.05; done', monkeypatch)
-
-    with opened_meter(tmp_path / "no-system") as meter:
-        assert meter.name == "board, by tegrastats"
-        assert meter._power_w() == pytest.approx(4.940)
-
-
-def test_a_tool_of_that_name_that_ends_at_once_is_not_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("edge_fairmot.benchmarks.device.tegrastats.FIRST_LINE_WITHIN_S", 0.2)
-    install(tmp_path, "tegrastats", "exit 1", monkeypatch)
-
-    with opened_tegrastats() as stats:
-        assert stats is None
-
-
-def test_an_integrator_is_a_trapezoid():
-    watts = iter([2.0, *[4.0] * 1000])
-    integrator = PowerIntegrator("made up", lambda: next(watts))
-    try:
-        assert integrator.energy_j() >= 0
-        assert MeterSum([integrator]).name == "made up"
-    finally:
-        integrator.close()
-
-
-def test_throttling_is_told_by_rising_counters(tmp_path):
+def test_throttling_is_a_rising_counter(tmp_path):
+    assert ThrottleGauge(tmp_path).throttled() is None  # a system without counters is not unthrottled
     heat = "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
     lay(tmp_path, {heat: "3\n", "sys/fs/cgroup/cpu.stat": "usage_usec 5\nnr_throttled 0\n"})
     gauge = ThrottleGauge(tmp_path)
@@ -246,57 +177,148 @@ def test_throttling_is_told_by_rising_counters(tmp_path):
     assert gauge.throttled() is True
 
 
-def test_a_system_that_says_nothing_of_throttling_is_not_taken_for_unthrottled(tmp_path):
-    assert ThrottleGauge(tmp_path).throttled() is None
-
-
 @pytest.mark.parametrize(
-    ("told", "held"), [("0x0", False), ("0x50000", False), ("0x50005", True), ("0x8", True)]
+    ("bits", "held"), [("0x0", False), ("0x50000", False), ("0x50005", True), ("0x8", True)]
 )
-def test_a_raspberry_pi_tells_by_vcgencmd(tmp_path, monkeypatch, told, held):
-    install(tmp_path, "vcgencmd", f'[ "$1" = get_throttled ] && echo "throttled={told}"', monkeypatch)
+def test_a_raspberry_pi_is_asked_by_vcgencmd(tmp_path, monkeypatch, bits, held):
+    program = tmp_path / "vcgencmd"
+    program.write_text(f'#!/bin/sh\n[ "$1" = get_throttled ] && echo "throttled={bits}"\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
 
     assert ThrottleGauge(tmp_path / "no-system").throttled() is held
 
 
-def test_the_log_reads_this_machine():
+def test_the_log_reads_this_machine(monkeypatch):
     with ConditionsLog() as log:
         pass
     (reading,) = log.conditions().readings
     assert reading.at_s >= 0
     assert reading.other_share is None or 0 <= reading.other_share <= 1
-
-
-def test_what_others_use_is_all_but_ours(monkeypatch):
-    """On a machine of two cores, in one second: 1.5 s of work, half a second of it ours."""
-    log = ConditionsLog()
-    with log:
-        log._before, log._before_at_s = (10.0, 100.0), 50.0
-        monkeypatch.setattr(log, "_busy_s", lambda: (10.5, 101.5))
-        monkeypatch.setattr("edge_fairmot.benchmarks.device.conditions.perf_counter", lambda: 51.0)
-        monkeypatch.setattr(os, "cpu_count", lambda: 2)
-        assert log._read().other_share == 0.5
-
-
-def test_without_psutil_its_pip_line_is_given(monkeypatch):
     monkeypatch.setitem(sys.modules, "psutil", None)
     with pytest.raises(MissingDependencyError, match=r"psutil.*edge-fairmot\[bench\]"):
         ConditionsLog()
 
 
+def test_the_load_of_others_is_all_but_ours(monkeypatch):
+    """On a machine of two cores, in one second: 1.5 s of work, half a second of it ours."""
+    log = ConditionsLog()
+    with log:
+        log._before, log._before_at_s = (10.0, 100.0), 50.0
+        monkeypatch.setattr(log, "_busy_s", lambda: (10.5, 101.5))
+        monkeypatch.setattr("edge_fairmot.benchmarks.conditions.perf_counter", lambda: 51.0)
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
+        assert log._read().other_share == 0.5
+
+
 def test_conditions_are_summed_up():
+    nothing = Reading(3, None, None, None, None)
     conditions = Conditions(
-        (
-            Reading(1, 50.0, 1500.0, False, 0.2),
-            Reading(2, 70.0, 900.0, True, 0.4),
-            Reading(3, None, None, None, None),
-        )
+        (Reading(1, 50.0, 1500.0, False, 0.2), Reading(2, 70.0, 900.0, True, 0.4), nothing)
     )
 
     assert conditions.other_share == pytest.approx(0.3)
     assert conditions.throttled_share == 0.5
     assert conditions.hottest_c == 70.0
     assert conditions.frequency_range_mhz == (900.0, 1500.0)
-    nothing = Conditions((Reading(3, None, None, None, None),))
-    assert nothing.other_share is nothing.throttled_share is nothing.hottest_c is None
-    assert nothing.frequency_range_mhz is None
+    unknown = Conditions((nothing,))
+    assert unknown.other_share is unknown.throttled_share is unknown.hottest_c is None
+    assert unknown.frequency_range_mhz is None
+
+
+TEMPERATURE, ENERGY = "nvmlDeviceGetTemperature", "nvmlDeviceGetTotalEnergyConsumption"
+REASONS, OLD_REASONS = "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
+
+
+class NvmlError(Exception):
+    pass
+
+
+@pytest.fixture
+def nvml(monkeypatch):
+    """The few functions of NVML that are used, with a GPU that is too hot."""
+    made_up = SimpleNamespace(
+        NVMLError=NvmlError,
+        NVML_TEMPERATURE_GPU=0,
+        nvmlInit=lambda: setattr(made_up, "open", True),
+        nvmlShutdown=lambda: setattr(made_up, "open", False),
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: ("gpu", index),
+        nvmlDeviceGetName=lambda handle: b"Orin",
+        nvmlSystemGetDriverVersion=lambda: "540.4",
+        **{TEMPERATURE: lambda handle, sensor: 91},
+        **{REASONS: lambda handle: made_up.reasons, ENERGY: lambda handle: 12_500},
+        reasons=0x40,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", made_up)
+    return made_up
+
+
+def not_supported(*arguments):
+    raise NvmlError("Not Supported")
+
+
+def withhold(nvml, *queries):
+    """Have queries answered as a Jetson's NVML or an old driver answers them."""
+    for query in queries:
+        setattr(nvml, query, not_supported)
+
+
+def test_a_gpu_has_a_name_heat_throttling_and_energy(nvml, tmp_path):
+    assert describe_gpus() == ("Orin, driver 540.4",)
+    with opened_gauge() as gauge:
+        assert (gauge.temperature_c(), gauge.throttled(), gauge.energy_j()) == (91.0, True, 12.5)
+        nvml.reasons = 0x1 | 0x4  # idle; capped by the power that was set
+        assert gauge.throttled() is False
+        withhold(nvml, REASONS)
+        setattr(nvml, OLD_REASONS, lambda handle: 0x8)  # the older name
+        assert gauge.throttled() is True
+    assert not nvml.open
+    with opened_meter(tmp_path) as meter:
+        assert meter.name == "NVML"
+
+
+def test_without_a_driver_there_is_no_gpu(nvml, monkeypatch):
+    withhold(nvml, "nvmlInit")
+    assert describe_gpus() == ()
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert describe_gpus() == ()
+
+
+@pytest.mark.parametrize("query", [TEMPERATURE, REASONS, ENERGY])
+def test_a_log_goes_on_without_what_a_gpu_does_not_answer(nvml, query):
+    withhold(nvml, query, OLD_REASONS)
+
+    with ConditionsLog() as log:
+        pass
+
+    (reading,) = log.conditions().readings
+    assert ("NVML" in log.conditions().energy_source) == (query != ENERGY)
+    if query != TEMPERATURE:
+        assert reading.temperature_c >= 91
+    if query != REASONS:
+        assert reading.throttled
+
+
+def test_a_gpu_without_a_name_is_still_listed(nvml):
+    withhold(nvml, "nvmlDeviceGetName")
+    assert describe_gpus() == ("NVIDIA GPU, driver 540.4",)
+    withhold(nvml, "nvmlSystemGetDriverVersion")
+    assert describe_gpus() == ("NVIDIA GPU",)
+
+
+@pytest.mark.parametrize("query", ["nvmlDeviceGetCount", "nvmlDeviceGetHandleByIndex"])
+def test_a_gpu_that_cannot_be_reached_is_none(nvml, query):
+    withhold(nvml, query, "nvmlShutdown")
+
+    assert describe_gpus() == ()
+    with opened_gauge() as gauge:
+        assert gauge is None
+
+
+def test_the_real_package_refuses_as_the_made_up_one_does():
+    pynvml = pytest.importorskip("pynvml", reason="needs the bench extra")
+
+    assert all(hasattr(pynvml, name) for name in (TEMPERATURE, REASONS, OLD_REASONS, ENERGY))
+    with pytest.raises(pynvml.NVMLError):  # it was not initialised
+        pynvml.nvmlDeviceGetCount()
