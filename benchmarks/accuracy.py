@@ -1,4 +1,4 @@
-"""How right a tracker's output is: HOTA, MOTA and IDF1 by TrackEval's arithmetic."""
+"""HOTA, MOTA and IDF1 of a tracker's output against ground truth, by TrackEval's arithmetic."""
 
 from __future__ import annotations
 
@@ -10,44 +10,24 @@ from typing import Any
 import numpy as np
 
 from edge_fairmot.benchmarks.mot_text import MotRows, read_mot_text
+from edge_fairmot.boxes import iou
 from edge_fairmot.errors import EvaluationError, MissingDependencyError
-from edge_fairmot.types import Float64Array, Int64Array
+from edge_fairmot.types import Int64Array
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
     """Agreement of results with ground truth. Ratios are fractions of 1, the rest are counts.
 
-    Attributes
-    ----------
-    hota, deta, assa, loca : float
-        Higher order tracking accuracy, its detection, association and localisation parts: means over
-        the overlaps 0.05 to 0.95. Where nothing matches TrackEval gives a ``loca`` of 1.
-    mota, motp : float
-        CLEAR accuracy, which may be negative, and the mean overlap (IoU) of matched boxes.
-    idf1, idp, idr : float
-        Identity F1, precision and recall.
-    recall, precision : float
-        Of detection, at overlap 0.5.
-    tp, fp, fn : int
-        Boxes matched, false and missed, at overlap 0.5.
-    idsw, frag : int
-        Identity switches; interruptions of tracks.
-    mt, pt, ml : int
-        Ground-truth identities mostly tracked (more than 80 % of their boxes), partly, and mostly lost
-        (less than 20 %).
-    gt_ids, gt_boxes, track_ids, track_boxes : int
-        Identities and boxes of the ground truth and of the results.
-    frames : int
-        Length of the sequence, or of all of them.
+    HOTA and its parts are means over the overlaps 0.05 to 0.95; everything else is at overlap 0.5.
     """
 
     hota: float
-    deta: float
+    deta: float  # detection, association and localisation parts of HOTA
     assa: float
-    loca: float
-    mota: float
-    motp: float
+    loca: float  # 1 where nothing matches, as in TrackEval
+    mota: float  # may be negative
+    motp: float  # mean IoU of matched boxes
     idf1: float
     idp: float
     idr: float
@@ -56,11 +36,11 @@ class Accuracy:
     tp: int
     fp: int
     fn: int
-    idsw: int
-    frag: int
-    mt: int
+    idsw: int  # identity switches
+    frag: int  # interruptions of tracks
+    mt: int  # ground-truth identities mostly tracked (more than 80 % of their boxes)
     pt: int
-    ml: int
+    ml: int  # mostly lost (less than 20 %)
     gt_ids: int
     gt_boxes: int
     track_ids: int
@@ -70,90 +50,45 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class AccuracyTable:
-    """Accuracy of several sequences.
-
-    Attributes
-    ----------
-    sequences : mapping of str to Accuracy
-    combined : Accuracy
-        All sequences as TrackEval combines them: over boxes, not a mean over sequences. An identity
-        belongs to its sequence.
-    """
+    """Accuracy of several sequences, and of all: combined over boxes, an identity belongs to its sequence."""
 
     sequences: Mapping[str, Accuracy]
     combined: Accuracy
 
 
+_RATIOS = {
+    **{name: ("HOTA", key) for name, key in (("hota", "HOTA"), ("deta", "DetA"), ("assa", "AssA"))},
+    **{name: ("CLEAR", key) for name, key in (("mota", "MOTA"), ("motp", "MOTP"), ("recall", "CLR_Re"))},
+    **{name: ("Identity", key) for name, key in (("idf1", "IDF1"), ("idp", "IDP"), ("idr", "IDR"))},
+    "loca": ("HOTA", "LocA"),
+    "precision": ("CLEAR", "CLR_Pr"),
+}
+_COUNTS = {
+    **{"tp": "CLR_TP", "fp": "CLR_FP", "fn": "CLR_FN", "idsw": "IDSW", "frag": "Frag"},
+    **{"mt": "MT", "pt": "PT", "ml": "ML"},
+}
+_TOTALS = {
+    **{"gt_ids": "num_gt_ids", "gt_boxes": "num_gt_dets", "track_ids": "num_tracker_ids"},
+    **{"track_boxes": "num_tracker_dets", "frames": "num_timesteps"},
+}
+
+
 def evaluate(results_path: str | os.PathLike[str], ground_truth_path: str | os.PathLike[str]) -> Accuracy:
-    """Compare two files of MOTChallenge text by the rules of 2D MOT 2015.
-
-    Parameters
-    ----------
-    results_path : path
-    ground_truth_path : path
-
-    Returns
-    -------
-    Accuracy
-
-    Raises
-    ------
-    EvaluationError
-        If either file cannot be used.
-    MissingDependencyError
-        If TrackEval is not installed.
-    """
+    """Return the accuracy of a file of MOTChallenge text against another, by the rules of 2D MOT 2015."""
     return evaluate_tracks(read_mot_text(results_path), read_mot_text(ground_truth_path, ground_truth=True))
 
 
 def evaluate_tracks(results: MotRows, truth: MotRows, num_frames: int | None = None) -> Accuracy:
-    """Compare tracks with ground truth.
-
-    Parameters
-    ----------
-    results : MotRows
-    truth : MotRows
-        Every row counts.
-    num_frames : int, optional
-        Length of the sequence. The last frame that holds a box, when not given.
-
-    Returns
-    -------
-    Accuracy
-
-    Raises
-    ------
-    EvaluationError
-        If there is no ground truth, or a box lies after the last frame.
-    MissingDependencyError
-        If TrackEval is not installed.
-    """
+    """Return the accuracy of one sequence; its length is that of the last frame with a box if not given."""
     metrics = _metrics()
     if not len(truth):
         raise EvaluationError("there is no ground truth: at least one box is needed to compare with")
     sequence = _align(results, truth, num_frames)
-    return _summarise(_score(metrics, sequence), [sequence])
+    return _accuracy(_score(metrics, sequence), [sequence])
 
 
 def evaluate_many(sequences: Mapping[str, tuple[MotRows, MotRows]]) -> AccuracyTable:
-    """Compare tracks with ground truth, sequence by sequence and over all.
-
-    Parameters
-    ----------
-    sequences : mapping of str to (MotRows, MotRows)
-        Results and ground truth, by the sequence's name.
-
-    Returns
-    -------
-    AccuracyTable
-
-    Raises
-    ------
-    EvaluationError
-        If a sequence has no ground truth, or there is no sequence.
-    MissingDependencyError
-        If TrackEval is not installed.
-    """
+    """Return the accuracy of (results, ground truth) by sequence name, for each and over all."""
     metrics = _metrics()
     for name, (_, truth) in sequences.items():
         if not len(truth):
@@ -167,8 +102,8 @@ def evaluate_many(sequences: Mapping[str, tuple[MotRows, MotRows]]) -> AccuracyT
         for metric, scorer in metrics.items()
     }
     return AccuracyTable(
-        sequences={name: _summarise(scores[name], [aligned[name]]) for name in aligned},
-        combined=_summarise(combined, list(aligned.values())),
+        sequences={name: _accuracy(scores[name], [aligned[name]]) for name in aligned},
+        combined=_accuracy(combined, list(aligned.values())),
     )
 
 
@@ -186,10 +121,10 @@ def _metrics() -> dict[str, Any]:
 
 
 def _align(results: MotRows, truth: MotRows, num_frames: int | None) -> dict[str, Any]:
-    """Build what TrackEval's metrics take: ids and overlaps, frame by frame.
+    """Return the input of TrackEval's metrics: ids and overlaps, frame by frame.
 
-    Only frames that hold a box are listed. The metrics pass over the others unchanged, and a stray
-    frame number of a thousand million would otherwise make as many lists.
+    Only frames with a box are listed. The metrics ignore the others, and one stray frame number of a thousand
+    million would make as many lists.
     """
     last = int(max(results.frame.max(initial=0), truth.frame.max(initial=0)))
     if num_frames is not None and last > num_frames:
@@ -207,62 +142,25 @@ def _align(results: MotRows, truth: MotRows, num_frames: int | None) -> dict[str
         "gt_ids": [truth_index[rows] for rows in truth_rows],
         "tracker_ids": [result_index[rows] for rows in result_rows],
         "similarity_scores": [
-            _iou(truth.xyxy[a], results.xyxy[b]) for a, b in zip(truth_rows, result_rows, strict=True)
+            iou(truth.xyxy[a], results.xyxy[b]) for a, b in zip(truth_rows, result_rows, strict=True)
         ],
     }
 
 
 def _rows_by_frame(frame: Int64Array, frames: Int64Array) -> list[Int64Array]:
-    """Find the rows of each of ``frames`` (ascending): indices, in the order of the rows."""
+    """Return the row indices of each of ``frames`` (ascending), in the order of the rows."""
     order = np.argsort(frame, kind="stable")
     return np.split(order, np.searchsorted(frame[order], frames[1:]))
-
-
-def _iou(a: Float64Array, b: Float64Array) -> Float64Array:
-    """Overlap of every pair of boxes, float64 (M, 4) and (N, 4), xyxy edges; 0 for a box without area.
-
-    TrackEval's convention, unlike the tracker's own, which counts pixels inclusively.
-    """
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    overlap: Float64Array = np.prod(np.maximum(sides, 0), axis=-1)
-    area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
-    union: Float64Array = area_a[:, None] + area_b[None] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=overlap > 0)
 
 
 def _score(metrics: Mapping[str, Any], sequence: Mapping[str, Any]) -> dict[str, Any]:
     return {name: metric.eval_sequence(sequence) for name, metric in metrics.items()}
 
 
-def _summarise(score: Mapping[str, Any], sequences: list[dict[str, Any]]) -> Accuracy:
-    hota, clear, identity = score["HOTA"], score["CLEAR"], score["Identity"]
-
-    def count(key: str) -> int:
-        return sum(int(sequence[key]) for sequence in sequences)
-
-    return Accuracy(
-        hota=float(np.mean(hota["HOTA"])),
-        deta=float(np.mean(hota["DetA"])),
-        assa=float(np.mean(hota["AssA"])),
-        loca=float(np.mean(hota["LocA"])),
-        mota=float(clear["MOTA"]),
-        motp=float(clear["MOTP"]),
-        idf1=float(identity["IDF1"]),
-        idp=float(identity["IDP"]),
-        idr=float(identity["IDR"]),
-        recall=float(clear["CLR_Re"]),
-        precision=float(clear["CLR_Pr"]),
-        tp=int(clear["CLR_TP"]),
-        fp=int(clear["CLR_FP"]),
-        fn=int(clear["CLR_FN"]),
-        idsw=int(clear["IDSW"]),
-        frag=int(clear["Frag"]),
-        mt=int(clear["MT"]),
-        pt=int(clear["PT"]),
-        ml=int(clear["ML"]),
-        gt_ids=count("num_gt_ids"),
-        gt_boxes=count("num_gt_dets"),
-        track_ids=count("num_tracker_ids"),
-        track_boxes=count("num_tracker_dets"),
-        frames=count("num_timesteps"),
-    )
+def _accuracy(score: Mapping[str, Any], sequences: list[dict[str, Any]]) -> Accuracy:
+    figures: dict[str, Any] = {
+        name: float(np.mean(score[metric][key])) for name, (metric, key) in _RATIOS.items()
+    }
+    figures |= {name: int(score["CLEAR"][key]) for name, key in _COUNTS.items()}
+    figures |= {name: sum(int(part[key]) for part in sequences) for name, key in _TOTALS.items()}
+    return Accuracy(**figures)

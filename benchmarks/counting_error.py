@@ -1,4 +1,4 @@
-"""How wrong counts are: what a network and the tracker count on a synthetic street, beside its true walks.
+"""Error of counts: lines and a zone on a synthetic street, counted by tracks and by the true walks.
 
 ``python -m edge_fairmot.benchmarks.counting_error synthetic:seed=5,frames=3000`` counts over five lines and
 in a zone with the bundled model; ``--model`` and ``--runtime`` as for ``track``.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,15 @@ import numpy as np
 
 from edge_fairmot.benchmarks.street import SyntheticSource
 from edge_fairmot.bundled import bundled_model
-from edge_fairmot.counting import Counter, CountingConfig, LineTotals, parse_line, parse_zone
+from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zone
+from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import EdgeFairmotError, InvalidInputError
 from edge_fairmot.pipeline import Pipeline
-from edge_fairmot.protocols import Runtime
+from edge_fairmot.protocols import Detector, HasGroundTruth, Source
 from edge_fairmot.runtimes import open_runtime
 from edge_fairmot.sources import open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
-from edge_fairmot.types import Tracks, Truth
+from edge_fairmot.types import Counts, GroundTruth, LineCounts, Tracks
 
 LINES = (
     "across:0.02,0.55,0.98,0.55",
@@ -38,34 +40,26 @@ CONFIG = CountingConfig(tuple(map(parse_line, LINES)), (parse_zone(ZONE),))
 
 @dataclass(frozen=True, slots=True)
 class CountingError:
-    """Counts of one run.
+    """Counts of one run by line, and the mean number of people in the zone."""
 
-    Attributes
-    ----------
-    counted, true : dict of str to LineTotals
-        By line.
-    zone_counted, zone_true : float
-        People in the zone, mean over frames.
-    """
-
-    counted: dict[str, LineTotals]
-    true: dict[str, LineTotals]
+    counted: Mapping[str, LineCounts]
+    true: Mapping[str, LineCounts]
     zone_counted: float
     zone_true: float
 
     @property
     def crossings(self) -> int:
-        """True ones, of all lines."""
+        """True crossings of all lines."""
         return sum(line.inwards + line.outwards for line in self.true.values())
 
     @property
     def missed(self) -> int:
-        """How many are too few, over lines and directions that have too few."""
+        """Crossings too few, over the lines and directions with too few."""
         return sum(max(0, -excess) for excess in self._excesses())
 
     @property
     def invented(self) -> int:
-        """How many are too many, over lines and directions that have too many."""
+        """Crossings too many, over the lines and directions with too many."""
         return sum(max(0, excess) for excess in self._excesses())
 
     def _excesses(self) -> list[int]:
@@ -77,49 +71,37 @@ class CountingError:
         ]
 
 
-def true_tracks(truth: Truth) -> Tracks:
-    """Give the tracks of a perfect tracker, who sees through walls."""
+def true_tracks(truth: GroundTruth) -> Tracks:
+    """Return the tracks of a perfect tracker, which follows hidden people too."""
     count = len(truth)
     return Tracks(
         truth.ids, truth.xyxy, np.ones(count, np.float32), np.zeros(count, np.int64), np.zeros(count, bool)
     )
 
 
-def measure_counting(source: SyntheticSource, runtime: Runtime) -> CountingError:
-    """Track a street and count, by the tracker's tracks and by the true ones.
-
-    Parameters
-    ----------
-    source : SyntheticSource
-        With an end.
-    runtime : Runtime
-    """
+def measure_counting(source: Source, detector: Detector) -> CountingError:
+    """Count on a street with an end, by the tracker's tracks and by the true ones."""
     info = source.info
-    truly, tracked = Counter(CONFIG, info.frame_size), Counter(CONFIG, info.frame_size)
+    if not isinstance(source, HasGroundTruth) or info.frame_count is None:
+        raise InvalidInputError(
+            f"{info.name} has no known walks: give a street with an end, as in synthetic:seed=5,frames=3000"
+        )
+    true_counter, counter = Counter(CONFIG, info.frame_size), Counter(CONFIG, info.frame_size)
+    tracker = Tracker(TrackerConfig(frame_rate=info.frame_rate))
     occupancies: list[tuple[int, int]] = []
-    for frame, tracks in Pipeline(source, runtime, Tracker(TrackerConfig(frame_rate=info.frame_rate))):
-        truly.update(true_tracks(source.truth(frame.index)), frame.time_s)
-        tracked.update(tracks, frame.time_s)
-        occupancies.append((tracked.zones["square"].occupancy, truly.zones["square"].occupancy))
-    counted, true = np.mean(occupancies, axis=0).tolist()
-    return CountingError(tracked.lines, truly.lines, counted, true)
+    counted = true = Counts()
+    for result in Pipeline(source, detector, tracker, counter=counter):
+        true_counter.update(true_tracks(source.truth(result.frame.index)), result.frame.time_s)
+        counted, true = result.counts or counted, true_counter.counts
+        occupancies.append((counted.zones["square"].occupancy, true.zones["square"].occupancy))
+    zone_counted, zone_true = np.mean(occupancies, axis=0).tolist()
+    return CountingError(counted.lines, true.lines, zone_counted, zone_true)
 
 
 def report(spec: str, model: Path, runtime: str) -> None:
-    """Print the counts.
-
-    Raises
-    ------
-    EdgeFairmotError
-        If the source is no street with an end, or the model cannot be run.
-    """
+    """Print the counts of a street with an end."""
     with closing(open_source(spec)) as source, closing(open_runtime(model, runtime)) as opened:
-        if not isinstance(source, SyntheticSource) or source.info.frame_count is None:
-            raise InvalidInputError(
-                f"nobody knows who walked where in {spec}: give a street with an end, as in "
-                "synthetic:seed=5,frames=3000"
-            )
-        found = measure_counting(source, opened)
+        found = measure_counting(source, FairMotDetector(opened))
     print("line        counted in, out      true in, out")
     for name, line in found.true.items():
         ours = found.counted[name]
@@ -137,8 +119,8 @@ def main() -> None:
         prog="python -m edge_fairmot.benchmarks.counting_error", description=__doc__
     )
     parser.add_argument("source", help="a street, as in synthetic:seed=5,frames=3000")
-    parser.add_argument("-m", "--model", type=Path, help="the bundled one if not given")
-    parser.add_argument("--runtime", default="cpu", help="as for track")
+    parser.add_argument("-m", "--model", type=Path, help="[default: the bundled one]")
+    parser.add_argument("--runtime", default="cpu", help="as for track [default: cpu]")
     arguments = parser.parse_args()
     try:
         report(arguments.source, arguments.model or bundled_model(), arguments.runtime)

@@ -1,10 +1,10 @@
-"""Accuracy at device speed: what a viewer of a live source would have seen, had this device tracked it.
+"""Accuracy at device speed: the tracks that a viewer of a live source would have seen on this device.
 
-While a detector looks at one frame the world goes on. Li, Wang and Ramanan ("Towards Streaming Perception",
-ECCV 2020, arXiv:2005.10420) therefore compare, at every moment, what is true then with the newest result that
-is ready then. Here that is done for tracks: the measured times of every frame are played against the source's
-clock through a model of the product's live loop, which drops what it has no time for; the tracker runs on
-what is left; and each frame of the source is compared with the tracks that were on the screen at its moment.
+While a detector works on one frame the world goes on. Li, Wang and Ramanan ("Towards Streaming Perception",
+ECCV 2020, arXiv:2005.10420) therefore compare the truth of every moment with the newest result that is ready
+then. Here this is done for tracks. The measured times of every frame are played against the source's clock,
+through a model of the live pipeline that drops frames it has no time for. The tracker runs on the others.
+Each frame of the source is compared with the tracks on the screen at its moment.
 """
 
 from __future__ import annotations
@@ -15,29 +15,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge_fairmot.pipeline import QUEUE_DEPTH, DetectionPacer, DetectionSchedule
-from edge_fairmot.tape import Tape
+from edge_fairmot.pipeline import QUEUE_DEPTH
+from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
 from edge_fairmot.tracking import Tracker, TrackerConfig
-from edge_fairmot.types import Float64Array, Tracks
+from edge_fairmot.types import Detections, Float64Array, Tracks
 
 
 @dataclass(frozen=True, slots=True)
 class FrameCosts:
-    """Times of the frames of one source on a device.
+    """Seconds that each stage takes for the frames of one source, float64 (F,) each."""
 
-    Attributes
-    ----------
-    time_s : float64 (F,)
-        When each frame was exposed, on the source's clock; rises.
-    decode_s, letterbox_s, inference_s, output_s : float64 (F,)
-        What each stage takes; ``output_s`` is association and sinks.
-    """
-
-    time_s: Float64Array
+    time_s: Float64Array  # moment of exposure, on the source's clock; rises
     decode_s: Float64Array
     letterbox_s: Float64Array
     inference_s: Float64Array
-    output_s: Float64Array
+    output_s: Float64Array  # association and sinks
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -45,24 +37,15 @@ class FrameCosts:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One frame that went through the loop.
-
-    Attributes
-    ----------
-    frame : int
-    detected : bool
-        False where its tracks were predicted.
-    at_s : float
-        When they were ready, on the source's clock.
-    """
+    """One frame that went through the pipeline."""
 
     frame: int
-    detected: bool
-    at_s: float
+    detected: bool  # False where its tracks were predicted
+    at_s: float  # the moment its tracks were ready, on the source's clock
 
 
 def keep_up_interval(costs: FrameCosts) -> int:
-    """Detect every so many frames, the least with which the network keeps up with the source."""
+    """Return the least N with which detection in every Nth frame keeps up with the source."""
     if len(costs) < 2:
         return 1
     period_s = float(costs.time_s[-1] - costs.time_s[0]) / (len(costs) - 1)
@@ -71,22 +54,11 @@ def keep_up_interval(costs: FrameCosts) -> int:
 
 
 def play_live(costs: FrameCosts, schedule: DetectionSchedule) -> list[Shown]:
-    """Let a device track a live source.
+    """Return the frames that a device shows of a live source, in their order; the others are dropped.
 
-    The loop is :class:`edge_fairmot.pipeline.Stages` on a live source, stage by stage: the camera keeps one
-    frame, the newest; it is letterboxed when the network is free; what is to be predicted passes the
-    letterbox at once and waits in order behind what is being detected; association and output follow in
-    order.
-
-    Parameters
-    ----------
-    costs : FrameCosts
-    schedule : DetectionSchedule
-
-    Returns
-    -------
-    list of Shown
-        In the order of the frames; those that are missing were dropped.
+    The model is that of :class:`edge_fairmot.Pipeline` on a live source, stage by stage. The camera keeps the
+    newest frame. It is letterboxed when the network is free. A frame to be predicted passes the letterbox at
+    once and waits in order behind the detection in progress. Association and output follow in order.
     """
     loop, pacer = _LiveLoop(costs), DetectionPacer(schedule)
     waiting, now_s = 0, -math.inf
@@ -100,14 +72,14 @@ def play_live(costs: FrameCosts, schedule: DetectionSchedule) -> list[Shown]:
             frame = loop.newest(frame, now_s)
             now_s += costs.letterbox_s[frame]
             pacer.took(float(costs.inference_s[frame]))
-        now_s = loop.hand_on(frame, detected, now_s)
+        now_s = loop.pass_on(frame, detected, now_s)
         waiting = frame + 1
     return loop.shown
 
 
 @dataclass(slots=True)
 class _LiveLoop:
-    """Moments at which the stages of the loop are free again."""
+    """Moments at which the stages are free again."""
 
     costs: FrameCosts
     ready_s: Float64Array = field(init=False)
@@ -126,11 +98,11 @@ class _LiveLoop:
         self.ready_s = np.array(ready)
 
     def newest(self, oldest: int, now_s: float) -> int:
-        """Newest frame that is ready, ``oldest`` or later."""
+        """Return the newest frame that is ready, ``oldest`` or later."""
         return max(oldest, int(np.searchsorted(self.ready_s, now_s, "right")) - 1)
 
-    def hand_on(self, frame: int, detected: bool, now_s: float) -> float:
-        """Give a frame to the network's thread and on to the output; returns when the giver is free again."""
+    def pass_on(self, frame: int, detected: bool, now_s: float) -> float:
+        """Pass a frame on to the network and the output; returns the moment the letterbox is free again."""
         if len(self._taken_s) >= QUEUE_DEPTH:
             now_s = max(now_s, self._taken_s[-QUEUE_DEPTH])
         taken_s = max(now_s, self._given_s)
@@ -138,67 +110,27 @@ class _LiveLoop:
         done_s = taken_s + (float(self.costs.inference_s[frame]) if detected else 0.0)
         if detected:
             self.network_free_s = done_s
-        self._given_s = max(done_s, self._got_s)  # one may wait for the output
+        self._given_s = max(done_s, self._got_s)  # one frame may wait for the output
         self._got_s = max(self._given_s, self.shown[-1].at_s if self.shown else -math.inf)
         self.shown.append(Shown(frame, detected, self._got_s + float(self.costs.output_s[frame])))
         return now_s
 
 
-def track_shown(tape: Tape, shown: Sequence[Shown], config: TrackerConfig) -> list[Tracks]:
-    """Track the frames that went through the loop, from what was recorded.
-
-    Parameters
-    ----------
-    tape : Tape
-        Of every frame of the source that was measured.
-    shown : sequence of Shown
-        ``frame`` is the place on the tape.
-    config : TrackerConfig
-
-    Returns
-    -------
-    list of Tracks
-        One a frame shown.
-    """
+def track_shown(
+    detections: Sequence[Detections], time_s: Float64Array, shown: Sequence[Shown], config: TrackerConfig
+) -> list[Tracks]:
+    """Return the tracks of each shown frame, from the detections of all frames of the source."""
     tracker = Tracker(config)
     return [
-        tracker.update(tape.detections(entry.frame), float(tape.time_s[entry.frame]))
+        tracker.update(detections[entry.frame], float(time_s[entry.frame]))
         if entry.detected
-        else tracker.predict(float(tape.time_s[entry.frame]))
+        else tracker.predict(float(time_s[entry.frame]))
         for entry in shown
     ]
 
 
-def track_tape(tape: Tape, config: TrackerConfig) -> list[Tracks]:
-    """Track every frame on a tape; gives one for each."""
-    return track_shown(tape, [Shown(frame, True, 0.0) for frame in range(len(tape))], config)
-
-
 def on_screen(time_s: Float64Array, shown: Sequence[Shown], tracks: Sequence[Tracks]) -> list[Tracks]:
-    """Find what was to be seen at the moment of every frame.
-
-    Parameters
-    ----------
-    time_s : float64 (F,)
-        Moments of all frames of the source.
-    shown : sequence of Shown
-    tracks : sequence of Tracks
-        Of each of them.
-
-    Returns
-    -------
-    list of Tracks
-        One a frame of the source; nobody before the first result.
-    """
+    """Return the tracks on the screen at the moment of every frame; none before the first result."""
     ready_s = np.array([entry.at_s for entry in shown])
     newest = np.searchsorted(ready_s, time_s, "right") - 1
-    return [tracks[index] if index >= 0 else _NOBODY for index in newest.tolist()]
-
-
-_NOBODY = Tracks(
-    track_id=np.zeros(0, np.int64),
-    xyxy=np.zeros((0, 4), np.float32),
-    score=np.zeros(0, np.float32),
-    class_id=np.zeros(0, np.int64),
-    predicted=np.zeros(0, np.bool_),
-)
+    return [tracks[index] if index >= 0 else Tracks.empty() for index in newest.tolist()]

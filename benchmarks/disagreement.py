@@ -1,9 +1,11 @@
-"""The frames in which two models differ most, kept as pictures."""
+"""The frames in which two models differ most, as figures of a report."""
 
 from __future__ import annotations
 
+import base64
 import heapq
 from dataclasses import dataclass, replace
+from html import escape
 
 import cv2
 import numpy as np
@@ -14,60 +16,58 @@ from edge_fairmot.types import BoolArray, Float64Array, UInt8Array
 
 JPEG_QUALITY = 88
 REFERENCE_COLOR, CANDIDATE_COLOR = (80, 220, 60), (30, 140, 255)
-"""BGR: green and orange, told apart by those who cannot tell red from green, by brightness."""
+"""BGR: green and orange of different brightness, for readers who see red and green alike."""
 
 SMALLEST_WIDTH = 960
-"""Pictures are enlarged to it, so that the lines of small boxes stay apart."""
+"""Smaller images are enlarged to it, so that the lines of small boxes stay apart."""
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-size: .92em }
+td, th { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top }
+tr { border-bottom: 1px solid #ddd }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+.passed { color: #17692f } .failed { color: #b3261e; font-weight: 600 }
+.note { color: #555; max-width: 60rem }
+.caution { background: #fff3cd; padding: .6rem 1.4rem; border-radius: 6px }
+figure { margin: 1.2rem 0 } img { max-width: 100%; border: 1px solid #ccc }
+.reference, .candidate { padding: .05rem .4rem; color: #000 }
+.reference { background: #3cdc50 } .candidate { background: #ff8c1e }
+"""
+"""CSS of both reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """One frame in which the models differ.
-
-    Attributes
-    ----------
-    sequence : str
-    frame : int
-        From 0.
-    weight : float
-        Missed and extra peaks, each 1, and what the matched ones lack in IoU and cosine.
-    missed, extra : int
-    renamed : bool
-        Whether an identity changed hands in it.
-    reference, candidate : float64 (N, 4)
-        Boxes, xyxy, input pixels.
-    reference_alone, candidate_alone : bool (N,)
-        Boxes that are missed, or extra.
-    image : uint8 (H, W, 3)
-        BGR, letterboxed.
-    """
+    """One frame in which two models differ."""
 
     sequence: str
-    frame: int
-    weight: float
+    frame: int  # from 0
+    weight: float  # missed and extra peaks, 1 each, and the sum of 1 - IoU and 1 - cosine of the pairs
     missed: int
     extra: int
-    renamed: bool
-    reference: Float64Array
+    changed: bool  # an identity changed
+    reference: Float64Array  # (N, 4), boxes in the image's pixels
     candidate: Float64Array
-    reference_alone: BoolArray
-    candidate_alone: BoolArray
-    image: UInt8Array
+    reference_alone: BoolArray  # (N,), missed boxes
+    candidate_alone: BoolArray  # (N,), extra boxes
+    image: UInt8Array  # (H, W, 3), BGR
 
     @classmethod
     def of_frame(
-        cls, sequence: str, frame: int, image: UInt8Array, match: PeakMatch, renamed: bool
+        cls, sequence: str, frame: int, image: UInt8Array, match: PeakMatch, changed: bool
     ) -> Disagreement:
-        """Weigh one frame. The picture is not copied."""
+        """Return the difference in one frame. The image is not copied."""
         missed, extra = match.missed, match.extra
         lacking = float((2 - match.iou - match.cosine).sum())
         return cls(
             sequence=sequence,
             frame=frame,
-            weight=float(missed.sum() + extra.sum()) + renamed + lacking,
+            weight=float(missed.sum() + extra.sum()) + changed + lacking,
             missed=int(missed.sum()),
             extra=int(extra.sum()),
-            renamed=renamed,
+            changed=changed,
             reference=match.reference.xyxy,
             candidate=match.candidate.xyxy,
             reference_alone=missed,
@@ -77,13 +77,7 @@ class Disagreement:
 
 
 class WorstFrames:
-    """Keeps the frames of the greatest weight.
-
-    Parameters
-    ----------
-    count : int
-        At most so many. Pictures are copied when they are kept.
-    """
+    """Keeps up to ``count`` frames of the greatest weight, with a copy of their images."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -100,27 +94,17 @@ class WorstFrames:
         heapq.heappush(self._heap, (frame.weight, -self._offered, replace(frame, image=frame.image.copy())))
 
     def frames(self) -> list[Disagreement]:
-        """Give them, the worst first."""
+        """Return the kept frames, the worst first."""
         return [frame for _, _, frame in sorted(self._heap, reverse=True)]
 
 
 def draw_disagreement(frame: Disagreement) -> UInt8Array:
-    """Draw both models' boxes: thin where both agree, thick where one is alone.
-
-    Parameters
-    ----------
-    frame : Disagreement
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-        BGR, enlarged by a whole factor where the picture is small.
-    """
+    """Return the image with both models' boxes: thick without a partner, thin with one."""
     factor = -(-SMALLEST_WIDTH // frame.image.shape[1])
     size = (frame.image.shape[1] * factor, frame.image.shape[0] * factor)
     canvas = cv2.resize(frame.image, size, interpolation=cv2.INTER_CUBIC)
     limits = np.array([*size, *size])
-    # Those without partner first: they must not hide the pair beside them.
+    # Thick boxes first: they must not hide the pair beside them.
     for boxes, chosen, color, thickness in (
         (frame.reference, frame.reference_alone, REFERENCE_COLOR, 4),
         (frame.candidate, frame.candidate_alone, CANDIDATE_COLOR, 4),
@@ -133,9 +117,18 @@ def draw_disagreement(frame: Disagreement) -> UInt8Array:
     return canvas.astype(np.uint8, copy=False)
 
 
-def encode_jpeg(image: UInt8Array) -> bytes:
-    """Encode a picture, uint8 (H, W, 3), BGR."""
-    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+def render_figure(frame: Disagreement) -> str:
+    """Return HTML of a drawn frame and its caption."""
+    drawn = draw_disagreement(frame)
+    done, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
-        raise EvaluationError(f"OpenCV could not encode a picture of {image.shape}")
-    return data.tobytes()
+        raise EvaluationError(f"OpenCV cannot encode an image of {drawn.shape}")
+    image = base64.b64encode(data.tobytes()).decode()
+    changed = ", an identity changed" if frame.changed else ""
+    caption = escape(
+        f"{frame.sequence}, frame {frame.frame + 1}: {frame.missed} missed, {frame.extra} extra{changed}"
+    )
+    return (
+        f'<figure><img src="data:image/jpeg;base64,{image}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )

@@ -1,4 +1,4 @@
-"""Boxes with identities as MOTChallenge text keeps them: one line a box, frames from 1."""
+"""MOTChallenge text as a table: one line a box, frames counted from 1."""
 
 from __future__ import annotations
 
@@ -11,39 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from edge_fairmot.errors import EvaluationError, InvalidInputError
-from edge_fairmot.types import BoolArray, Float64Array, Int64Array, Tracks
+from edge_fairmot.types import Float64Array, Int64Array, Table, Tracks
 
 LINE_FORMAT = "frame,id,left,top,width,height,confidence and at most three more values"
 LARGEST_INTEGER = 2**53
-"""Above it a float64 skips integers, and numbers are read as floats because files hold ``1.0`` too."""
+"""Float64 skips integers above it. Numbers are read as floats, because files hold ``1.0`` too."""
 
 
 @dataclass(frozen=True, slots=True)
-class MotRows:
-    """The boxes of one sequence, as a struct of arrays; rows need not be sorted.
+class MotRows(Table):
+    """The boxes of one sequence, in any order: ``rows[mask]`` selects. An identity has one box a frame."""
 
-    Attributes
-    ----------
-    frame : int64 (N,)
-        From 1.
-    track_id : int64 (N,)
-        From 0.
-    xyxy : float64 (N, 4)
-        Source pixels. Edges: width is x2 - x1.
-    confidence : float64 (N,)
-
-    Raises
-    ------
-    InvalidInputError
-        If the arrays disagree about N.
-    EvaluationError
-        If a frame holds an identity twice, a number is out of range or a box ends before it begins.
-    """
-
-    frame: Int64Array
-    track_id: Int64Array
-    xyxy: Float64Array
-    confidence: Float64Array
+    frame: Int64Array  # (N,), from 1
+    track_id: Int64Array  # (N,), from 0
+    xyxy: Float64Array  # (N, 4), source pixels; edges: the width is x2 - x1
+    confidence: Float64Array  # (N,)
 
     def __post_init__(self) -> None:
         count = len(self.frame)
@@ -53,19 +35,22 @@ class MotRows:
                 "rows need frame (N,), track_id (N,), xyxy (N, 4) and confidence (N,), not "
                 + ", ".join(map(str, shapes))
             )
-        for row in np.flatnonzero(~self._is_sound()):
+        sound = np.isfinite(self.xyxy).all(axis=1) & (self.xyxy[:, 2:] >= self.xyxy[:, :2]).all(axis=1)
+        for row in np.flatnonzero(~(sound & (self.frame >= 1) & (self.track_id >= 0)))[:1]:
             raise EvaluationError(
                 f"frame {self.frame[row]}, id {self.track_id[row]}, box {self.xyxy[row].tolist()}: "
                 "frames count from 1, ids from 0, and a box is finite with x1 <= x2 and y1 <= y2"
             )
-        self._check_identities()
-
-    def __len__(self) -> int:
-        return len(self.frame)
+        order = np.lexsort((self.track_id, self.frame))
+        frame, track_id = self.frame[order], self.track_id[order]
+        for row in np.flatnonzero((frame[1:] == frame[:-1]) & (track_id[1:] == track_id[:-1]))[:1]:
+            raise EvaluationError(
+                f"id {track_id[row]} is in frame {frame[row]} more than once: an identity has one box a frame"
+            )
 
     @classmethod
     def of_tracks(cls, tracks: Sequence[Tracks]) -> MotRows:
-        """Put tracks of frame after frame in one table; the first of them are of frame 1."""
+        """Return the tracks of consecutive frames as one table; the first ones are of frame 1."""
         frames = [np.full(len(found), number, np.int64) for number, found in enumerate(tracks, start=1)]
         return cls(
             frame=np.concatenate([np.zeros(0, np.int64), *frames]),
@@ -74,49 +59,13 @@ class MotRows:
             confidence=np.concatenate([np.zeros(0), *(found.score.astype(np.float64) for found in tracks)]),
         )
 
-    def select(self, keep: BoolArray) -> MotRows:
-        """Rows where ``keep``, bool (N,), is true."""
-        return MotRows(self.frame[keep], self.track_id[keep], self.xyxy[keep], self.confidence[keep])
-
-    def _is_sound(self) -> BoolArray:
-        finite = np.isfinite(self.xyxy).all(axis=1)
-        ordered = (self.xyxy[:, 2:] >= self.xyxy[:, :2]).all(axis=1)
-        return np.asarray(finite & ordered & (self.frame >= 1) & (self.track_id >= 0))
-
-    def _check_identities(self) -> None:
-        order = np.lexsort((self.track_id, self.frame))
-        frame, track_id = self.frame[order], self.track_id[order]
-        repeats = np.flatnonzero((frame[1:] == frame[:-1]) & (track_id[1:] == track_id[:-1]))
-        if len(repeats):
-            first = repeats[0]
-            raise EvaluationError(
-                f"id {track_id[first]} is in frame {frame[first]} more than once: "
-                "an identity has one box a frame"
-            )
-
 
 def read_mot_text(path: str | os.PathLike[str], *, ground_truth: bool = False) -> MotRows:
-    """Read MOTChallenge text: results, or the ground truth of 2D MOT 2015.
+    """Return the rows of a file of results, or of 2D MOT 2015 ground truth, in the file's order.
 
-    Columns after the confidence are not read: in 2015 they are a place in the world, not a class, so
-    boxes are not filtered by class. The preprocessing by class of MOT16 and later is not done.
-
-    Parameters
-    ----------
-    path : path
-    ground_truth : bool
-        Leave out rows whose confidence is 0, the mark for boxes that are not to be scored, and insist
-        on at least one other.
-
-    Returns
-    -------
-    MotRows
-        In the order of the file; none for an empty file of results.
-
-    Raises
-    ------
-    EvaluationError
-        If the file cannot be read, a line is malformed or a frame holds an identity twice.
+    Ground truth needs at least one row; rows of confidence 0, which are not to be scored, are left out.
+    Columns after the confidence are not read: in 2015 they are a place in the world, not a class. The
+    preprocessing by class of MOT16 and later is not done.
     """
     kind = "ground truth" if ground_truth else "results"
     try:
@@ -142,14 +91,14 @@ def read_mot_text(path: str | os.PathLike[str], *, ground_truth: bool = False) -
     if not ground_truth:
         return rows
     # TrackEval reads the mark as an integer: 0.5 counts as 0.
-    rows = rows.select(np.trunc(rows.confidence) != 0)
+    rows = rows[np.trunc(rows.confidence) != 0]
     if not len(rows):
         raise EvaluationError(f"{path} holds no ground truth: at least one line with confidence 1 is needed")
     return rows
 
 
 def _parse(line: str, place: str) -> list[float]:
-    """Frame, id, left, top, width, height and confidence of one line."""
+    """Return the frame, id, left, top, width, height and confidence of one line."""
     fields = line.split(",")
     try:
         values = [float(field) for field in fields[:7]]

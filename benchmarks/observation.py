@@ -1,4 +1,4 @@
-"""What one model sees in a picture: its detections and, where it gives them, its dense heads."""
+"""What one model computes for one frame: its detections and, where they can be read, its dense heads."""
 
 from __future__ import annotations
 
@@ -14,102 +14,73 @@ from edge_fairmot.protocols import Runtime
 from edge_fairmot.types import Float32Array, Int64Array, RawDetections, UInt8Array
 
 TIE = 1e-4
-"""Scores of neighbouring cells this near to each other: either may be the peak, as rounding will have it."""
+"""Greatest score difference of two neighbouring cells that tie: rounding decides which one is the peak."""
 
 HEADS = ("hm", "wh", "reg", "id")
-"""Outputs of a file that was converted with ``--dense-heads``."""
+"""Extra outputs of a file that was converted with ``--dense-heads``."""
 
 
 @dataclass(frozen=True, slots=True)
 class DenseHead:
-    """Values of one dense head for one picture, all of them or a selection.
+    """Values of one dense head for one frame: all of them, or a selection."""
 
-    Attributes
-    ----------
-    values : float32 (P,)
-    positions : int64 (P,) or None
-        Index of each value into the head, (C, H, W) flattened; None where all are there.
-    low, high : float
-        Least and greatest value of the whole head.
-    size : int
-        Number of values in the whole head.
-    """
-
-    values: Float32Array
-    positions: Int64Array | None
-    low: float
+    values: Float32Array  # (P,)
+    positions: Int64Array | None  # (P,), index into the head (C, H, W) flattened; None for a whole head
+    low: float  # least and greatest value of the whole head
     high: float
-    size: int
+    size: int  # number of values of the whole head
 
     @classmethod
     def whole(cls, values: Float32Array) -> DenseHead:
-        """Take all values of a head, float32 (1, C, H, W)."""
+        """Return a whole head from its values, float32 (1, C, H, W)."""
         flat = values.reshape(-1)
         return cls(flat, None, float(flat.min()), float(flat.max()), flat.size)
 
     def select(self, positions: Int64Array) -> DenseHead:
-        """Keep the values at ``positions``, of a head that is whole."""
+        """Return the values of a whole head at ``positions``."""
         if self.positions is not None:
-            raise EvaluationError("a selection of a dense head has no other values to select from")
+            raise EvaluationError("values can be selected from a whole dense head only")
         return replace(self, values=self.values[positions], positions=positions)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one model made of one picture.
+    """Outputs of one model for one frame."""
 
-    Attributes
-    ----------
-    detections : RawDetections
-        N is 1.
-    heads : dict of str to DenseHead, or None
-        ``hm``, ``wh``, ``reg`` and ``id``.
-    tied : RawDetections or None
-        The detections again, and those of cells within ``TIE`` of being the highest of their neighbourhood.
-        None where they are not known.
-    """
-
-    detections: RawDetections
-    heads: Mapping[str, DenseHead] | None = None
-    tied: RawDetections | None = None
+    detections: RawDetections  # N is 1
+    heads: Mapping[str, DenseHead] | None = None  # hm, wh, reg and id
+    tied: RawDetections | None = None  # the detections and the cells that tie with a peak; None if unknown
 
 
 class Observer(Protocol):
-    """A model that can be looked into: a reference or a candidate."""
+    """A model whose outputs can be read: a reference or a candidate."""
 
     @property
     def name(self) -> str:
-        """What computes, as in ``cpu`` or ``torch:cuda``."""
+        """Backend and device, as in ``cpu`` or ``torch:cuda``."""
 
     @property
     def manifest(self) -> ModelManifest:
-        """What is computed."""
+        """The model's manifest."""
 
     def observe(self, images: UInt8Array) -> Observation:
-        """Look at uint8 (1, H, W, 3), BGR, letterboxed."""
+        """Return outputs for uint8 (1, H, W, 3), BGR, letterboxed."""
 
     def close(self) -> None:
         """Release the model. May be called twice."""
 
 
 class RuntimeObserver:
-    """Looks through a runtime.
+    """Outputs of a file by a runtime, which is closed with the observer.
 
-    Dense heads are read where ONNX Runtime on the CPU runs a file that gives them. The contract of a runtime
-    has no place for them, so they are a second run of the same file: it is a debugging export.
-
-    Parameters
-    ----------
-    runtime : Runtime
-        Closed with the observer.
-    path : str or Path
-        The file that it runs.
+    Dense heads are read where ONNX Runtime on the CPU runs a file that has them. The runtime protocol has no
+    place for them, so they cost a second run of the same file: that file is a debugging export.
     """
 
     def __init__(self, runtime: Runtime, path: str | Path) -> None:
         self._runtime = runtime
-        gives_heads = runtime.name == "cpu" and set(HEADS) <= read_onnx_file(path).outputs.keys()
-        self._session: Any = _open_session(path) if gives_heads else None
+        has_heads = runtime.name == "cpu" and set(HEADS) <= read_onnx_file(path).outputs.keys()
+        self._session: Any = _open_session(path) if has_heads else None
 
     @property
     def name(self) -> str:
@@ -122,7 +93,7 @@ class RuntimeObserver:
         return self._runtime.manifest
 
     def observe(self, images: UInt8Array) -> Observation:
-        """Look at uint8 (1, H, W, 3), BGR, letterboxed."""
+        """Return outputs for uint8 (1, H, W, 3), BGR, letterboxed."""
         detections = self._runtime.infer(images)
         if self._session is None:
             return Observation(detections)
@@ -137,19 +108,9 @@ class RuntimeObserver:
 
 
 def check_same_network(reference: ModelManifest, candidate: ModelManifest, reference_name: str) -> None:
-    """Refuse to compare what cannot be the same.
+    """Refuse models of another checkpoint, input size, embedding length or batch size.
 
-    Parameters
-    ----------
-    reference, candidate : ModelManifest
-    reference_name : str
-        For the error.
-
-    Raises
-    ------
-    EvaluationError
-        If checkpoint, input size, embeddings or batch size differ. A student may be compared with its
-        teacher: its manifest names the teacher's checkpoint.
+    A student may be compared with its teacher: its manifest names the teacher's checkpoint.
     """
     if reference.checkpoint_sha256 not in (candidate.checkpoint_sha256, candidate.teacher_sha256 or None):
         raise EvaluationError(
@@ -167,7 +128,9 @@ def check_same_network(reference: ModelManifest, candidate: ModelManifest, refer
                 "convert or record with the same --size"
             )
     if max(candidate.batch_size, reference.batch_size) != 1:
-        raise EvaluationError("a file of more than one picture a batch: convert it without --batch-size")
+        raise EvaluationError(
+            "the file takes batches of more than one frame: convert it without --batch-size"
+        )
 
 
 def _brief(manifest: ModelManifest) -> str:

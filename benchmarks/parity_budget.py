@@ -1,4 +1,4 @@
-"""How far a candidate may be from its reference, rung by rung, for each precision."""
+"""How far a candidate may differ from its reference at each level of the parity check, by precision."""
 
 from __future__ import annotations
 
@@ -12,46 +12,26 @@ from edge_fairmot.manifest import ModelManifest
 
 @dataclass(frozen=True, slots=True)
 class ParityBudget:
-    """Thresholds of the parity ladder; None where a figure is reported and not judged.
+    """Thresholds of the parity check; None where a figure is reported only."""
 
-    Attributes
-    ----------
-    name : str
-        As in "within the NAME budget".
-    score_margin : float
-        Peaks whose score is this close to the score threshold count neither way.
-    head_largest_error, head_mean_error : float or None
-        Of a dense head, as shares of the reference head's range; at most.
-    recall, precision : float
-        Of peaks; at least.
-    iou_mean, iou_min : float or None
-        Of matched peaks' boxes; at least.
-    cosine_mean, cosine_min : float or None
-        Of matched peaks' embeddings; at least.
-    association_share : float or None
-        Frames in which an identity changes hands; at most.
-    track_idf1 : float
-        Of the candidate's tracks against the reference's; at least.
-    """
-
-    name: str
-    score_margin: float
-    head_largest_error: float | None
+    name: str  # as in "within the NAME budget"
+    score_margin: float  # peaks within this distance of the score threshold count neither way
+    head_largest_error: float | None  # at most, as shares of the reference head's range
     head_mean_error: float | None
-    recall: float
+    recall: float  # of peaks, at least
     precision: float
-    iou_mean: float | None
+    iou_mean: float | None  # of matched peaks' boxes, at least
     iou_min: float | None
-    cosine_mean: float | None
+    cosine_mean: float | None  # of matched peaks' embeddings, at least
     cosine_min: float | None
-    association_share: float | None
-    track_idf1: float
+    association_share: float | None  # frames in which an identity changes, at most
+    track_idf1: float  # of the candidate's tracks against the reference's, at least
 
 
 FP32_BUDGET = ParityBudget(
     name="fp32",
-    # Lowerings and folded norms reorder float32 sums: 1e-6 to 1e-5 of a head's range was seen. A wrong tap,
-    # border or rewrite costs 1e-2 and more. Errors of 1e-5 move no decision, so decisions are the same.
+    # Lowerings and folded norms reorder float32 sums: errors of 1e-6 to 1e-5 of a head's range were seen, and
+    # they change no decision. A wrong tap, border or rewrite costs 1e-2 and more.
     score_margin=1e-4,
     head_largest_error=1e-4,
     head_mean_error=1e-5,
@@ -66,9 +46,9 @@ FP32_BUDGET = ParityBudget(
 )
 FP16_BUDGET = ParityBudget(
     name="fp16",
-    # Eleven bits: 5e-4 a value, some 3e-3 after sixty layers of it, in the logit a few times that. So scores
-    # near 0.4 move by up to 0.005, and boxes by tenths of a pixel. One swap in a hundred frames is what a
-    # peak that falls on the other side of the threshold can start.
+    # Eleven bits: 5e-4 a value, about 3e-3 after sixty layers, and a few times that in the logit. So scores
+    # near 0.4 move by up to 0.005, and boxes by tenths of a pixel. A peak that falls on the other side of the
+    # threshold can start one exchange of identities in a hundred frames.
     score_margin=0.005,
     head_largest_error=0.02,
     head_mean_error=0.002,
@@ -83,10 +63,10 @@ FP16_BUDGET = ParityBudget(
 )
 INT8_BUDGET = ParityBudget(
     name="int8",
-    # Eight bits cannot be judged value by value: one step of the heatmap's input moves a score by 0.01. What
-    # counts is what a user sees: one peak of fifty, a twentieth of a box, 8 degrees of an embedding (people
-    # are told apart at 53, a cosine distance of 0.4), three of a hundred boxes under another name. The
-    # head errors catch a layer that saturates; the least IoU and cosine are left to the means and the tracks.
+    # Eight bits cannot be compared value by value: one step of the heatmap's input moves a score by 0.01. The
+    # budget is for what a user sees: one peak of fifty, a twentieth of a box, 8 degrees of an embedding (the
+    # tracker separates people at 53, a cosine distance of 0.4), three of a hundred boxes with another
+    # identity. The head errors find a layer that saturates.
     score_margin=0.02,
     head_largest_error=0.25,
     head_mean_error=0.02,
@@ -101,9 +81,8 @@ INT8_BUDGET = ParityBudget(
 )
 STUDENT_BUDGET = ParityBudget(
     name="student",
-    # A student is another network: it is to find the same people, know them again and follow them under
-    # the same names, nineteen times of twenty. Its heads differ cell by cell where nobody stands, and its
-    # scores by as much as int8's.
+    # A student is another network. It must find the same people and keep their identities, nineteen times of
+    # twenty. Its heads differ cell by cell where no person is, and its scores by as much as int8's.
     score_margin=0.02,
     head_largest_error=None,
     head_mean_error=None,
@@ -123,26 +102,14 @@ BUDGETS: Mapping[str, ParityBudget] = MappingProxyType(
 
 
 def budget_between(reference: ModelManifest, candidate: ModelManifest) -> ParityBudget:
-    """Choose the budget of a comparison: a student's with its teacher, or that of the candidate's precision.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is none for its precision.
-    """
+    """Return the budget of a comparison: for a student with its teacher, or for the candidate's precision."""
     if candidate.teacher_sha256 and candidate.teacher_sha256 == reference.checkpoint_sha256:
         return STUDENT_BUDGET
     return budget_for(candidate.default_precision)
 
 
 def budget_for(precision: str) -> ParityBudget:
-    """Choose the budget of a file by its manifest's ``default_precision``.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is none for it.
-    """
+    """Return the budget of a file by its manifest's ``default_precision``."""
     if precision not in BUDGETS:
         raise InvalidInputError(
             f"no parity budget for precision {precision!r}: there are {', '.join(BUDGETS)}"

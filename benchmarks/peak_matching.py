@@ -1,4 +1,4 @@
-"""Which peak of one model is which peak of another, and which of them are beyond doubt."""
+"""Peaks of two models in one frame: which are the same object, and how the pairs agree over all frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_fairmot.benchmarks.observation import TIE
-from edge_fairmot.boxes import iou_inclusive
+from edge_fairmot.boxes import iou
 from edge_fairmot.tracking.association import UNMATCHED, assign
 from edge_fairmot.types import (
     BoolArray,
@@ -15,71 +15,47 @@ from edge_fairmot.types import (
     Float64Array,
     Int64Array,
     RawDetections,
+    Table,
 )
 
 MIN_IOU = 0.5
-"""Boxes that overlap less are two objects: MOTChallenge's rule."""
+"""Boxes of a smaller IoU are two objects: MOTChallenge's rule."""
 
 
 @dataclass(frozen=True, slots=True)
-class Peaks:
-    """Detections of one picture that are worth comparing.
+class Peaks(Table):
+    """Detections of one frame that take part in a comparison."""
 
-    Attributes
-    ----------
-    xyxy : float64 (N, 4)
-        Input pixels; with width and height.
-    score : float32 (N,)
-    class_id : int64 (N,)
-    embedding : float32 (N, D)
-    """
-
-    xyxy: Float64Array
-    score: Float32Array
-    class_id: Int64Array
-    embedding: Float32Array
-
-    def __len__(self) -> int:
-        return len(self.score)
-
-    def select(self, keep: BoolArray) -> Peaks:
-        """Rows where ``keep``, bool (N,), is true."""
-        return Peaks(self.xyxy[keep], self.score[keep], self.class_id[keep], self.embedding[keep])
+    xyxy: Float64Array  # (N, 4), input pixels; width and height are positive
+    score: Float32Array  # (N,)
+    class_id: Int64Array  # (N,)
+    embedding: Float32Array  # (N, D)
 
 
 @dataclass(frozen=True, slots=True)
 class PeakMatch:
-    """The peaks of one picture, matched.
+    """The matched peaks of one frame.
 
-    Attributes
-    ----------
-    reference, candidate : Peaks
-        All whose score is above the threshold less the margin.
-    pairs : int64 (P, 2)
-        Rows of the reference and of the candidate that are one object.
-    iou : float64 (P,)
-    sure_reference, sure_candidate : bool (N,)
-        Whose score is above the threshold plus the margin.
-    tied : bool (P,)
-        Pairs in which the candidate's peak is a neighbouring cell that ties with the reference's.
+    Both sides hold every peak that scores more than the threshold less the margin. A peak above the threshold
+    plus the margin is sure; the others are undecided.
     """
 
     reference: Peaks
     candidate: Peaks
-    pairs: Int64Array
-    iou: Float64Array
-    sure_reference: BoolArray
-    sure_candidate: BoolArray
-    tied: BoolArray
+    pairs: Int64Array  # (P, 2), rows of the reference and of the candidate that are one object
+    iou: Float64Array  # (P,)
+    sure_reference: BoolArray  # (N,)
+    sure_candidate: BoolArray  # (N,)
+    tied: BoolArray  # (P,), the candidate's peak is a neighbouring cell that ties with the reference's
 
     @property
     def missed(self) -> BoolArray:
-        """Sure peaks of the reference that the candidate lacks, bool (N,)."""
+        """Sure peaks of the reference without a partner, bool (N,)."""
         return self.sure_reference & ~_marked(len(self.reference), self.pairs[:, 0])
 
     @property
     def extra(self) -> BoolArray:
-        """Sure peaks of the candidate that the reference lacks, bool (N,)."""
+        """Sure peaks of the candidate without a partner, bool (N,)."""
         return self.sure_candidate & ~_marked(len(self.candidate), self.pairs[:, 1])
 
     @property
@@ -98,13 +74,13 @@ class PeakMatch:
         return shift
 
     def tied_scores(self) -> list[tuple[float, float]]:
-        """Scores (reference, candidate) of the pairs that are tied."""
+        """Return the scores (reference, candidate) of the pairs that are tied."""
         return [
             (float(self.reference.score[a]), float(self.candidate.score[b])) for a, b in self.pairs[self.tied]
         ]
 
     def undecided(self) -> list[tuple[float | None, float | None]]:
-        """Scores (reference, candidate) of what is too near the threshold, a pair once; None: not there."""
+        """Return (reference, candidate) scores of undecided objects; None where a side has no peak."""
         unsure_ours, unsure_theirs = ~self.sure_reference, ~self.sure_candidate
         scores: list[tuple[float | None, float | None]] = [
             (float(self.reference.score[a]), float(self.candidate.score[b]))
@@ -120,23 +96,10 @@ class PeakMatch:
 def match_peaks(
     reference: RawDetections, candidate: RawDetections, threshold: float, margin: float
 ) -> PeakMatch:
-    """Match the detections of one picture.
+    """Match the detections of one frame (N is 1).
 
-    Both sides take part with every peak that is above ``threshold - margin``. Those above
-    ``threshold + margin`` are sure: one of them that has no partner is missed or extra. Those between count
-    neither way, but may be the partner of a sure one. Boxes without width or height, which the tracker passes
-    over, are no peaks.
-
-    Parameters
-    ----------
-    reference, candidate : RawDetections
-        N is 1.
-    threshold, margin : float
-        Of scores.
-
-    Returns
-    -------
-    PeakMatch
+    A sure peak without a partner is missed or extra. An undecided peak counts neither way, but may be the
+    partner of a sure one. Boxes without width or height are no peaks: the tracker ignores them.
     """
     ours, theirs = (_peaks_above(raw, threshold - margin) for raw in (reference, candidate))
     pairs, overlap = match_boxes(ours.xyxy, ours.class_id, theirs.xyxy, theirs.class_id)
@@ -152,21 +115,11 @@ def match_peaks(
 
 
 def settle_ties(match: PeakMatch, tied: RawDetections) -> PeakMatch:
-    """Put the neighbour that ties with a peak in its place, where it is the one that the candidate found.
+    """Replace a peak of the reference by a tied neighbour where the candidate found that neighbour.
 
-    Rounding decides which of two neighbouring cells of one score is the peak. Either is right, but their
-    boxes and embeddings are those of two cells.
-
-    Parameters
-    ----------
-    match : PeakMatch
-    tied : RawDetections
-        Of the reference: peaks and the neighbours that tie with them.
-
-    Returns
-    -------
-    PeakMatch
-        With :attr:`PeakMatch.tied` and the overlaps of the neighbours.
+    Rounding decides which of two neighbouring cells of one score is the peak. Both are right, but they have
+    different boxes and embeddings. ``tied`` holds the reference's peaks and the neighbours that tie with
+    them.
     """
     near = _peaks_above(tied, 0.0)
     if not len(match.pairs) or not len(near):
@@ -192,19 +145,9 @@ def settle_ties(match: PeakMatch, tied: RawDetections) -> PeakMatch:
 def match_boxes(
     a: Float64Array, a_class: Int64Array, b: Float64Array, b_class: Int64Array
 ) -> tuple[Int64Array, Float64Array]:
-    """Match boxes one to one, so that the sum of overlaps is the greatest. Never across classes.
+    """Return the pairs of the greatest sum of IoU, int64 (P, 2), and their IoU, float64 (P,).
 
-    Parameters
-    ----------
-    a, b : float64 (M, 4), (N, 4)
-        xyxy, same frame.
-    a_class, b_class : int64 (M,), (N,)
-
-    Returns
-    -------
-    pairs : int64 (P, 2)
-        Rows of ``a`` and ``b`` that overlap by at least ``MIN_IOU``.
-    iou : float64 (P,)
+    Boxes (M, 4) and (N, 4) are matched one to one, never across classes, and from ``MIN_IOU`` on.
     """
     if not len(a) or not len(b):
         return np.zeros((0, 2), np.int64), np.zeros(0)
@@ -212,28 +155,123 @@ def match_boxes(
     cost = np.where((overlap >= MIN_IOU) & (a_class[:, None] == b_class), 1 - overlap, np.inf)
     if not np.isfinite(cost).any():
         return np.zeros((0, 2), np.int64), np.zeros(0)
-    # No partner costs as much as no overlap: so the least cost is the greatest sum of overlaps.
+    # An unmatched box costs as much as no overlap, so the least cost is the greatest sum of overlaps.
     column = assign(cost, 1.0)
     rows = np.flatnonzero(column != UNMATCHED)
     pairs = np.stack([rows, column[rows]], axis=1).astype(np.int64)
     return pairs, overlap[pairs[:, 0], pairs[:, 1]]
 
 
-def iou(a: Float64Array, b: Float64Array) -> Float64Array:
-    """Intersection over union of every pair of boxes that name edges, float64 (M, N)."""
-    # The tracker's IoU counts the last pixel in; one pixel less on that side is the continuous one.
-    last_pixel = np.array([0.0, 0.0, 1.0, 1.0])
-    overlap: Float64Array = iou_inclusive(a - last_pixel, b - last_pixel)
-    return overlap
-
-
 def _peaks_above(raw: RawDetections, lowest: float) -> Peaks:
     xyxy = raw.boxes[0].astype(np.float64)
     keep = (raw.scores[0] > lowest) & (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
-    return Peaks(xyxy, raw.scores[0], raw.class_ids[0], raw.embeddings[0]).select(keep)
+    return Peaks(xyxy, raw.scores[0], raw.class_ids[0], raw.embeddings[0])[keep]
 
 
 def _marked(count: int, rows: Int64Array) -> BoolArray:
     marked = np.zeros(count, np.bool_)
     marked[rows] = True
     return marked
+
+
+@dataclass(frozen=True, slots=True)
+class PeakFigures:
+    """Agreement of peaks over all frames. Only sure peaks count; a share of nothing is None."""
+
+    recall: float | None  # share of the reference's peaks that the candidate has
+    precision: float | None  # share of the candidate's peaks that the reference has
+    reference_peaks: int
+    candidate_peaks: int
+    missed: int
+    extra: int
+    undecided: int  # objects too near the score threshold to count
+    tied: int  # pairs of two neighbouring cells of one score
+    matched: int  # pairs, undecided ones included: boxes, embeddings and the score shift are of these
+    score_shift_mean: float | None  # candidate's score less the reference's
+    score_shift_std: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementFigures:
+    """Mean and least IoU or cosine of pairs; None where there is no pair."""
+
+    mean: float | None
+    least: float | None
+
+
+class PeakStatistics:
+    """Sums up the matched peaks of one frame after the other."""
+
+    def __init__(self) -> None:
+        self._reference = self._candidate = self._missed = self._extra = 0
+        self._undecided = self._tied = 0
+        self._shift, self._iou, self._cosine = _Spread(), _Spread(), _Spread()
+
+    def add(self, match: PeakMatch) -> None:
+        """Add one frame."""
+        self._reference += int(match.sure_reference.sum())
+        self._candidate += int(match.sure_candidate.sum())
+        self._missed += int(match.missed.sum())
+        self._extra += int(match.extra.sum())
+        self._undecided += len(match.undecided())
+        self._tied += int(match.tied.sum())
+        self._shift.add(match.score_shift)
+        self._iou.add(match.iou)
+        self._cosine.add(match.cosine)
+
+    def peaks(self) -> PeakFigures:
+        """Return the agreement of the peaks."""
+        return PeakFigures(
+            recall=_share(self._reference - self._missed, self._reference),
+            precision=_share(self._candidate - self._extra, self._candidate),
+            reference_peaks=self._reference,
+            candidate_peaks=self._candidate,
+            missed=self._missed,
+            extra=self._extra,
+            undecided=self._undecided,
+            tied=self._tied,
+            matched=self._iou.count,
+            score_shift_mean=self._shift.mean,
+            score_shift_std=self._shift.deviation,
+        )
+
+    def boxes(self) -> AgreementFigures:
+        """Return the IoU of matched peaks."""
+        return AgreementFigures(self._iou.mean, self._iou.least)
+
+    def embeddings(self) -> AgreementFigures:
+        """Return the cosine of matched peaks."""
+        return AgreementFigures(self._cosine.mean, self._cosine.least)
+
+
+class _Spread:
+    """Count, mean, deviation and least of numbers that come in parts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._total = self._squares = 0.0
+        self._least = np.inf
+
+    def add(self, values: Float64Array) -> None:
+        self.count += values.size
+        self._total += float(values.sum())
+        self._squares += float((values**2).sum())
+        self._least = float(np.minimum(self._least, values.min(initial=np.inf)))
+
+    @property
+    def mean(self) -> float | None:
+        return self._total / self.count if self.count else None
+
+    @property
+    def least(self) -> float | None:
+        return self._least if self.count else None
+
+    @property
+    def deviation(self) -> float | None:
+        if not self.count:
+            return None
+        return float(np.sqrt(max(self._squares / self.count - (self._total / self.count) ** 2, 0.0)))
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -10,8 +10,7 @@ import onnx
 import onnxruntime
 
 from edge_fairmot.benchmarks.parity_budget import ParityBudget
-from edge_fairmot.benchmarks.peak_matching import match_peaks
-from edge_fairmot.benchmarks.peak_rungs import PeakRungs
+from edge_fairmot.benchmarks.peak_matching import PeakStatistics, match_peaks
 from edge_fairmot.convert.calibration import Ranges
 from edge_fairmot.convert.deploy import OUTPUT_NAMES
 from edge_fairmot.convert.quantization import convolution_layers, quantize
@@ -196,15 +195,15 @@ class DriftSearch:
         return model, self._decisions(found)
 
     def _decisions(self, found: Sequence[RawDetections]) -> Decisions:
-        rungs = PeakRungs()
+        statistics = PeakStatistics()
         for ours, theirs in zip(self._reference, found, strict=False):
-            rungs.add(match_peaks(ours, theirs, self._threshold, self._budget.score_margin))
-        peaks = rungs.peaks()
+            statistics.add(match_peaks(ours, theirs, self._threshold, self._budget.score_margin))
+        peaks = statistics.peaks()
         return Decisions(
             recall=peaks.recall,
             precision=peaks.precision,
-            iou_mean=rungs.boxes().mean,
-            cosine_mean=rungs.embeddings().mean,
+            iou_mean=statistics.boxes().mean,
+            cosine_mean=statistics.embeddings().mean,
             score_drift=peaks.score_shift_std or 0.0,
         )
 

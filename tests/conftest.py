@@ -65,7 +65,7 @@ def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
     from edge_fairmot.convert.parity import check_picture
 
     torch.manual_seed(7)
-    network = FairMOT(spec or NetworkSpec())
+    network = FairMOT(spec or NetworkSpec(base_channels=4))
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

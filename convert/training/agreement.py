@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from edge_fairmot.benchmarks.ladder import FramePair, ParityLadder
-from edge_fairmot.benchmarks.ladder_report import LadderReport, Subject
+from edge_fairmot.benchmarks.parity_check import FramePair, ParityCheck
+from edge_fairmot.benchmarks.parity_report import ParityReport, Subject
 from edge_fairmot.benchmarks.observation import Observation
 from edge_fairmot.benchmarks.parity_budget import STUDENT_BUDGET
 from edge_fairmot.convert.deploy import decode
@@ -43,17 +43,17 @@ class Agreement:
             int((raw.scores > self._threshold).sum()) for references in self._references for raw in references
         )
 
-    def compare(self, student: FairMOT) -> LadderReport:
+    def compare(self, student: FairMOT) -> ParityReport:
         """Check a student, in evaluation mode, against the teacher."""
         device = next(student.parameters()).device
-        ladder = ParityLadder(STUDENT_BUDGET, self._threshold)
+        check = ParityCheck(STUDENT_BUDGET, self._threshold)
         for sequence, references in zip(self._sequences, self._references, strict=True):
-            ladder.begin(sequence.name, sequence.frame_rate)
+            check.begin(sequence.name, sequence.frame_rate)
             for frame, reference in zip(sequence.frames, references, strict=True):
                 with torch.inference_mode():
                     inputs = normalise_images(torch.from_numpy(frame.image[None]).to(device))
                     candidate = _decode(student, student.features(inputs))
-                ladder.add(
+                check.add(
                     FramePair(
                         image=frame.image,
                         index=frame.index,
@@ -64,7 +64,7 @@ class Agreement:
                     )
                 )
         runtime = f"torch:{device.type}"
-        return ladder.report(
+        return check.report(
             Subject("teacher", runtime, "", "fp32", {}), Subject("student", runtime, "", "fp32", {})
         )
 

@@ -49,7 +49,7 @@ def sample_all(specs: list[str], input_size: tuple[int, int], count: int) -> UIn
     """Sample every source alike, uint8 (N, H, W, 3)."""
     import numpy as np
 
-    from edge_fairmot.benchmarks.frame_sampling import sample_frames
+    from edge_fairmot.benchmarks.frame_sources import sample_frames
 
     sampled = []
     for spec in specs:

@@ -1,37 +1,43 @@
-"""``edge-fairmot bench``: which file, on which runtime, on this device and this video."""
+"""``edge-fairmot bench``: models on runtimes, on this device and this video."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from typer.core import TyperGroup
 
-from edge_fairmot.bundled import bundled_model
-from edge_fairmot.cli.console import INTERRUPTED, print_pairs, stderr, stdout, terminated_as_interrupted, warn
-from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
+from edge_fairmot.cli.bench_run import (
+    DetectEvery,
+    Frames,
+    GroundTruth,
+    LiveS,
+    Pictures,
+    ScoreThreshold,
+    Threads,
+    Video,
+    check_videos,
+    make_settings,
+    print_table,
+    recorded,
+    require_packages,
+    turn_progress,
+)
+from edge_fairmot.cli.bench_sweep import sweep
+from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
+from edge_fairmot.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from edge_fairmot.benchmarks.benchmark import Benchmark
-    from edge_fairmot.benchmarks.results import Results, Settings
-    from edge_fairmot.benchmarks.speed.rounds import Measurement
-
-RESULTS_NAME, PAGE_NAME, MARKDOWN_NAME = "results.json", "report.html", "report.md"
+    from edge_fairmot.benchmarks.comparison import Change
 
 MANY = "--models"
 
-PACKAGES = {"plotly": "to draw the report", "psutil": "to read memory", "pydantic": "to keep results"}
+TRACKER_NAME = "tracker.md"
 
 
 class ManyModels(TyperGroup):
-    """Takes ``--models a.onnx b.onnx``, as a shell makes it of ``--models *.onnx``."""
+    """Takes ``--models a.onnx b.onnx``, which a shell makes of ``--models *.onnx``."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Give every file its own ``--models``."""
@@ -46,26 +52,7 @@ class ManyModels(TyperGroup):
 
 
 app = typer.Typer(cls=ManyModels, invoke_without_command=True)
-
-Video = Annotated[
-    list[str] | None, typer.Option(help="Video, picture folder or sequence folder; may be repeated.")
-]
-GroundTruth = Annotated[
-    list[Path] | None, typer.Option("--gt", help="gt.txt; once for each --video, in order.")
-]
-Frames = Annotated[int, typer.Option(help="Of each video, at most.")]
-Threads = Annotated[int | None, typer.Option(help="For one inference; each runtime chooses if not given.")]
-ScoreThreshold = Annotated[float, typer.Option(help="Detections must score more.")]
-LiveS = Annotated[
-    float, typer.Option("--live", help="Seconds of each video played at its own pace; 0 for none.")
-]
-DetectEvery = Annotated[
-    int | None,
-    typer.Option(help="Interval for accuracy at device speed; the least that keeps up if not given."),
-]
-Pictures = Annotated[
-    int, typer.Option(help="Frames a row that differ most, shown in the report; 0 for none.")
-]
+app.command("sweep")(sweep)
 
 
 @app.callback()
@@ -73,17 +60,17 @@ def bench(
     ctx: typer.Context,
     models: Annotated[
         list[Path] | None,
-        typer.Option(help="ONNX files; several may follow. The bundled one if not given."),
+        typer.Option(help="ONNX files; several may follow. [default: the bundled one]"),
     ] = None,
     runtimes: Annotated[
-        str, typer.Option(help="Comma-separated, as in cpu,openvino:GPU; or all that are here.")
+        str, typer.Option(help="Comma-separated, as in cpu,openvino:GPU; or all of this machine.")
     ] = "cpu",
     video: Video = None,
     ground_truth: GroundTruth = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")] = Path("bench"),
     reference: Annotated[
         Path | None,
-        typer.Option(help="The model that others are compared with; the first in fp32 if not given."),
+        typer.Option(help="The model that others are compared with. [default: the first in fp32]"),
     ] = None,
     frames: Frames = 300,
     threads: Threads = None,
@@ -96,160 +83,115 @@ def bench(
     if ctx.invoked_subcommand is not None:
         return
     require_packages(ground_truth)
-    from edge_fairmot.benchmarks.benchmark import Benchmark
-    from edge_fairmot.benchmarks.contenders import Starter, choose_runtimes, describe_model, name_models
+    videos = check_videos(video)
+    from edge_fairmot.benchmarks.benchmark import (
+        Benchmark,
+        PairSpec,
+        choose_runtimes,
+        describe_model,
+        name_models,
+    )
+    from edge_fairmot.bundled import bundled_model
 
     chosen = choose_runtimes(runtimes)
     settings = make_settings(frames, threads, score_threshold, live_s, detect_every)
     named = name_models(models or [bundled_model()])
     if reference is not None and reference not in named.values():
         raise InvalidInputError(f"--reference {reference} is not among the --models: add it to them")
+    described = {name: describe_model(path, name) for name, path in named.items()}
     preferred = next((name for name, path in named.items() if path == reference), "")
-    benchmark = Benchmark(
-        output, check_videos(video), ground_truth or (), settings, preferred_reference=preferred
-    )
-    starters = []
+    benchmark = Benchmark(output, videos, ground_truth or (), settings, preferred_reference=preferred)
+    specs = []
     for name, path in named.items():
-        model, fault = describe_model(path, name)
+        model, fault = described[name]
         for runtime in chosen:
             if fault:
                 benchmark.add_failure(model, runtime, fault)
             else:
-                starters.append(Starter(model, path, runtime))
-    with recorded(benchmark, output, pictures), turn_progress(benchmark.frames, len(starters)) as on_turn:
-        benchmark.measure(starters, on_turn)
+                specs.append(PairSpec(model, path, runtime))
+    with recorded(benchmark, output, pictures), turn_progress(benchmark.frames, len(specs)) as on_turn:
+        benchmark.measure(specs, on_turn)
 
 
-def make_settings(
-    frames: int, threads: int | None, score_threshold: float, live_s: float, detect_every: int | None
-) -> Settings:
-    """Check the options that all measuring commands share.
-
-    Raises
-    ------
-    InvalidInputError
-        If one is out of range.
-    """
-    from edge_fairmot.benchmarks.results import Settings
-
-    for name, value, low, high in (
-        ("--frames", frames, 2, None),
-        ("--threads", threads, 1, None),
-        ("--score-threshold", score_threshold, 0, 1),
-        ("--live", live_s, 0, None),
-        ("--detect-every", detect_every, 1, None),
-    ):
-        if value is not None and not (low <= value and (high is None or value <= high)):
-            span = f"at least {low}" if high is None else f"between {low} and {high}"
-            raise InvalidInputError(f"{name} must be {span}, not {value}")
-    return Settings(frames, score_threshold, threads, live_s=live_s, detect_every=detect_every)
-
-
-def check_videos(video: Sequence[str] | None) -> Sequence[str]:
-    """Refuse to measure on nothing, or on the same frames twice."""
-    if not video:
-        raise InvalidInputError("there are no frames to measure on: give --video street.mp4")
-    if len(set(video)) < len(video):
-        raise InvalidInputError("a --video was given twice: give each once")
-    return video
-
-
-def require_packages(ground_truth: Sequence[Path] | None) -> None:
-    """Refuse now what would be missed after an hour's work.
-
-    Raises
-    ------
-    MissingDependencyError
-    """
-    for package, purpose in PACKAGES.items():
-        if find_spec(package) is None:
-            raise MissingDependencyError(package, "bench", purpose)
-    if ground_truth and find_spec("trackeval") is None:
-        raise MissingDependencyError("trackeval", "eval", "to compare with ground truth")
-
-
-@contextmanager
-def recorded(benchmark: Benchmark, output: Path, pictures: int) -> Iterator[None]:
-    """Write the results and the reports of what is done inside, however it ends.
-
-    Raises
-    ------
-    typer.Exit
-        After an interruption.
-    EvaluationError
-        If nothing could be measured.
-    """
-    ended = ""
+@app.command("tracker")
+def tracker(
+    targets: Annotated[str, typer.Option(help="Numbers of people, comma-separated.")] = "10,50,100,200,500",
+    frames: Annotated[int, typer.Option(help="Timed of each crowd.")] = 300,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the table as Markdown.")
+    ] = None,
+) -> None:
+    """Time the tracker alone on simulated crowds."""
     try:
-        with terminated_as_interrupted():
-            yield
-    except KeyboardInterrupt:
-        ended = "interrupted"
-        benchmark.judge()
-    results = benchmark.results(ended)
-    write_reports(benchmark, results, output, pictures)
-    print_results(results, output)
-    if ended:
-        raise typer.Exit(INTERRUPTED)
-    if not any(entry.done for entry in results.entries):
-        raise EvaluationError(f"nothing could be measured: {results.entries[0].failure}")
+        sizes = [int(part) for part in targets.split(",")]
+    except ValueError:
+        raise InvalidInputError(f"--targets {targets!r} is not a list of numbers, as in 10,50,100") from None
+    from edge_fairmot.benchmarks.machine import describe_machine
+    from edge_fairmot.benchmarks.report_tables import render_table
+    from edge_fairmot.benchmarks.tracker_scaling import tabulate_crowds, time_crowds
+
+    with stderr.status("tracking crowds ..."):
+        table = tabulate_crowds(time_crowds(sizes, frames))
+    print_table(table)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        text = f"# {table.title}\n\n{render_table(table)}\n\n{table.note} {describe_machine()}.\n"
+        (output / TRACKER_NAME).write_text(text, encoding="utf-8")
+        print_pairs([("written", str(output / TRACKER_NAME))])
 
 
-def write_reports(benchmark: Benchmark, results: Results, output: Path, pictures: int) -> None:
-    """Write ``results.json`` first, and what is made of it then."""
-    from edge_fairmot.benchmarks.report.markdown import render_markdown
-    from edge_fairmot.benchmarks.report.page import render_page
-    from edge_fairmot.benchmarks.results_file import write_results
+@app.command("compare")
+def compare(
+    old: Annotated[Path, typer.Argument(help="results.json of the run before.")],
+    new: Annotated[Path, typer.Argument(help="results.json of the run after.")],
+    tolerance: Annotated[
+        float, typer.Option(help="Least relative change of a mean time that counts, with 95 % confidence.")
+    ] = 0.05,
+) -> None:
+    """Compare two runs row by row; exit status 1 when a figure is worse beyond noise."""
+    from rich.table import Table
 
-    write_results(output / RESULTS_NAME, results)
-    page = render_page(results, benchmark.worst_frames(pictures))
-    try:
-        (output / MARKDOWN_NAME).write_text(render_markdown(results), encoding="utf-8")
-        (output / PAGE_NAME).write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(
-            f"cannot write the report to {output}: {error.strerror}; free space there"
-        ) from error
+    from edge_fairmot.benchmarks.comparison import compare as compare_results
+    from edge_fairmot.benchmarks.results import read_results
 
-
-def print_results(results: Results, output: Path) -> None:
-    """Print the table of speed and accuracy, and what speaks against it."""
-    from edge_fairmot.benchmarks.report.cautions import cautions
-    from edge_fairmot.benchmarks.report.rows import main_table
-
-    rows = main_table(results)
+    comparison = compare_results(read_results(old), read_results(new), tolerance)
     table = Table(box=None)
-    for index, name in enumerate(rows.header):
-        table.add_column(name, justify="left" if index < rows.text_columns else "right")
-    for cells in rows.cells:
-        table.add_row(*cells)
+    for name in ("row", "figure", "old", "new", "change", "95 %", "verdict"):
+        table.add_column(
+            name,
+            justify="left" if name in ("row", "figure", "verdict") else "right",
+            overflow="fold",
+            no_wrap=name not in ("row", "verdict"),
+        )
+    before = ""
+    for change in comparison.changes:
+        style = "bold red" if change.regression else None
+        name = "" if change.row == before else change.row  # once for all its figures
+        table.add_row(name, *_change_cells(change), change.verdict, style=style)
+        before = change.row
     stdout.print(table)
-    for entry in results.entries:
-        if entry.failure:
-            warn(f"{entry.name}: {entry.failure}")
-    for caution in cautions(results):
-        warn(caution)
-    names = ", ".join(str(output / name) for name in (PAGE_NAME, MARKDOWN_NAME, RESULTS_NAME))
-    print_pairs([("written", names)])
+    for warning in comparison.warnings:
+        warn(warning)
+    if comparison.regressions:
+        count = len(comparison.regressions)
+        stdout.print(f"{count} regression{'s' if count > 1 else ''} beyond noise", highlight=False)
+        raise typer.Exit(1)
+    stdout.print("no regression seen" if comparison.seen else "no difference seen", highlight=False)
 
 
-@contextmanager
-def turn_progress(frames: int, contenders: int) -> Iterator[Callable[[Measurement, str], None]]:
-    """Show how far a group is, on stderr, where that is a terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
-    )
-    with Progress(*columns, console=stderr, disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task("measuring", total=frames * contenders, now="")
-        timed: dict[int, int] = {}
+def _change_cells(change: Change) -> tuple[str, str, str, str, str]:
+    timed = change.figure.startswith("ms")
 
-        def on_turn(measurement: Measurement, what: str) -> None:
-            # A contender that failed has no frames left to come.
-            timed[id(measurement)] = frames if measurement.failure else measurement.frames
-            now = f"{measurement.job.model.name} on {measurement.job.runtime}: {measurement.failure or what}"
-            progress.update(task, completed=sum(timed.values()), now=now)
+    def show(value: float | None, *, signed: bool) -> str:
+        if value is None:
+            return ""
+        if signed:
+            return f"{100 * value:+.1f} %" if timed else f"{100 * value:+.1f}"
+        return f"{value:.1f}" if timed else f"{100 * value:.1f}"
 
-        yield on_turn
+    span = ""
+    if change.interval is not None:
+        low, high = change.interval.low, change.interval.high
+        span = f"{show(low, signed=True)} to {show(high, signed=True)}"
+    values = show(change.old, signed=False), show(change.new, signed=False)
+    return change.figure, *values, show(change.change, signed=True), span

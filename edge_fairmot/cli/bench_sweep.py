@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_fairmot.cli.bench import (
+from edge_fairmot.cli.bench_run import (
     RESULTS_NAME,
     DetectEvery,
     Frames,
@@ -31,21 +31,17 @@ from edge_fairmot.cli.bench import (
     turn_progress,
 )
 from edge_fairmot.cli.console import stderr, warn
-from edge_fairmot.cli.convert import parse_size
 from edge_fairmot.errors import ConversionError, InvalidInputError, ManifestError
 from edge_fairmot.model_file import certificate_fault, read_onnx_file
-from edge_fairmot.runtimes.lowering import parse_lowering
 
 if TYPE_CHECKING:
-    from edge_fairmot.benchmarks.benchmark import Benchmark
-    from edge_fairmot.benchmarks.contenders import Starter
+    from edge_fairmot.benchmarks.benchmark import Benchmark, PairSpec
     from edge_fairmot.benchmarks.results import ModelFile
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
 NAIVE = "naive"
-"""The graph as a plain export would have it: deformable convolutions out of GridSample, which is what runs
-everywhere, and none of the exact rewrites."""
+"""A plain export: deformable convolutions out of GridSample, which runs everywhere, and no exact rewrite."""
 
 PLAIN = "the checkpoint has no deformable layers: one file was made for all of --deform-conv"
 
@@ -54,24 +50,12 @@ MODELS = "models"
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A file to be made of the checkpoint.
+    """A file to be made of the checkpoint."""
 
-    Attributes
-    ----------
-    size : (int, int)
-        Width and height, pixels.
-    kind : str
-        A precision, or ``naive``.
-    lowering : str
-        Of the deformable convolutions.
-    calibration : str
-        Footage for int8.
-    """
-
-    size: tuple[int, int]
-    kind: str
-    lowering: str
-    calibration: str
+    size: tuple[int, int]  # width and height, pixels
+    kind: str  # a precision, or naive
+    lowering: str  # of the deformable convolutions
+    calibration: str  # video for int8
 
     @property
     def precision(self) -> str:
@@ -79,22 +63,16 @@ class Variant:
         return "fp32" if self.kind == NAIVE else self.kind
 
     def name(self, checkpoint: Path) -> str:
-        """Name of the file."""
+        """Return the file name."""
         width, height = self.size
         kind = self.kind if self.kind == NAIVE else f"{self.kind}-{self.lowering}"
         return f"{checkpoint.stem}-{width}x{height}-{kind}.onnx"
 
     def arguments(self) -> list[str]:
-        """Options of ``edge-fairmot convert`` that make it."""
+        """Return the options of ``edge-fairmot convert``."""
         width, height = self.size
-        options = [
-            "--size",
-            f"{width}x{height}",
-            "--deform-conv",
-            self.lowering,
-            "--precision",
-            self.precision,
-        ]
+        options = ["--size", f"{width}x{height}", "--deform-conv", self.lowering]
+        options += ["--precision", self.precision]
         if self.kind == "int8":
             options += ["--calibrate", self.calibration]
         if self.kind == NAIVE:
@@ -102,7 +80,7 @@ class Variant:
         return options
 
     def is_made(self, path: Path, checkpoint_sha256: str) -> bool:
-        """Whether a file is this one, made earlier and not changed since."""
+        """Return whether a file is this one, made earlier and not changed since."""
         try:
             manifest = read_onnx_file(path).manifest
         except ManifestError:
@@ -112,7 +90,7 @@ class Variant:
             manifest.checkpoint_sha256 == checkpoint_sha256
             and manifest.input_size == self.size
             and manifest.default_precision == self.precision
-            # A plain student has none to be lowered.
+            # A plain student has no layer to lower.
             and set(manifest.deform_conv.values()) <= {self.lowering}
             and ("late-heads" in manifest.rewrites) == (self.kind != NAIVE)
             and (self.kind != "int8" or source in manifest.calibration)
@@ -127,22 +105,22 @@ def sweep(
     ),
     precisions: Annotated[str, typer.Option(help="Of fp32, fp16 and int8, comma-separated.")] = "fp32,int8",
     runtimes: Annotated[
-        str, typer.Option(help="Comma-separated, as in cpu,openvino:GPU; or all that are here.")
+        str, typer.Option(help="Comma-separated, as in cpu,openvino:GPU; or all of this machine.")
     ] = "all",
     video: Video = None,
     ground_truth: GroundTruth = None,
     calibration: Annotated[
         str | None,
-        typer.Option("--calibrate", help="For int8: footage like, and other than, what is measured on."),
+        typer.Option("--calibrate", help="For int8: a video like the measured ones, but another."),
     ] = None,
     deform_conv: Annotated[
         str, typer.Option(help="Lowerings of deformable convolutions, as for convert, comma-separated.")
     ] = "auto",
     naive: Annotated[
-        bool, typer.Option("--naive", help="Also a plain export: GridSample, none of the exact rewrites.")
+        bool, typer.Option("--naive", help="Also a plain export: GridSample, no exact rewrite.")
     ] = False,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder; taken up again if it was begun.")
+        Path, typer.Option("--output", "-o", help="Folder; an earlier sweep in it is resumed.")
     ] = (Path("sweep")),
     frames: Frames = 300,
     threads: Threads = None,
@@ -151,15 +129,14 @@ def sweep(
     detect_every: DetectEvery = None,
     pictures: Pictures = 2,
 ) -> None:
-    """Convert a checkpoint at each size and precision and measure the files; goes on where it was left."""
+    """Convert a checkpoint at each size and precision and measure the files; resumes an earlier sweep."""
     videos = check_videos(video)
     require_packages(ground_truth)
     variants = list_variants(sizes, precisions, deform_conv, naive, calibration or videos[0])
     if not checkpoint.is_file():
         raise InvalidInputError(f"no checkpoint at {checkpoint}: give a FairMOT .pth file")
-    from edge_fairmot.benchmarks.benchmark import Benchmark
-    from edge_fairmot.benchmarks.contenders import choose_runtimes
-    from edge_fairmot.benchmarks.results_file import read_results, write_results
+    from edge_fairmot.benchmarks.benchmark import Benchmark, choose_runtimes
+    from edge_fairmot.benchmarks.results import read_results, write_results
 
     chosen = choose_runtimes(runtimes)
     settings = make_settings(frames, threads, score_threshold, live_s, detect_every)
@@ -168,27 +145,28 @@ def sweep(
     benchmark = Benchmark(output, videos, ground_truth or (), settings, earlier=earlier)
     (output / MODELS).mkdir(exist_ok=True)
     if calibration is None and any(v.kind == "int8" for group in variants for v in group):
-        _note(
-            benchmark, "int8 was calibrated on the first video it is measured on: give --calibrate other.mp4"
-        )
+        _note(benchmark, "int8 was calibrated on the first measured video: give --calibrate other.mp4")
     with recorded(benchmark, output, pictures):
         for group in variants:
-            starters = list(_starters(benchmark, checkpoint, group, chosen, output / MODELS))
-            if starters:
-                with turn_progress(benchmark.frames, len(starters)) as on_turn:
-                    benchmark.measure(starters, on_turn)
+            specs = list(_specs(benchmark, checkpoint, group, chosen, output / MODELS))
+            if specs:
+                with turn_progress(benchmark.frames, len(specs)) as on_turn:
+                    benchmark.measure(specs, on_turn)
             write_results(path, benchmark.results("not at its end yet"))
 
 
 def list_variants(
     sizes: str, precisions: str, deform_conv: str, naive: bool, calibration: str
 ) -> list[list[Variant]]:
-    """List the files to be made, those of one size together: they are measured side by side."""
+    """Return the files to be made; those of one size together, because they are measured side by side."""
+    from edge_fairmot.cli.convert import parse_size
+    from edge_fairmot.cli.lowering_choice import choose_lowering
+
     kinds = _parts(precisions)
     for kind in kinds:
         if kind not in PRECISIONS:
             raise InvalidInputError(f"--precisions {kind!r}: choose from {', '.join(PRECISIONS)}")
-    lowerings = [parse_lowering(part) for part in _parts(deform_conv)]
+    lowerings = [choose_lowering(part, None, "fp32").lowering for part in _parts(deform_conv)]
     chosen = [*([(NAIVE, "gridsample")] if naive else []), *product(kinds, lowerings)]
     parsed = dict.fromkeys(parse_size(part) for part in _parts(sizes))
     if not chosen or not parsed:
@@ -197,15 +175,14 @@ def list_variants(
 
 
 def _parts(text: str) -> list[str]:
-    """Take a comma-separated option apart."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _starters(
+def _specs(
     benchmark: Benchmark, checkpoint: Path, group: Sequence[Variant], runtimes: Sequence[str], folder: Path
-) -> Iterator[Starter]:
-    """Make the files of a group, and list what has not been measured of them."""
-    from edge_fairmot.benchmarks.contenders import Starter, describe_model
+) -> Iterator[PairSpec]:
+    """Make the files of a group, and yield what has not been measured of them."""
+    from edge_fairmot.benchmarks.benchmark import PairSpec, describe_model
 
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     plain: set[str] = set()
@@ -227,15 +204,15 @@ def _starters(
         if not fault and not model.lowering:
             plain.add(variant.kind)
         for runtime in runtimes:
-            starter = Starter(model, path, runtime)
+            spec = PairSpec(model, path, runtime)
             if fault:
                 benchmark.add_failure(model, runtime, fault)
-            elif not benchmark.is_done(starter):
-                yield starter
+            elif not benchmark.is_done(spec):
+                yield spec
 
 
 def _convert(variant: Variant, checkpoint: Path, path: Path) -> None:
-    """Run ``edge-fairmot convert``, in a process of its own: PyTorch must not stay in this one."""
+    """Run ``edge-fairmot convert`` in a process of its own: PyTorch must not stay in this one."""
     command = [sys.executable, "-c", "from edge_fairmot.cli.main import run; run()", "convert"]
     with stderr.status(f"making {path.name} ..."):
         done = subprocess.run(
@@ -249,12 +226,11 @@ def _convert(variant: Variant, checkpoint: Path, path: Path) -> None:
             f"convert died of {signal.Signals(-done.returncode).name}: perhaps memory ran out"
         )
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        raise ConversionError(said[-1].removeprefix("error: "))
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["without a message"]
+        raise ConversionError(lines[-1].removeprefix("error: "))
 
 
 def _unmade(variant: Variant, name: str) -> ModelFile:
-    """Describe a file that could not be made."""
     from edge_fairmot.benchmarks.results import ModelFile
 
     return ModelFile(name, 0, "", "", variant.precision, variant.size, variant.lowering, (), "")

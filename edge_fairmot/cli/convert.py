@@ -199,7 +199,7 @@ def _print_costs(result: Conversion) -> None:
 
 
 def _calibration_frames(spec: str, input_size: tuple[int, int], count: int) -> CalibrationFrames:
-    from edge_fairmot.benchmarks.frame_sampling import sample_frames
+    from edge_fairmot.benchmarks.frame_sources import sample_frames
     from edge_fairmot.convert import CalibrationFrames
 
     with open_images(spec) as source:

@@ -14,7 +14,7 @@ from edge_fairmot.cli.verify import check_writable, print_report
 from edge_fairmot.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from edge_fairmot.benchmarks.ladder_report import LadderReport
+    from edge_fairmot.benchmarks.parity_report import ParityReport
 
 DEFAULT_MINUTES = 60.0
 
@@ -118,7 +118,7 @@ def distill(
         f"{sum(len(s.frames) for s in found.validation)} for validation, with {agreement.people} people",
         highlight=False,
     )
-    reports: list[LadderReport] = []
+    reports: list[ParityReport] = []
     with stderr.status("learning ...") as status:
         progress = flags.Progress(status.update, batch_size, limits)
 
@@ -136,7 +136,7 @@ def distill(
     _finish(reports[0], written, json_path)
 
 
-def _finish(report: LadderReport, written: tuple[tuple[str, str], ...], json_path: Path | None) -> None:
+def _finish(report: ParityReport, written: tuple[tuple[str, str], ...], json_path: Path | None) -> None:
     print_report(report)
     print_pairs(written)
     if json_path:
@@ -146,7 +146,7 @@ def _finish(report: LadderReport, written: tuple[tuple[str, str], ...], json_pat
         raise typer.Exit(1)
 
 
-def _figures(report: LadderReport) -> str:
+def _figures(report: ParityReport) -> str:
     figures = report.figures
     values = {
         "recall": figures.peaks.recall,

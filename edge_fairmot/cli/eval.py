@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PERCENTAGES = ("hota", "deta", "assa", "mota", "idf1")
 COUNTS = ("idsw", "fp", "fn")
-"""What fits a terminal; ``--json`` gives all."""
+"""Figures that fit a terminal; ``--json`` prints all."""
 
 
 def evaluate(
@@ -53,7 +53,7 @@ def evaluate(
 
 
 def accuracy_table(rows: dict[str, Accuracy]) -> Table:
-    """Lay out scores, a line for each of what was scored."""
+    """Return a table of scores with one line for each name."""
     table = Table(box=None)
     table.add_column("results", overflow="fold")
     for name in (*PERCENTAGES, *COUNTS):
@@ -65,5 +65,5 @@ def accuracy_table(rows: dict[str, Accuracy]) -> Table:
 
 
 def _short_name(path: str) -> str:
-    """Name a file of results by its folder, where ``track`` gave it its name."""
+    """Return the folder of a ``tracks.txt``, because ``track`` names all of them so."""
     return Path(path).resolve().parent.name if Path(path).name == "tracks.txt" else path

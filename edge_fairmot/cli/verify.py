@@ -1,17 +1,17 @@
-"""``edge-fairmot verify``: a candidate against its reference, rung by rung."""
+"""``edge-fairmot verify``: a candidate against its reference, level by level."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeGuard
 
 import typer
-from rich.table import Table
 
 from edge_fairmot.cli.console import frame_progress, stdout, warn
 from edge_fairmot.cli.run_flags import (
@@ -26,27 +26,15 @@ from edge_fairmot.cli.run_flags import (
 )
 from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.model_file import certificate_fault
+from edge_fairmot.model_file import certificate_fault, read_onnx_file
 from edge_fairmot.model_file import certify as write_certificate
-from edge_fairmot.sources import open_source
 
 if TYPE_CHECKING:
-    from edge_fairmot.benchmarks.golden import Golden
-    from edge_fairmot.benchmarks.ladder import ParityLadder
-    from edge_fairmot.benchmarks.ladder_report import LadderReport, Subject
     from edge_fairmot.benchmarks.observation import Observer
+    from edge_fairmot.benchmarks.parity_report import ParityReport, Subject
 
 PICTURES = 6
-"""In the HTML report: what one looks at, not scrolls through."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Footage:
-    """Where frames come from, when not from a golden."""
-
-    videos: Sequence[str]
-    ground_truth: Sequence[Path]
-    frames: int | None
+"""Frames in the HTML report."""
 
 
 def verify(
@@ -56,7 +44,10 @@ def verify(
     ] = None,
     reference: Annotated[
         str | None,
-        typer.Option(help="Compare with a golden (.npz), another ONNX file, or torch (with --checkpoint)."),
+        typer.Option(
+            help="Compare with recorded reference outputs (.npz), another ONNX file, or torch "
+            "(with --checkpoint)."
+        ),
     ] = None,
     video: Annotated[
         list[str] | None, typer.Option(help="Video, image folder or sequence folder; may be repeated.")
@@ -64,68 +55,77 @@ def verify(
     ground_truth: Annotated[
         list[Path] | None, typer.Option("--gt", help="gt.txt; once for each --video, in order.")
     ] = None,
-    runtime: RuntimeFlag = "cpu",
+    runtime: RuntimeFlag = None,
     device_id: DeviceIdFlag = None,
     threads: ThreadsFlag = None,
-    precision: PrecisionFlag = "",
-    hint: HintFlag = "latency",
+    precision: PrecisionFlag = None,
+    hint: HintFlag = None,
     cache_folder: CacheFolderFlag = None,
     frames: Annotated[int | None, typer.Option(help="Of each video, at most.")] = None,
-    score_threshold: Annotated[float, typer.Option(help="Peaks and tracks must score more.")] = 0.4,
+    score_threshold: Annotated[float, typer.Option(help="Peaks and tracks need a higher score.")] = 0.4,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.")] = None,
     html_path: Annotated[
-        Path | None, typer.Option("--html", help="Write the report as HTML, with pictures.")
+        Path | None, typer.Option("--html", help="Write the report as HTML, with images.")
     ] = None,
     certify: Annotated[
-        bool, typer.Option("--certify", help="Write the figures into the file, if its budget holds.")
+        bool, typer.Option("--certify", help="Write the figures into the file, if it is within budget.")
     ] = False,
 ) -> None:
-    """Hold a converted file against its reference on real frames; exit status 1 when a budget is broken.
+    """Compare a converted file with its reference on real frames; exit status 1 when it is over budget.
 
     The flags of the runtime are for the candidate; another ONNX file as reference runs on cpu.
     """
-    _check_arguments(checkpoint, reference, video, ground_truth)
+    videos, truth_files = video or [], ground_truth or []
+    _check_arguments(checkpoint, reference, videos, truth_files, frames, score_threshold)
     for path in filter(None, (json_path, html_path)):
         check_writable(path)
-    if frames is not None and frames < 1:
-        raise InvalidInputError(f"--frames must be at least 1, not {frames}")
-    if not 0 < score_threshold < 1:
-        raise InvalidInputError(f"score threshold must be between 0 and 1, not {score_threshold}")
-    if ground_truth and find_spec("trackeval") is None:
-        raise MissingDependencyError("trackeval", "eval", "to compare with ground truth")
-    from edge_fairmot.benchmarks.ladder import ParityLadder
-    from edge_fairmot.benchmarks.ladder_html import render_html
-    from edge_fairmot.benchmarks.observation import RuntimeObserver
-    from edge_fairmot.benchmarks.parity_budget import budget_between
-    from edge_fairmot.runtimes import open_runtime
-
-    footage = _Footage(video or (), ground_truth or (), frames)
     options = runtime_options(device_id, threads, precision, hint, cache_folder)
+    from edge_fairmot.benchmarks.mot_text import read_mot_text
+    from edge_fairmot.benchmarks.observation import RuntimeObserver, check_same_network
+    from edge_fairmot.benchmarks.parity_budget import budget_between
+    from edge_fairmot.benchmarks.parity_check import ParityCheck, check_reference_outputs, check_source
+    from edge_fairmot.benchmarks.parity_report import render_parity_page
+    from edge_fairmot.benchmarks.reference_outputs import read_reference_outputs
+    from edge_fairmot.runtimes import open_runtime
+    from edge_fairmot.sources import open_source
+
+    # Everything that the arguments name is checked before a network is loaded.
+    manifest = read_onnx_file(candidate).manifest
+    recorded = read_reference_outputs(Path(reference)) if _is_recorded(reference) else None
+    theirs = recorded.manifest if recorded else _reference_manifest(checkpoint, reference, manifest)
+    check_same_network(theirs, manifest, f"the reference {checkpoint or reference}")
+    check = ParityCheck(budget_between(theirs, manifest), score_threshold, PICTURES if html_path else 0)
+    truths = [read_mot_text(path, ground_truth=True) for path in truth_files]
+    fault = certificate_fault(candidate, manifest)
     with ExitStack() as stack:
-        opened = open_runtime(candidate, runtime, options)
-        observer = RuntimeObserver(opened, candidate)
-        stack.callback(observer.close)
+        sources = [stack.enter_context(closing(open_source(name))) for name in videos]
+        opened = open_runtime(candidate, runtime or "cpu", options)
+        observer = stack.enter_context(closing(RuntimeObserver(opened, candidate)))
         advise_on_precision(opened)
-        manifest = observer.manifest
-        fault = certificate_fault(candidate, manifest)
         if fault:
             warn(fault)
-
-        def begin(theirs: ModelManifest) -> ParityLadder:
-            budget = budget_between(theirs, manifest)
-            return ParityLadder(budget, score_threshold, PICTURES if html_path else 0)
-
-        if reference is not None and reference.endswith(".npz"):
-            ladder, theirs = _climb_golden(begin, Path(reference), observer, frames)
+        if recorded is not None:
+            subject = _subject(str(reference), f"recorded ({recorded.runtime})", theirs, recorded.details)
+            with frame_progress("verifying", len(recorded.frames[:frames])) as on_frame:
+                check_reference_outputs(check, recorded, observer, max_frames=frames, on_frame=on_frame)
         else:
-            ladder, theirs = _climb_videos(begin, checkpoint, reference, observer, footage)
+            other, subject = _open_reference(checkpoint, reference, manifest)
+            stack.callback(other.close)
+            counts = [source.info.frame_count for source in sources]
+            known = [min(count, frames or count) for count in counts if count is not None]
+            total = sum(known) if len(known) == len(counts) else None
+            with frame_progress("verifying", total) as on_frame:
+                for source, truth in zip_longest(sources, truths):
+                    check_source(
+                        check, other, observer, source, truth=truth, max_frames=frames, on_frame=on_frame
+                    )
         details = {"certificate": fault or "of this graph"}
-        report = ladder.report(theirs, _subject(str(candidate), observer.name, manifest, details))
+        report = check.report(subject, _subject(str(candidate), observer.name, manifest, details))
     print_report(report)
     if json_path:
         _write(json_path, report.to_json() + "\n")
     if html_path:
-        _write(html_path, render_html(report, ladder.worst_frames()))
+        _write(html_path, render_parity_page(report, check.worst_frames()))
     if not report.passed:
         raise typer.Exit(1)
     if certify:
@@ -133,31 +133,30 @@ def verify(
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a path whose folder is absent, before an hour's work.
-
-    Raises
-    ------
-    EvaluationError
-        If there is no such folder.
-    """
+    """Refuse a path whose folder does not exist."""
     if not path.parent.is_dir():
         raise EvaluationError(f"{path.parent} is not a folder: mkdir -p {path.parent}")
 
 
-def print_report(report: LadderReport) -> None:
-    """Print the rungs, figure by figure, and the verdict."""
-    from edge_fairmot.benchmarks.ladder_html import format_threshold, format_value, verdict_of
+def check_checkpoint(path: Path) -> None:
+    """Refuse a checkpoint that does not exist, before PyTorch is loaded."""
+    if not path.is_file():
+        raise InvalidInputError(f"no checkpoint at {path}: give a FairMOT .pth file")
+
+
+def print_report(report: ParityReport) -> None:
+    """Print the levels, figure by figure, and the verdict."""
+    from rich.table import Table
 
     table = Table(box=None)
-    for name, justify in (("rung", "left"), ("figure", "left"), ("value", "right"), ("budget", "right")):
-        table.add_column(name, justify="right" if justify == "right" else "left")
-    table.add_column("")
-    rung = ""
+    for name in ("level", "figure", "value", "budget", ""):
+        table.add_column(name, justify="right" if name in ("value", "budget") else "left")
+    level = ""
     for check in report.checks:
         style = "bold red" if not check.passed else None
-        shown = "" if check.rung == rung else check.rung
-        rung = check.rung
-        row = (shown, check.figure, format_value(check), format_threshold(check), verdict_of(check))
+        shown = "" if check.level == level else check.level
+        level = check.level
+        row = (shown, check.figure, check.value_text, check.threshold_text, check.verdict)
         table.add_row(*row, style=style)
     stdout.print(table)
     peaks = report.figures.peaks
@@ -170,14 +169,10 @@ def print_report(report: LadderReport) -> None:
         f"{peaks.tied} in a neighbouring cell of the same score",
         f"within the {report.budget.name} budget"
         if report.passed
-        else f"the {report.budget.name} budget is broken: {', '.join(report.failed_rungs)}",
+        else f"the {report.budget.name} budget is broken: {', '.join(report.failed_levels)}",
     ]
     for line in lines:
         stdout.print(line, highlight=False, soft_wrap=True)
-    _print_truth(report)
-
-
-def _print_truth(report: LadderReport) -> None:
     truth = report.figures.truth
     if truth is None:
         return
@@ -188,7 +183,7 @@ def _print_truth(report: LadderReport) -> None:
         mota, idf1 = (
             f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
             if (interval := getattr(truth.intervals.get(name), role, None))
-            else "too short to tell"
+            else "too few frames"
             for name in ("mota", "idf1")
         )
         table.add_row(
@@ -201,72 +196,51 @@ def _print_truth(report: LadderReport) -> None:
     stdout.print(table)
 
 
+def _is_recorded(reference: str | None) -> TypeGuard[str]:
+    return reference is not None and reference.endswith(".npz")
+
+
 def _check_arguments(
     checkpoint: Path | None,
     reference: str | None,
-    video: list[str] | None,
-    ground_truth: list[Path] | None,
+    videos: Sequence[str],
+    truth_files: Sequence[Path],
+    frames: int | None,
+    score_threshold: float,
 ) -> None:
     if checkpoint is None and reference in (None, "torch"):
         raise InvalidInputError(
-            "there is nothing to compare with: give --checkpoint fairmot.pth, --reference golden.npz "
+            "there is nothing to compare with: give --checkpoint fairmot.pth, --reference reference.npz "
             "or --reference other.onnx"
         )
     if checkpoint is not None and reference not in (None, "torch"):
         raise InvalidInputError("--checkpoint and --reference are two references: give one of them")
-    if reference is not None and reference.endswith(".npz"):
-        if video or ground_truth:
-            raise InvalidInputError("a golden holds its own frames: leave out --video and --gt")
-    elif not video:
+    if _is_recorded(reference):
+        if videos or truth_files:
+            raise InvalidInputError("reference outputs hold their own frames: leave out --video and --gt")
+    elif not videos:
         raise InvalidInputError("there are no frames to compare on: give --video street.mp4")
-    if ground_truth and len(ground_truth) != len(video or ()):
+    if truth_files and len(truth_files) != len(videos):
         raise InvalidInputError(
-            f"{len(video or ())} of --video and {len(ground_truth)} of --gt: give one --gt for each --video"
+            f"{len(videos)} of --video and {len(truth_files)} of --gt: give one --gt for each --video"
         )
+    if frames is not None and frames < 1:
+        raise InvalidInputError(f"--frames must be at least 1, not {frames}")
+    if not 0 < score_threshold < 1:
+        raise InvalidInputError(f"score threshold must be between 0 and 1, not {score_threshold}")
+    if truth_files and find_spec("trackeval") is None:
+        raise MissingDependencyError("trackeval", "eval", "to compare with ground truth")
 
 
-def _climb_golden(
-    begin: Callable[[ModelManifest], ParityLadder], path: Path, candidate: Observer, frames: int | None
-) -> tuple[ParityLadder, Subject]:
-    from edge_fairmot.benchmarks.golden import read_golden
-    from edge_fairmot.benchmarks.verification import climb_golden
-
-    golden: Golden = read_golden(path)
-    ladder = begin(golden.manifest)
-    with frame_progress("verifying", len(golden.frames[:frames])) as on_frame:
-        climb_golden(ladder, golden, candidate, max_frames=frames, on_frame=on_frame)
-    return ladder, _subject(str(path), f"golden ({golden.runtime})", golden.manifest, golden.details)
-
-
-def _climb_videos(
-    begin: Callable[[ModelManifest], ParityLadder],
-    checkpoint: Path | None,
-    reference: str | None,
-    candidate: Observer,
-    footage: _Footage,
-) -> tuple[ParityLadder, Subject]:
-    from edge_fairmot.benchmarks.mot_text import read_mot_text
-    from edge_fairmot.benchmarks.verification import climb_source
-
-    truths = [read_mot_text(path, ground_truth=True) for path in footage.ground_truth]
-    with ExitStack() as stack:
-        sources = []
-        for name in footage.videos:
-            sources.append(open_source(name))
-            stack.callback(sources[-1].close)
-        observer, subject = _open_reference(checkpoint, reference, candidate.manifest)
-        stack.callback(observer.close)
-        ladder = begin(observer.manifest)
-        counts = [source.info.frame_count for source in sources]
-        known = [count for count in counts if count is not None]
-        limit = footage.frames
-        total = sum(min(count, limit or count) for count in known) if len(known) == len(counts) else None
-        on_frame: Callable[[], None] = stack.enter_context(frame_progress("verifying", total))
-        for source, truth in zip_longest(sources, truths):
-            climb_source(
-                ladder, observer, candidate, source, truth=truth, max_frames=limit, on_frame=on_frame
-            )
-    return ladder, subject
+def _reference_manifest(
+    checkpoint: Path | None, reference: str | None, candidate: ModelManifest
+) -> ModelManifest:
+    """Return the reference's manifest; that of a checkpoint is the candidate's with the file's hash."""
+    if checkpoint is None:
+        return read_onnx_file(str(reference)).manifest
+    check_checkpoint(checkpoint)
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    return replace(candidate, checkpoint_sha256=sha256)
 
 
 def _open_reference(
@@ -275,12 +249,8 @@ def _open_reference(
     if checkpoint is not None:
         from edge_fairmot.convert.reference import TorchReference
 
-        torch_reference = TorchReference(
-            checkpoint, manifest.input_size, max_detections=manifest.max_detections
-        )
-        return torch_reference, _subject(
-            str(checkpoint), torch_reference.name, torch_reference.manifest, torch_reference.details
-        )
+        torch = TorchReference(checkpoint, manifest.input_size, max_detections=manifest.max_detections)
+        return torch, _subject(str(checkpoint), torch.name, torch.manifest, torch.details)
     from edge_fairmot.benchmarks.observation import RuntimeObserver
     from edge_fairmot.runtimes import open_runtime
 
@@ -292,7 +262,7 @@ def _open_reference(
 def _subject(
     name: str, runtime: str, manifest: ModelManifest, details: Mapping[str, str] | None = None
 ) -> Subject:
-    from edge_fairmot.benchmarks.ladder_report import Subject
+    from edge_fairmot.benchmarks.parity_report import Subject
 
     return Subject(name, runtime, manifest.checkpoint_sha256, manifest.default_precision, details or {})
 

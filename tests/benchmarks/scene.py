@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from edge_fairmot.benchmarks.ladder import FramePair, ParityLadder
-from edge_fairmot.benchmarks.ladder_report import Subject
 from edge_fairmot.benchmarks.observation import DenseHead, Observation
+from edge_fairmot.benchmarks.parity_check import FramePair, ParityCheck
+from edge_fairmot.benchmarks.parity_report import Subject
 from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.types import RawDetections
 
@@ -13,6 +13,10 @@ SIZE = (320, 192)
 DIMENSION = 16
 SUBJECT = Subject("model.onnx", "cpu", "0" * 64, "fp32", {})
 HEAD_SHAPES = {"hm": (1, 1, 6, 8), "wh": (1, 4, 6, 8), "reg": (1, 2, 6, 8), "id": (1, 16, 6, 8)}
+
+
+def unchanged(frame, arrays):
+    return arrays
 
 
 def detections(xyxy, score, embedding):
@@ -45,29 +49,24 @@ def observation(arrays, dense):
     return Observation(detections(*arrays), whole)
 
 
-def climb(
+def compare(
     budget,
-    spoil=lambda frame, arrays: arrays,
+    spoil=unchanged,
     *,
     spoil_heads=lambda dense: dense,
-    base=lambda frame, arrays: arrays,
+    base=unchanged,
     frame_rate=30.0,
     truth=None,
     pictures=0,
 ):
-    """The ladder's report of a candidate that differs from the reference by ``spoil``."""
-    ladder = ParityLadder(budget, pictures=pictures)
-    ladder.begin("street", frame_rate, truth)
+    """The report of a candidate that differs from the reference by ``spoil``, and its check."""
+    check = ParityCheck(budget, pictures=pictures)
+    check.begin("street", frame_rate, truth)
     letterbox = Letterbox(SIZE, SIZE)
+    image = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
     for frame in range(FRAMES):
         arrays, dense = base(frame, people(frame)), heads(frame)
-        pair = FramePair(
-            np.full((SIZE[1], SIZE[0], 3), 90, np.uint8),
-            frame,
-            frame / frame_rate,
-            letterbox,
-            observation(arrays, dense),
-            observation(spoil(frame, tuple(np.copy(a) for a in arrays)), spoil_heads(dense)),
-        )
-        ladder.add(pair)
-    return ladder.report(SUBJECT, SUBJECT), ladder
+        reference = observation(arrays, dense)
+        candidate = observation(spoil(frame, tuple(np.copy(a) for a in arrays)), spoil_heads(dense))
+        check.add(FramePair(image, frame, frame / frame_rate, letterbox, reference, candidate))
+    return check.report(SUBJECT, SUBJECT), check

@@ -91,57 +91,35 @@ def by_trackevals_own_dataset(folder, lengths):
         trackeval.metrics.CLEAR(dict(quiet)),
         trackeval.metrics.Identity(dict(quiet)),
     ]
-    evaluator = trackeval.Evaluator(
-        {
-            "PRINT_RESULTS": False,
-            "PRINT_CONFIG": False,
-            "TIME_PROGRESS": False,
-            "OUTPUT_SUMMARY": False,
-            "OUTPUT_DETAILED": False,
-            "PLOT_CURVES": False,
-            "OUTPUT_EMPTY_CLASSES": False,
-        }
-    )
-    found, _ = evaluator.evaluate([dataset], metrics)
+    off = ("PRINT_RESULTS", "PRINT_CONFIG", "TIME_PROGRESS", "OUTPUT_SUMMARY", "OUTPUT_DETAILED")
+    off += ("PLOT_CURVES", "OUTPUT_EMPTY_CLASSES")
+    found, _ = trackeval.Evaluator(dict.fromkeys(off, False)).evaluate([dataset], metrics)
     return {
         name: {metric: result["pedestrian"][metric] for metric in ("HOTA", "CLEAR", "Identity", "Count")}
         for name, result in found["MotChallenge2DBox"]["ours"].items()
     }
 
 
+NAMES = {
+    "HOTA": {"hota": "HOTA", "deta": "DetA", "assa": "AssA", "loca": "LocA"},
+    "CLEAR": {
+        **{"mota": "MOTA", "motp": "MOTP", "recall": "CLR_Re", "precision": "CLR_Pr"},
+        **{"tp": "CLR_TP", "fp": "CLR_FP", "fn": "CLR_FN", "idsw": "IDSW", "frag": "Frag"},
+        **{"mt": "MT", "pt": "PT", "ml": "ML"},
+    },
+    "Identity": {"idf1": "IDF1", "idp": "IDP", "idr": "IDR"},
+    "Count": {"gt_ids": "GT_IDs", "gt_boxes": "GT_Dets", "track_ids": "IDs", "track_boxes": "Dets"},
+}
+
+
 def assert_equal_figures(accuracy, trackeval):
-    hota, clear, identity, count = (trackeval[name] for name in ("HOTA", "CLEAR", "Identity", "Count"))
-    ratios = {
-        "hota": np.mean(hota["HOTA"]),
-        "deta": np.mean(hota["DetA"]),
-        "assa": np.mean(hota["AssA"]),
-        "loca": np.mean(hota["LocA"]),
-        "mota": clear["MOTA"],
-        "motp": clear["MOTP"],
-        "recall": clear["CLR_Re"],
-        "precision": clear["CLR_Pr"],
-        "idf1": identity["IDF1"],
-        "idp": identity["IDP"],
-        "idr": identity["IDR"],
-    }
-    counts = {
-        "tp": clear["CLR_TP"],
-        "fp": clear["CLR_FP"],
-        "fn": clear["CLR_FN"],
-        "idsw": clear["IDSW"],
-        "frag": clear["Frag"],
-        "mt": clear["MT"],
-        "pt": clear["PT"],
-        "ml": clear["ML"],
-        "gt_ids": count["GT_IDs"],
-        "gt_boxes": count["GT_Dets"],
-        "track_ids": count["IDs"],
-        "track_boxes": count["Dets"],
+    expected = {
+        name: np.mean(trackeval[metric][key]) for metric, keys in NAMES.items() for name, key in keys.items()
     }
     found = asdict(accuracy)
-    assert {name: found[name] for name in counts} == counts
-    assert {name: found[name] for name in ratios} == pytest.approx(ratios, abs=ROUNDING)
-    assert set(found) == set(counts) | set(ratios) | {"frames"}
+    assert set(found) == {*expected, "frames"}
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=ROUNDING)
+    assert {type(value) for value in found.values()} == {int, float}
 
 
 @needs_motmetrics_files
@@ -182,7 +160,7 @@ def crowd(seed, ids, frames, jitter, drop):
     return MotRows(frame[keep], 1000 * swapped[keep] + 3, boxes, np.ones(len(keep)))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_unsorted_rows_gaps_and_large_ids_give_the_same_figures_too(tmp_path, seed):
     truth, results = crowd(seed, 6, 40, 0, 0.2), crowd(seed + 9, 6, 40, 3, 0.3)
     write(tmp_path / "gt" / "S" / "gt" / "gt.txt", truth)
@@ -230,27 +208,17 @@ def test_an_identity_that_changes_halfway_is_one_switch():
     assert accuracy.assa == pytest.approx(0.5)
 
 
-def test_an_overlap_of_exactly_a_half_is_a_match():
-    truth, results = make_rows((1, 1, 0)), make_rows((1, 1, 0))
-    half = MotRows(results.frame, results.track_id, results.xyxy * (0.5, 1, 0.5, 1), results.confidence)
-
+def test_overlap_is_of_edges():
+    truth = make_rows((1, 1, 0))
+    half = MotRows(truth.frame, truth.track_id, truth.xyxy * (0.5, 1, 0.5, 1), truth.confidence)
     accuracy = evaluate_tracks(half, truth)
-
     assert (accuracy.tp, accuracy.idf1, accuracy.motp) == (1, 1.0, 0.5)
 
-
-def test_overlap_does_not_count_pixels_inclusively():
-    """10 x 10 boxes 5 apart: 50 / 150 by edges; counted inclusively it would be 66 / 176."""
-    accuracy = evaluate_tracks(make_rows((1, 1, 5)), make_rows((1, 1, 0)))
-
+    # 10 x 10 boxes 5 apart: 50 / 150 by edges; counted inclusively it would be 66 / 176.
     # IoU 1/3 reaches the overlaps 0.05 to 0.30: 6 of 19.
-    assert accuracy.deta == pytest.approx(6 / 19)
+    assert evaluate_tracks(make_rows((1, 1, 5)), truth).deta == pytest.approx(6 / 19)
 
-
-def test_boxes_apart_on_both_axes_do_not_overlap():
-    truth = make_rows((1, 1, 0))
     apart = MotRows(truth.frame, truth.track_id, truth.xyxy + 20, truth.confidence)
-
     assert evaluate_tracks(apart, truth).deta == 0
 
 
@@ -267,16 +235,11 @@ def test_no_results_miss_everything():
     assert (accuracy.hota, accuracy.mota, accuracy.idf1) == (0, 0, 0)
 
 
-def test_results_after_the_last_ground_truth_count_as_false():
-    accuracy = evaluate_tracks(make_rows((1, 1, 0), (9, 1, 0)), make_rows((1, 1, 0)))
+@pytest.mark.parametrize("frame", [9, 10**12])  # a frame number far away costs nothing
+def test_results_after_the_last_ground_truth_count_as_false(frame):
+    accuracy = evaluate_tracks(make_rows((1, 1, 0), (frame, 1, 0)), make_rows((1, 1, 0)))
 
-    assert (accuracy.frames, accuracy.fp, accuracy.mota) == (9, 1, 0)
-
-
-def test_a_frame_number_far_away_costs_nothing():
-    accuracy = evaluate_tracks(make_rows((1, 1, 0), (10**12, 1, 0)), make_rows((1, 1, 0)))
-
-    assert (accuracy.frames, accuracy.fp) == (10**12, 1)
+    assert (accuracy.frames, accuracy.fp, accuracy.mota) == (frame, 1, 0)
 
 
 def test_the_length_of_the_sequence_may_be_given():
@@ -314,20 +277,6 @@ def test_without_ground_truth_there_is_nothing_to_say():
         evaluate_many({"a": (EMPTY, make_rows((1, 1, 0))), "b": (EMPTY, EMPTY)})
     with pytest.raises(EvaluationError, match="no sequence"):
         evaluate_many({})
-
-
-def test_figures_are_plain_numbers():
-    truth = make_rows((1, 1, 0))
-
-    for accuracy in (evaluate_tracks(truth, truth), evaluate_tracks(EMPTY, truth)):
-        assert {type(value) for value in asdict(accuracy).values()} == {int, float}
-        assert type(accuracy.mota) is float
-
-
-def test_trackeval_is_kept_silent(capfd):
-    evaluate_tracks(make_rows((1, 1, 0)), make_rows((1, 1, 0)))
-
-    assert capfd.readouterr() == ("", "")
 
 
 def test_a_missing_trackeval_is_named_with_its_extra(monkeypatch):

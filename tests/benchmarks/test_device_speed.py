@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,9 +14,7 @@ from edge_fairmot.benchmarks.device_speed import (
     play_live,
     track_shown,
 )
-from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.pipeline import DetectionSchedule
-from edge_fairmot.tape import Tape, TapeHeader
+from edge_fairmot.schedule import DetectionSchedule
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Detections
 
@@ -85,6 +82,7 @@ def test_with_the_interval_that_keeps_up_nothing_is_dropped():
     assert keep_up_interval(costs(30, inference_s=0.1)) == 1
     assert keep_up_interval(costs(30, inference_s=0.101)) == 2
     assert keep_up_interval(costs(1, inference_s=5)) == 1
+    assert keep_up_interval(costs(9, inference_s=0.1, letterbox_s=0.01)) == 2
 
 
 def test_a_camera_that_decodes_slowly_is_not_ahead_of_itself():
@@ -121,34 +119,25 @@ def test_whatever_things_cost_time_and_frames_go_forward(rows, every):
     assert [s.detected for s in shown] == [number % every == 0 for number in range(len(shown))]
 
 
-def walker_tape(frames):
-    """One person who walks 4 pixels a frame."""
-    left = 20 + 4 * np.arange(frames, dtype=np.float32)
-    boxes = np.stack([left, np.full_like(left, 20), left + 30, np.full_like(left, 100)], axis=1)
-    manifest = ModelManifest((320, 192), 4, 2, ("person",), 19, "0" * 64, "0")
-    return Tape(
-        TapeHeader("walk", (320, 192), 1 / PERIOD_S, 0.3, manifest),
-        np.arange(frames),
-        np.arange(frames) * PERIOD_S,
-        np.arange(frames + 1),
-        boxes,
-        boxes,
-        np.full(frames, 0.9, np.float32),
-        np.zeros(frames, np.int64),
-        np.tile(np.float32([[1, 0]]), (frames, 1)),
-    )
+def walker(frames):
+    """Detections of one person who walks 4 pixels a frame, and the time of each frame."""
+    found = []
+    for left in 20 + 4 * np.arange(frames):
+        box = np.array([[left, 20, left + 30, 100]], np.float32)
+        found.append(Detections(box, np.float32([0.9]), np.float32([[1, 0]])))
+    return found, np.arange(frames) * PERIOD_S
 
 
 CONFIG = TrackerConfig(frame_rate=1 / PERIOD_S)
 
 
 def test_a_device_that_takes_no_time_shows_what_the_tracker_gives():
-    tape = walker_tape(10)
+    found, time_s = walker(10)
     tracker = Tracker(CONFIG)
-    expected = [tracker.update(tape.detections(frame), float(tape.time_s[frame])) for frame in range(10)]
+    expected = [tracker.update(detections, at_s) for detections, at_s in zip(found, time_s, strict=True)]
 
     shown = play_live(costs(10, inference_s=0.0), DetectionSchedule())
-    seen = on_screen(tape.time_s, shown, track_shown(tape, shown, CONFIG))
+    seen = on_screen(time_s, shown, track_shown(found, time_s, shown, CONFIG))
 
     for ours, theirs in zip(seen, expected, strict=True):
         np.testing.assert_array_equal(ours.xyxy, theirs.xyxy)
@@ -156,51 +145,45 @@ def test_a_device_that_takes_no_time_shows_what_the_tracker_gives():
 
 
 def test_a_viewer_sees_the_newest_result_that_is_ready():
-    tape = walker_tape(6)
+    found, time_s = walker(6)
     shown = [Shown(0, True, 0.15), Shown(3, True, 0.4)]
 
-    tracks = track_shown(tape, shown, CONFIG)
-    seen = on_screen(tape.time_s, shown, tracks)
+    tracks = track_shown(found, time_s, shown, CONFIG)
+    seen = on_screen(time_s, shown, tracks)
 
     # At 0 and 0.1 nothing is ready; from 0.2 frame 0 is on the screen, from 0.4 frame 3.
-    assert [len(found) for found in seen] == [0, 0, 1, 1, 1, 1]
+    assert [len(tracks) for tracks in seen] == [0, 0, 1, 1, 1, 1]
     assert seen[2] is seen[3] is tracks[0]
     assert seen[4] is seen[5] is tracks[1]
 
 
 def test_between_detections_tracks_are_predicted():
-    tape = walker_tape(6)
+    found, time_s = walker(6)
     shown = play_live(costs(6, inference_s=0.0), DetectionSchedule(2))
 
-    tracks = track_shown(tape, shown, CONFIG)
+    tracks = track_shown(found, time_s, shown, CONFIG)
 
-    assert [found.predicted.tolist() for found in tracks] == [[False], [True]] * 3
+    assert [tracks.predicted.tolist() for tracks in tracks] == [[False], [True]] * 3
 
 
 def test_prediction_brings_the_box_nearer_to_where_the_person_is():
-    tape = walker_tape(40)
+    found, time_s = walker(40)
     slow = costs(40, inference_s=0.35)
 
     def lag_px(every):
         shown = play_live(slow, DetectionSchedule(every))
-        seen = on_screen(tape.time_s, shown, track_shown(tape, shown, CONFIG))
-        return np.mean([tape.boxes_xyxy[frame, 0] - seen[frame].xyxy[0, 0] for frame in range(20, 40)])
+        seen = on_screen(time_s, shown, track_shown(found, time_s, shown, CONFIG))
+        return np.mean([found[frame].xyxy[0, 0] - seen[frame].xyxy[0, 0] for frame in range(20, 40)])
 
     assert lag_px(keep_up_interval(slow)) < lag_px(1)
 
 
 def test_dropped_frames_leave_the_tracker_s_clock_right():
     """A person found in every third frame moves three times as far between updates, and stays one person."""
-    tape = walker_tape(30)
+    found, time_s = walker(30)
     shown = play_live(costs(30, inference_s=0.3), DetectionSchedule())
 
-    tracks = track_shown(tape, shown, CONFIG)
+    tracks = track_shown(found, time_s, shown, CONFIG)
 
-    assert {int(i) for found in tracks for i in found.track_id} == {1}
+    assert {int(i) for tracks in tracks for i in tracks.track_id} == {1}
     assert len(tracks) == len(shown) < 15
-    assert isinstance(tape.detections(0), Detections)
-
-
-def test_costs_are_counted_in_frames():
-    assert len(costs(7, inference_s=1)) == 7
-    assert keep_up_interval(costs(9, inference_s=0.1, letterbox_s=0.01)) == pytest.approx(2)

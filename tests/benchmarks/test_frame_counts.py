@@ -4,10 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_fairmot.benchmarks.accuracy import evaluate_tracks
-from edge_fairmot.benchmarks.bootstrap import RESAMPLES, bootstrap
-from edge_fairmot.benchmarks.frame_counts import FrameCounts, count_by_frame, joined
+from edge_fairmot.benchmarks.frame_counts import RESAMPLES, FrameCounts, bootstrap, count_by_frame
 from edge_fairmot.benchmarks.mot_text import MotRows
-from edge_fairmot.benchmarks.track_rungs import SequenceRungs, association_figures, track_figures
+from edge_fairmot.benchmarks.parity_levels import SequenceTracks, association_figures, track_figures
 from edge_fairmot.types import Tracks
 
 NUM_FRAMES = 12
@@ -43,8 +42,8 @@ def test_the_sums_are_trackevals(seed, truth_ids, result_ids):
     counts = count_by_frame(results, truth, NUM_FRAMES)
     accuracy = evaluate_tracks(results, truth, NUM_FRAMES)
 
+    assert (counts.fp, counts.fn, counts.idsw) == (accuracy.fp, accuracy.fn, accuracy.idsw)
     assert counts.matched.sum() == accuracy.tp
-    assert counts.switches.sum() == accuracy.idsw
     assert counts.mota == pytest.approx(accuracy.mota, abs=1e-12)
     assert counts.idf1 == pytest.approx(accuracy.idf1, abs=1e-12)
 
@@ -63,9 +62,9 @@ def test_the_sums_are_trackevals_on_a_real_sequence(shared):
 
 def test_no_boxes_at_all():
     empty = MotRows(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0))
-    counts = joined([count_by_frame(empty, empty, 3)])
+    counts = count_by_frame(empty, empty, 3)
 
-    assert (len(counts), counts.mota, counts.idf1) == (3, 0, 0)
+    assert (len(counts), counts.boxes, counts.mota, counts.idf1) == (3, 0, 0, 0)
 
 
 def some_counts(generator, frames):
@@ -113,52 +112,44 @@ def tracks(*rows):
     return Tracks(ids, xyxy, np.ones(count, np.float32), np.zeros(count, np.int64), np.zeros(count, bool))
 
 
-def climb(*frames):
-    sequence = SequenceRungs("street", 30.0)
+def compare(*frames):
+    sequence = SequenceTracks("street", 30.0)
     changed = [sequence.add(tracks(*ours), tracks(*theirs)) for ours, theirs in frames]
     return sequence, changed
 
 
-def test_other_names_are_no_difference():
-    sequence, changed = climb(*[([(1, 0), (2, 50)], [(9, 0), (4, 50)])] * 5)
-
-    assert not any(changed)
-    assert track_figures([sequence]).idf1 == 1
+BOTH, SWAPPED = ([(1, 0), (2, 50)], [(1, 0), (2, 50)]), ([(1, 0), (2, 50)], [(2, 0), (1, 50)])
 
 
-def test_two_who_exchange_names_are_one_changed_frame():
-    before, after = ([(1, 0), (2, 50)], [(1, 0), (2, 50)]), ([(1, 0), (2, 50)], [(2, 0), (1, 50)])
-    sequence, changed = climb(before, before, after, after, after, before)
+@pytest.mark.parametrize(
+    ("frames", "expected", "unpaired"),
+    [
+        # Other names are no difference.
+        ([([(1, 0), (2, 50)], [(9, 0), (4, 50)])] * 3, [0, 0, 0], 0),
+        # Two identities that are exchanged are one changed frame.
+        ([BOTH, BOTH, SWAPPED, SWAPPED, SWAPPED, BOTH], [0, 0, 1, 0, 0, 1], 0),
+        ([BOTH, (BOTH[0], [(2, 0)]), SWAPPED], [0, 1, 0], 1),
+        # A new name is a changed frame, an absence is not.
+        (
+            [([(1, 0)], ids) for ids in ([(1, 0)], [], [(1, 0)], [], [(5, 0)], [(5, 0)])],
+            [0, 0, 0, 0, 1, 0],
+            2,
+        ),
+        # A name that a second person gets is a changed frame.
+        ([([(1, 0)], [(1, 0)]), ([(2, 50)], [(1, 50)]), ([(2, 50)], [(1, 50)])], [0, 1, 0], 0),
+    ],
+)
+def test_a_changed_frame_separates_partners(frames, expected, unpaired):
+    sequence, changed = compare(*frames)
 
-    assert changed == [False, False, True, False, False, True]
-    assert association_figures([sequence]).share == pytest.approx(2 / 6)
-
-
-def test_a_new_name_is_a_changed_frame_and_an_absence_is_not():
-    both, alone, renamed = ([(1, 0)], [(1, 0)]), ([(1, 0)], []), ([(1, 0)], [(5, 0)])
-    sequence, changed = climb(both, alone, both, alone, renamed, renamed)
-
-    assert changed == [False, False, False, False, True, False]
-    assert sequence.unpaired == 2
-
-
-def test_a_name_given_to_a_second_person_is_a_changed_frame():
-    sequence, changed = climb(([(1, 0)], [(1, 0)]), ([(2, 50)], [(1, 50)]), ([(2, 50)], [(1, 50)]))
-
-    assert changed == [False, True, False]
-    assert sequence.changed_frames == 1
-
-
-def test_an_exchange_seen_in_two_steps_is_one_changed_frame():
-    both = [(1, 0), (2, 50)]
-    _, changed = climb((both, both), (both, [(2, 0)]), (both, [(2, 0), (1, 50)]))
-
-    assert changed == [False, True, False]
+    assert changed == [bool(value) for value in expected]
+    assert (sequence.changed_frames, sequence.unpaired) == (sum(expected), unpaired)
+    assert association_figures([sequence]).share == pytest.approx(sum(expected) / len(frames))
 
 
 def test_an_identity_belongs_to_its_sequence():
-    first, _ = climb(*[([(1, 0)], [(1, 0)])] * 4)
-    second, _ = climb(*[([(1, 0)], [(2, 0)])] * 4)
+    first, _ = compare(*[([(1, 0)], [(1, 0)])] * 4)
+    second, _ = compare(*[([(1, 0)], [(2, 0)])] * 4)
     figures = track_figures([first, second])
 
     assert (figures.idf1, figures.idsw) == (1, 0)
@@ -166,7 +157,7 @@ def test_an_identity_belongs_to_its_sequence():
 
 
 def test_without_tracks_there_is_no_figure():
-    sequence, _ = climb(([], []), ([], []))
+    sequence, _ = compare(([], []), ([], []))
 
     assert track_figures([sequence]).idf1 is None
     assert association_figures([]).share is None

@@ -23,14 +23,12 @@ def rows(frame, track_id, xyxy=None):
 def test_a_line_is_a_box_with_edges(read):
     made = read("3,7,10.5,20,30,40.25,0.75,-1,-1,-1\n")
 
-    assert (made.frame.dtype, made.track_id.dtype) == (np.int64, np.int64)
-    assert (made.xyxy.dtype, made.confidence.dtype) == (np.float64, np.float64)
+    assert [column.dtype for column in (made.frame, made.track_id, made.xyxy, made.confidence)] == [
+        *(np.int64, np.int64, np.float64, np.float64)
+    ]
     assert (made.frame.tolist(), made.track_id.tolist()) == ([3], [7])
     assert made.xyxy.tolist() == [[10.5, 20.0, 40.5, 60.25]]
     assert made.confidence.tolist() == [0.75]
-
-
-def test_rows_keep_the_order_of_the_file(read):
     assert read("9,1,0,0,1,1,1\n2,1,0,0,1,1,1\n5,1,0,0,1,1,1").frame.tolist() == [9, 2, 5]
 
 
@@ -52,29 +50,17 @@ def test_spaces_blank_lines_line_ends_and_columns_that_are_not_read_do_not_matte
     assert made.xyxy.tolist() == [[3, 4, 8, 10]]
 
 
-@pytest.mark.parametrize("text", ["", "\n \n"])
-def test_results_may_be_empty(read, text):
-    made = read(text)
-
-    assert len(made) == 0
-    assert made.xyxy.shape == (0, 4)
-
-
-def test_ground_truth_leaves_out_rows_of_confidence_0(read):
+def test_ground_truth_leaves_out_rows_of_confidence_0_and_needs_another(read):
     text = "1,1,0,0,5,5,1\n1,2,0,0,5,5,0\n2,2,0,0,5,5,0.5\n2,3,0,0,5,5,1\n"
 
     assert read(text, ground_truth=True).track_id.tolist() == [1, 3]
     assert read(text).track_id.tolist() == [1, 2, 2, 3]
-
-
-def test_columns_8_to_10_of_ground_truth_are_no_class(read):
+    # Columns 8 to 10 are no class in 2015.
     assert len(read("1,1,0,0,5,5,1,4.4852,5.5016,0\n1,2,0,0,5,5,1,8,1,0", ground_truth=True)) == 2
-
-
-@pytest.mark.parametrize("text", ["", "\n", "1,1,0,0,5,5,0\n"])
-def test_ground_truth_without_a_box_is_refused(read, text):
-    with pytest.raises(EvaluationError, match=r"rows\.txt holds no ground truth"):
-        read(text, ground_truth=True)
+    for empty in ("", "\n", "1,1,0,0,5,5,0\n"):
+        with pytest.raises(EvaluationError, match=r"rows\.txt holds no ground truth"):
+            read(empty, ground_truth=True)
+    assert read("\n \n").xyxy.shape == (0, 4)  # results may be empty
 
 
 @pytest.mark.parametrize(
@@ -82,12 +68,9 @@ def test_ground_truth_without_a_box_is_refused(read, text):
     [
         ("1,2,3,4,5,6", "is not a box"),
         ("1,2,3,4,5,6,1,-1,-1,-1,-1", "is not a box"),
-        ("1,2,3,4,5,6,", "is not a box"),
-        ("1 2 3 4 5 6 1", "is not a box"),
+        ("1 2 3 4 5 6 1", "is not a box: frame,id,left,top,width,height,confidence"),
         ("1,2,3,four,5,6,1", "is not a box"),
-        ("frame,id,left,top,width,height,confidence", "is not a box"),
         ("1,2,nan,4,5,6,1", "not finite"),
-        ("1,2,3,4,5,inf,1", "not finite"),
         ("1,2,3,4,5,6,nan", "not finite"),
         ("nan,2,3,4,5,6,1", "not finite"),
         ("0,2,3,4,5,6,1", "frame is 0, it must be an integer from 1"),
@@ -103,13 +86,6 @@ def test_a_malformed_line_is_named_by_file_and_number(read, line, complaint):
         read(f"1,1,0,0,5,5,1\n\n{line}\n")
 
 
-def test_a_malformed_line_is_shown_with_what_is_allowed(read):
-    with pytest.raises(
-        EvaluationError, match="'1;2;3' is not a box: frame,id,left,top,width,height,confidence"
-    ):
-        read("1;2;3")
-
-
 @pytest.mark.parametrize("ground_truth", [False, True])
 def test_an_identity_twice_in_a_frame_is_named(read, ground_truth):
     text = "1,4,0,0,5,5,1\n8,3,0,0,5,5,1\n8,4,0,0,5,5,1\n2,4,0,0,5,5,1\n8,4,9,9,5,5,1"
@@ -118,35 +94,25 @@ def test_an_identity_twice_in_a_frame_is_named(read, ground_truth):
         read(text, ground_truth=ground_truth)
 
 
-@pytest.mark.parametrize("ground_truth", [False, True])
-def test_a_missing_file_is_named(tmp_path, ground_truth):
-    kind = "ground truth" if ground_truth else "results"
-
-    with pytest.raises(EvaluationError, match=rf"{kind} cannot be read from .*absent\.txt"):
-        read_mot_text(tmp_path / "absent.txt", ground_truth=ground_truth)
-
-
-def test_a_folder_or_a_binary_file_is_refused(tmp_path):
+def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"\x08\xff\xfe\x00")
 
-    for path in (tmp_path, tmp_path / "model.onnx"):
-        with pytest.raises(EvaluationError, match="cannot be read"):
+    for path in (tmp_path, tmp_path / "model.onnx", tmp_path / "absent.txt"):
+        with pytest.raises(EvaluationError, match=rf"results cannot be read from {path}"):
             read_mot_text(path)
+    with pytest.raises(EvaluationError, match="ground truth cannot be read"):
+        read_mot_text(tmp_path, ground_truth=True)
 
 
-def test_rows_made_in_memory_are_held_to_the_same():
-    with pytest.raises(EvaluationError, match="id 4 is in frame 2 more than once"):
-        rows([2, 1, 2], [4, 4, 4])
-    with pytest.raises(EvaluationError, match=r"frame 0, id 1, box .* frames count from 1"):
-        rows([0], [1])
-    with pytest.raises(EvaluationError, match="frame 1, id -1"):
-        rows([1], [-1])
-    with pytest.raises(EvaluationError, match=r"\[5.0, 0.0, 4.0, 9.0\].* x1 <= x2"):
-        rows([1], [1], [[5, 0, 4, 9]])
-    with pytest.raises(EvaluationError, match=r"nan.* finite"):
-        rows([1], [1], [[0, 0, np.nan, 9]])
-
-
-def test_arrays_that_disagree_are_refused():
+def test_rows_made_in_memory_are_checked_too():
+    for arguments, words in (
+        (([2, 1, 2], [4, 4, 4]), "id 4 is in frame 2 more than once"),
+        (([0], [1]), r"frame 0, id 1, box .* frames count from 1"),
+        (([1], [-1]), "frame 1, id -1"),
+        (([1], [1], [[5, 0, 4, 9]]), r"\[5.0, 0.0, 4.0, 9.0\].* x1 <= x2"),
+        (([1], [1], [[0, 0, np.nan, 9]]), r"nan.* finite"),
+    ):
+        with pytest.raises(EvaluationError, match=words):
+            rows(*arguments)
     with pytest.raises(InvalidInputError, match=r"xyxy \(N, 4\).*\(2,\), \(2,\), \(1, 4\), \(2,\)"):
         rows([1, 1], [1, 2], [[0, 0, 1, 1]])

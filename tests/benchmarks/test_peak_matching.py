@@ -3,10 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fairmot.benchmarks.accuracy import _iou
 from edge_fairmot.benchmarks.observation import TIE
-from edge_fairmot.benchmarks.peak_matching import MIN_IOU, iou, match_boxes, match_peaks, settle_ties
-from edge_fairmot.benchmarks.peak_rungs import PeakRungs
+from edge_fairmot.benchmarks.peak_matching import (
+    MIN_IOU,
+    PeakStatistics,
+    match_boxes,
+    match_peaks,
+    settle_ties,
+)
+from edge_fairmot.boxes import iou
 from edge_fairmot.types import RawDetections
 
 THRESHOLD, MARGIN = 0.4, 0.02
@@ -29,12 +34,16 @@ def pictures(draw, most=7):
     )
 
 
-@given(pictures(), pictures())
-def test_overlap_is_the_continuous_one_of_the_evaluation(a, b):
-    ours, theirs = a.boxes[0].astype(float), b.boxes[0].astype(float)
-    sized = [boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)] for boxes in (ours, theirs)]
+@given(st.lists(st.tuples(*[st.integers(0, 12)] * 4), min_size=1, max_size=5))
+def test_overlap_is_a_share_of_unit_cells(corners):
+    boxes = np.array([(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in corners], float)
 
-    np.testing.assert_allclose(iou(*sized), _iou(*sized), atol=ROUNDING)
+    def cells(box):
+        left, top, right, bottom = map(int, box)
+        return {(x, y) for x in range(left, right) for y in range(top, bottom)}
+
+    expected = [[len(cells(a) & cells(b)) / max(1, len(cells(a) | cells(b))) for b in boxes] for a in boxes]
+    np.testing.assert_allclose(iou(boxes, boxes), expected, atol=ROUNDING)
 
 
 @given(pictures(), pictures())
@@ -98,9 +107,9 @@ def one(score, x=0.0, class_id=0):
     ],
 )
 def test_what_counts(reference, candidate, recall, precision, undecided):
-    rungs = PeakRungs()
-    rungs.add(match_peaks(one(reference), one(candidate), THRESHOLD, MARGIN))
-    figures = rungs.peaks()
+    statistics = PeakStatistics()
+    statistics.add(match_peaks(one(reference), one(candidate), THRESHOLD, MARGIN))
+    figures = statistics.peaks()
 
     assert (figures.recall, figures.precision, figures.undecided) == (recall, precision, undecided)
 
@@ -128,7 +137,7 @@ def test_the_best_total_is_chosen_and_not_the_first_comer():
 
 
 def test_figures_of_nothing_are_none():
-    figures = PeakRungs()
+    figures = PeakStatistics()
 
     assert figures.peaks().recall is None
     assert figures.boxes().mean is None
@@ -136,14 +145,14 @@ def test_figures_of_nothing_are_none():
 
 
 def test_figures_add_up_over_frames():
-    rungs = PeakRungs()
+    statistics = PeakStatistics()
     for shift in (0.0, 0.1, 0.2):
-        rungs.add(match_peaks(one(0.5), one(0.5 + shift, x=2.0), THRESHOLD, MARGIN))
-    peaks = rungs.peaks()
+        statistics.add(match_peaks(one(0.5), one(0.5 + shift, x=2.0), THRESHOLD, MARGIN))
+    peaks = statistics.peaks()
 
     assert peaks.score_shift_mean == pytest.approx(0.1, abs=1e-6)
     assert peaks.score_shift_std == pytest.approx(np.std([0, 0.1, 0.2]), abs=1e-6)
-    assert rungs.boxes().mean == pytest.approx(18 / 22)
+    assert statistics.boxes().mean == pytest.approx(18 / 22)
 
 
 def test_the_least_is_of_all_pairs_of_all_frames():
@@ -153,13 +162,15 @@ def test_the_least_is_of_all_pairs_of_all_frames():
     )
     moved = both.boxes + np.array([[[0, 0, 0, 0], [4, 0, 4, 0]]], np.float32)
     turned = both.embeddings * np.array([[[1, 1, 1, 1], [1, 1, 1, -1]]], np.float32)
-    rungs = PeakRungs()
-    rungs.add(match_peaks(both, RawDetections(moved, both.scores, both.class_ids, turned), THRESHOLD, MARGIN))
-    rungs.add(match_peaks(both, both, THRESHOLD, MARGIN))
+    statistics = PeakStatistics()
+    statistics.add(
+        match_peaks(both, RawDetections(moved, both.scores, both.class_ids, turned), THRESHOLD, MARGIN)
+    )
+    statistics.add(match_peaks(both, both, THRESHOLD, MARGIN))
 
-    assert rungs.boxes().least == pytest.approx(16 / 24)
-    assert rungs.embeddings().least == pytest.approx(0.5)
-    assert rungs.embeddings().mean == pytest.approx(3.5 / 4)
+    assert statistics.boxes().least == pytest.approx(16 / 24)
+    assert statistics.embeddings().least == pytest.approx(0.5)
+    assert statistics.embeddings().mean == pytest.approx(3.5 / 4)
 
 
 def _arrays(raw):

@@ -1,4 +1,4 @@
-"""The report: its tables, what it warns of, the page as a browser shows it."""
+"""The report: its tables, its warnings, the page as a browser shows it."""
 
 import re
 import shutil
@@ -11,16 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fairmot.benchmarks.device.conditions import Conditions, Reading
+from edge_fairmot.benchmarks.conditions import Conditions, Reading
 from edge_fairmot.benchmarks.disagreement import Disagreement
-from edge_fairmot.benchmarks.report.cautions import cautions
-from edge_fairmot.benchmarks.report.markdown import render_markdown
-from edge_fairmot.benchmarks.report.page import render_page
-from edge_fairmot.benchmarks.report.pareto import pareto_front
-from edge_fairmot.benchmarks.report.rows import main_table, tables
+from edge_fairmot.benchmarks.report_page import render_page
+from edge_fairmot.benchmarks.report_plots import pareto_front
+from edge_fairmot.benchmarks.report_tables import cautions, main_table, render_markdown, tables
 from edge_fairmot.errors import MissingDependencyError
 
-from .bench_results import MACHINE, correctness, entry, model, results, speed
+from .made_results import MACHINE, correctness, entry, model, results, speed
 
 FAILED = replace(entry(runtime="cuda"), failure="this machine has no <GPU>", speed=None, correctness=None)
 
@@ -28,7 +26,7 @@ points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, m
 
 
 @given(points)
-def test_nobody_beats_the_front_and_everybody_else_is_beaten(given_points):
+def test_no_point_beats_the_front_and_every_other_is_beaten(given_points):
     front = pareto_front(given_points)
 
     def beats(a, b):
@@ -40,67 +38,60 @@ def test_nobody_beats_the_front_and_everybody_else_is_beaten(given_points):
     assert [given_points[index][0] for index in front] == sorted(given_points[index][0] for index in front)
 
 
-def table(rows):
-    return [dict(zip(rows.header, cells, strict=True)) for cells in rows.cells]
+def rows_of(table):
+    return [dict(zip(table.header, cells, strict=True)) for cells in table.cells]
 
 
 def test_speed_and_accuracy_are_in_one_table():
     slow = replace(entry("slow.onnx", "openvino"), speed=speed(250, seed=3))
-    first, second = table(main_table(results(entry(), slow, FAILED)))
+    first, second = rows_of(main_table(results(entry(), slow, FAILED)))
 
     assert (first["model"], first["runtime"], first["input"]) == ("fairmot.onnx", "cpu", "576x320")
     assert re.fullmatch(r"10\d \(\d+(\.\d)? to \d+(\.\d)?\)", first["ms a frame (95 %)"])
     assert (first["HOTA"], first["IDSW"]) == ("50.0", "3")
     assert (first["HOTA live"], first["HOTA live, detect every N"]) == ("40.0", "45.0 (N = 3)")
-    assert (first["fps"], second["fps"]) == ("10.0", "4.0")
+    assert (first["fps (95 %)"], second["fps (95 %)"]) == ("10.0 (10.0 to 10.0)", "4.0 (4.0 to 4.0)")
 
 
 def test_without_ground_truth_scores_are_against_the_reference():
-    footage = replace(results(entry()).footage[0], ground_truth="")
-    found = results(entry(), replace(entry(runtime="openvino")), footage=(footage,))
+    source = replace(results(entry()).sources[0], ground_truth="")
+    table = main_table(results(entry(), entry(runtime="openvino"), sources=(source,)))
 
-    rows = main_table(found)
-
-    assert "HOTA" not in rows.header
-    assert "IDF1 live" in rows.header
-    assert "against the tracks of fairmot.onnx on cpu" in rows.note
+    assert "HOTA" not in table.header
+    assert "IDF1 live" in table.header
+    assert "against the tracks of fairmot.onnx on cpu" in table.note
 
 
-def test_the_reference_is_not_held_against_itself():
-    found = {rows.title: rows for rows in tables(results(entry(), entry(runtime="openvino")))}
+def test_other_tables_hold_agreement_failures_and_costs():
+    metered = replace(entry(runtime="openvino"), speed=replace(speed(), energy_j=1.234))
+    conditions = (Conditions((), "RAPL package-0"),)
+    found = {table.title: table for table in tables(results(entry(), metered, FAILED, conditions=conditions))}
 
-    (row,) = table(found["Agreement with fairmot.onnx on cpu"])
-    assert (row["runtime"], row["recall"], row["frames renamed"]) == ("openvino", "1.0000", "1.0%")
-
-
-def test_a_failure_is_a_row_with_its_reason():
-    found = {rows.title: rows for rows in tables(results(entry(), FAILED))}
-
-    (row,) = table(found["Not measured"])
+    (row,) = rows_of(found["Agreement with fairmot.onnx on cpu"])  # the reference is not in it
+    assert (row["runtime"], row["recall"], row["frames changed"]) == ("openvino", "1.0000", "1.0%")
+    (row,) = rows_of(found["Not measured"])
     assert (row["runtime"], row["reason"]) == ("cuda", "this machine has no <GPU>")
-    assert "Not measured" not in {rows.title for rows in tables(results(entry()))}
+    assert [row["J a frame"] for row in rows_of(found["Costs"])] == ["–", "1.23"]
+    assert "Energy of RAPL package-0." in found["Costs"].note
+
+    found = {table.title: table for table in tables(results(entry()))}
+    assert "Not measured" not in found
+    assert "This machine meters no energy." in found["Costs"].note
 
 
-def test_what_was_cut_short_has_what_there_is():
+def test_an_interrupted_row_has_what_was_measured():
     cut = replace(entry(), correctness=None, failure="interrupted after 200 frames")
-    cut = replace(cut, speed=replace(cut.speed, throughput_fps=None, live=None))
+    cut = replace(cut, speed=replace(cut.speed, throughput=None, live=None))
 
-    (row,) = table(main_table(results(cut, ended="interrupted")))
+    (row,) = rows_of(main_table(results(cut, ended="interrupted")))
 
-    assert (row["fps"], row["HOTA"], row["HOTA live"]) == ("–", "–", "–")
+    assert (row["fps (95 %)"], row["HOTA"], row["HOTA live"]) == ("–", "–", "–")
     assert render_page(results(cut, ended="interrupted"), {}).count("interrupted") > 1
 
-
-def test_costs_tell_where_nothing_is_metered():
-    found = {rows.title: rows for rows in tables(results(entry()))}
-    assert "This machine meters no energy." in found["Costs"].note
-    metered = results(
-        replace(entry(), speed=replace(speed(), energy_j=1.234)),
-        conditions=(Conditions((), "RAPL package-0"),),
-    )
-    (costs,) = [rows for rows in tables(metered) if rows.title == "Costs"]
-    assert "Energy of RAPL package-0." in costs.note
-    assert table(costs)[0]["J a frame"] == "1.23"
+    nothing = results(ended="interrupted", conditions=())
+    assert "ended early (interrupted)" in render_page(nothing, {})
+    assert "Nothing was measured" in render_page(nothing, {})
+    assert "street.mp4" in render_markdown(nothing)
 
 
 def test_markdown_is_tables_that_can_be_pasted():
@@ -114,18 +105,9 @@ def test_markdown_is_tables_that_can_be_pasted():
     assert "this\\|that" in text
 
 
-def test_heat_and_clock_are_told_where_the_system_tells():
-    text = render_markdown(results(entry()))
-    assert "Up to 50 °C. Clock 1500 MHz." in text
+def test_heat_and_clock_are_in_the_description():
+    assert "Up to 50 °C. Clock 1500 MHz." in render_markdown(results(entry()))
     assert "°C" not in render_markdown(results(entry(), conditions=()))
-
-
-def test_a_run_that_was_interrupted_at_once_has_a_report_too():
-    nothing = results(ended="interrupted", conditions=())
-
-    assert "before its end (interrupted)" in render_page(nothing, {})
-    assert "Nothing was measured" in render_page(nothing, {})
-    assert "street.mp4" in render_markdown(nothing)
 
 
 def warned(**changes):
@@ -133,15 +115,15 @@ def warned(**changes):
     return "\n".join(cautions(results(*found, **changes)))
 
 
-def test_a_quiet_machine_and_whole_footage_need_no_warning():
+def test_a_complete_run_on_a_quiet_machine_needs_no_warning():
     assert warned() == ""
 
 
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"ended": "interrupted"}, "before its end (interrupted)"),
-        ({"conditions": (Conditions((Reading(1, None, None, None, 0.5),)),)}, "Others used 50%"),
+        ({"ended": "interrupted"}, "ended early (interrupted)"),
+        ({"conditions": (Conditions((Reading(1, None, None, None, 0.5),)),)}, "Other processes used 50%"),
         ({"conditions": (Conditions((Reading(1, None, None, True, 0.0),)),)}, "throttled in 100%"),
         ({"machine": replace(MACHINE, virtual=True)}, "virtual"),
         ({"machine": replace(MACHINE, governor="powersave")}, "powersave"),
@@ -151,17 +133,17 @@ def test_a_quiet_machine_and_whole_footage_need_no_warning():
         ({"notes": ("int8 was calibrated on it",)}, "int8 was calibrated on it"),
     ],
 )
-def test_what_speaks_against_the_figures_is_said(changes, part):
+def test_limits_of_the_figures_are_named(changes, part):
     assert part in warned(**changes)
 
 
-def test_scores_of_empty_frames_are_called_empty():
+def test_scores_without_people_are_named():
     nobody = correctness()
     score = replace(nobody.score, hota=None, mota=None, idf1=None)
     nobody = replace(nobody, score=score)
 
-    assert "Nobody is to be seen" in warned(entries=(entry(correctness=nobody),))
-    (row,) = table(main_table(results(entry(correctness=nobody))))
+    assert "hold no people" in warned(entries=(entry(correctness=nobody),))
+    (row,) = rows_of(main_table(results(entry(correctness=nobody))))
     assert (row["MOTA"], row["IDF1"]) == ("–", "–")
 
 
@@ -193,7 +175,7 @@ def test_the_page_needs_nothing_from_elsewhere(page):
     assert "@import" not in outside
     assert outside.count("data:image/jpeg;base64,") == 1
     assert "this machine has no &lt;GPU&gt;" in outside
-    assert "street.mp4, frame 5: 1 missed, 0 extra, an identity changed hands" in outside
+    assert "street.mp4, frame 5: 1 missed, 0 extra, an identity changed" in outside
 
 
 def test_without_plotly_its_pip_line_is_given(monkeypatch):
@@ -234,7 +216,7 @@ def test_a_browser_draws_the_page_offline(chromium, page):
     assert shown.stdout.count('class="main-svg"') >= 3 * 2  # Plotly draws each plot in layers
     # The front: int8 is faster and as good, so it alone is unbeaten, and named.
     assert "int8 576x320, cpu" in shown.stdout
-    for title in ("Accuracy against frame rate", "Where the time of a frame goes", "Not measured"):
+    for title in ("Accuracy against frame rate", "Time of the stages of a frame", "Not measured"):
         assert title in shown.stdout
     assert shown.stdout.count('class="bars"') + shown.stdout.count('class="trace bars"') >= 5
 

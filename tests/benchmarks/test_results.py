@@ -1,4 +1,4 @@
-"""Results survive the disk, and files that are none are refused in one line."""
+"""Results are read as they were written, and other files are refused in one line."""
 
 import json
 import sys
@@ -7,28 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_fairmot.benchmarks.results_file import read_results, write_results
-from edge_fairmot.benchmarks.scores import Tally
+from edge_fairmot.benchmarks.frame_counts import FrameCounts
+from edge_fairmot.benchmarks.results import read_results, write_results
 from edge_fairmot.errors import EvaluationError, MissingDependencyError
 
-from .bench_results import correctness, entry, model, results, speed, tally
+from .made_results import counts, entry, results, speed
 
 
 def test_results_come_back_as_they_were(tmp_path):
     whole = results(entry(), replace(entry(runtime="cuda"), failure="no GPU", speed=None, correctness=None))
+    path = tmp_path / "new" / "results.json"
 
-    write_results(tmp_path / "new" / "results.json", whole)
+    write_results(path, whole)
 
-    assert read_results(tmp_path / "new" / "results.json") == whole
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["results.json"]
-
-
-def test_the_file_is_plain_json_with_its_schema(tmp_path):
-    write_results(tmp_path / "results.json", results(entry()))
-
-    content = json.loads((tmp_path / "results.json").read_text())
-
-    assert content["schema_version"] == 1
+    assert read_results(path) == whole
+    assert [found.name for found in path.parent.iterdir()] == ["results.json"]
+    content = json.loads(path.read_text())
+    assert content["schema_version"] == 2
     assert content["entries"][0]["model"]["input_size"] == [576, 320]
     assert len(content["entries"][0]["speed"]["times"]["stage_ms"]["inference"]) == 200
     assert content["machine"]["name"] == "Made-up board"
@@ -39,7 +34,7 @@ def test_the_file_is_plain_json_with_its_schema(tmp_path):
     [
         (lambda content: "not json", "cannot be read"),
         (lambda content: "[1, 2]", "schema None"),
-        (lambda content: json.dumps(content | {"schema_version": 2}), "schema 2, this edge-fairmot reads 1"),
+        (lambda content: json.dumps(content | {"schema_version": 1}), "schema 1, this edge-fairmot reads 2"),
         (lambda content: json.dumps(content | {"entries": 3}), "damaged"),
         (lambda content: json.dumps({k: v for k, v in content.items() if k != "machine"}), "machine"),
     ],
@@ -55,15 +50,12 @@ def test_what_is_not_results_is_refused_in_one_line(tmp_path, change, part):
     assert "edge-fairmot bench" in str(caught.value)
 
 
-def test_absent_results_and_unwritable_places_are_told(tmp_path):
+def test_absent_results_and_unwritable_places_are_errors(tmp_path, monkeypatch):
     with pytest.raises(EvaluationError, match=r"absent\.json cannot be read"):
         read_results(tmp_path / "absent.json")
     (tmp_path / "file").touch()
     with pytest.raises(EvaluationError, match="another folder with -o"):
         write_results(tmp_path / "file" / "results.json", results(entry()))
-
-
-def test_without_pydantic_its_pip_line_is_given(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydantic", None)
     with pytest.raises(MissingDependencyError, match=r"pydantic.*edge-fairmot\[bench\]"):
         read_results(tmp_path / "any.json")
@@ -76,11 +68,11 @@ def test_a_frame_is_the_sum_of_its_stages():
     assert len(times) == 3
 
 
-def test_tallies_are_the_counts_they_were_made_of():
-    counts = tally(matched=3).counts()
+def test_counts_come_back_from_plain_numbers():
+    found = FrameCounts.of(counts(matched=3))
 
-    assert Tally.of(counts) == tally(matched=3)
-    assert counts.mota == pytest.approx((2 * 3 - 5) / 5)
+    assert found.to_numbers() == counts(matched=3)
+    assert found.mota == pytest.approx((2 * 3 - 5) / 5)
 
 
 def test_a_row_is_done_when_it_has_everything():
@@ -88,5 +80,4 @@ def test_a_row_is_done_when_it_has_everything():
     assert not replace(entry(), correctness=None).done
     assert not replace(entry(), speed=None).done
     assert entry().name == "fairmot.onnx on cpu"
-    assert model("a.onnx").name == "a.onnx"
-    assert correctness().score.hota == 0.5
+    assert entry().best_live.detect_every == 3

@@ -60,20 +60,22 @@ def still_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stout_checkpoint(lively_network: Callable[[], FairMOT], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lively network whose boxes are as large as people, not slivers that rounding moves by half."""
+def people_checkpoint(
+    lively_network: Callable[[], FairMOT], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A lively network whose boxes are as large as people; smaller boxes move by half with rounding."""
     torch = pytest.importorskip("torch", reason="needs the convert extra")
     network = lively_network()
-    network.wh[2].bias.data += 6
-    path = tmp_path_factory.mktemp("stout") / "lively.pth"
+    network.wh[2].bias.data += 12
+    path = tmp_path_factory.mktemp("people") / "lively.pth"
     torch.save(network.state_dict(), path)
     return path
 
 
 @pytest.fixture(scope="session")
-def stout_model(stout_checkpoint: Path) -> Path:
+def people_model(people_checkpoint: Path) -> Path:
     """ONNX file of it: 128x96, 64 detections."""
     from edge_fairmot.convert import GraphOptions, convert
 
     options = GraphOptions((128, 96), max_detections=64)
-    return convert(stout_checkpoint, stout_checkpoint.with_name("small.onnx"), options).path
+    return convert(people_checkpoint, people_checkpoint.with_name("small.onnx"), options).path

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from edge_fairmot.benchmarks.head_rung import HeadRung
 from edge_fairmot.benchmarks.observation import HEADS, TIE, RuntimeObserver, check_same_network
 from edge_fairmot.benchmarks.parity_budget import FP32_BUDGET
+from edge_fairmot.benchmarks.parity_levels import HeadErrors
 from edge_fairmot.convert import GraphOptions, convert, reference
 from edge_fairmot.convert.deform_conv import deform_conv2d_gridsample
 from edge_fairmot.convert.deploy import find_peaks
@@ -52,10 +52,10 @@ def test_dense_heads_of_a_file_agree_with_it(checkpoint, images, tmp_path):
     ):
         ours, theirs = made.observe(images).heads, candidate.observe(images).heads
     for name in HEADS:
-        rung = HeadRung()
-        rung.add(ours[name], theirs[name])
-        assert rung.figures().largest_error < FP32_BUDGET.head_largest_error
-        assert rung.figures().values == ours[name].size > 0
+        errors = HeadErrors()
+        errors.add(ours[name], theirs[name])
+        assert errors.figures().largest_error < FP32_BUDGET.head_largest_error
+        assert errors.figures().values == ours[name].size > 0
 
 
 def test_ties_are_the_detections_and_neighbours_of_nearly_their_score(torch_reference, images):
@@ -188,9 +188,9 @@ def test_cuda_and_cpu_agree(checkpoint, torch_reference, images):
         on_cuda, on_cpu = made.observe(images), torch_reference.observe(images)
     compare(on_cuda.detections, on_cpu.detections).check("CUDA differs from the CPU")
     for name in HEADS:
-        rung = HeadRung()
-        rung.add(on_cpu.heads[name], on_cuda.heads[name])
-        assert rung.figures().largest_error < FP32_BUDGET.head_largest_error
+        errors = HeadErrors()
+        errors.add(on_cpu.heads[name], on_cuda.heads[name])
+        assert errors.figures().largest_error < FP32_BUDGET.head_largest_error
 
 
 def test_it_reproduces_the_original_network(shared):

@@ -1,1 +1,0 @@
-"""Results for people: one HTML page, and Markdown to paste."""

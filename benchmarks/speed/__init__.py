@@ -1,1 +1,0 @@
-"""How fast: contenders in processes of their own, measured in turn on real frames."""
