@@ -94,6 +94,14 @@ def test_the_loss_falls_and_backbone_and_statistics_stay_the_teachers(start, tea
         assert not torch.equal(student[name], average[name]), name
 
 
+def test_the_first_averages_forget_faster(start, plain_student):
+    distillation = start()
+    distillation.step()
+
+    old, new, average = (n.hm[2].weight for n in (plain_student, distillation.network, distillation.average))
+    assert torch.allclose(average - old, (new - old) * 10 / 11, atol=1e-7)
+
+
 def test_every_part_of_the_loss_is_zero_for_the_teacher_itself(start, teacher):
     losses = start(teacher).step()
 
