@@ -77,17 +77,7 @@ def test_a_narrow_student_takes_one_step_and_says_that_it_is_not_enough(teacher,
     assert len(torch.load(tmp_path / "narrow.pth")["state_dict"]["base.base_layer.0.weight"]) == 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--resume",), "nothing to resume"),
-        (("-o", "absent/a.pth"), "is not a folder"),
-        (("--layers", "dla"), "no deformable layer is called 'dla'"),
-        (("--width", 0.3), "a width of 0.3 leaves"),
-        (("--piece", 100), "multiple of 32"),
-        (("--learning-rate", 0), "learning rate must be between"),
-    ],
-)
-def test_bad_input_is_one_line(teacher, images, tmp_path, arguments, message):
-    distill = ("distill", teacher, "--frames", images, "--size", "96x64", "--steps", 1)
-    assert message in error_of(*distill, "-o", tmp_path / "a.pth", *arguments)
+def test_bad_input_is_one_line(teacher, images, tmp_path):
+    distill = ("distill", teacher, "--frames", images, "--size", "96x64", "-o", tmp_path / "a.pth")
+    assert "no deformable layer is called 'dla'" in error_of(*distill, "--layers", "dla")
+    assert "a width of 0.3 leaves" in error_of(*distill, "--width", 0.3)

@@ -9,7 +9,6 @@ torch = pytest.importorskip("torch", reason="needs the convert extra")
 
 from edge_fairmot.convert import FairMOT, NetworkSpec  # noqa: E402
 from edge_fairmot.convert.network import deformable_layers  # noqa: E402
-from edge_fairmot.convert.training.frames import UnlabelledFrames  # noqa: E402
 from edge_fairmot.convert.training.labels import LabelledImage, LabelledSet  # noqa: E402
 
 from ...conftest import make_lively_network  # noqa: E402, TID252
@@ -23,15 +22,9 @@ def make_image(pixels, boxes, identity=None, ignore=None, **more):
     """Label an image with boxes in pixels."""
     height, width = pixels.shape[:2]
     xyxy = np.array(boxes, np.float32).reshape(-1, 4) / np.array([width, height] * 2, np.float32)
-    count = len(xyxy)
-    return LabelledImage(
-        "drawn",
-        cv2.imencode(".png", pixels)[1].tobytes(),
-        xyxy,
-        np.arange(count) if identity is None else np.array(identity),
-        np.zeros(count, bool) if ignore is None else np.array(ignore),
-        **more,
-    )
+    identity = np.arange(len(xyxy)) if identity is None else np.array(identity)
+    ignore = np.zeros(len(xyxy), bool) if ignore is None else np.array(ignore)
+    return LabelledImage("drawn", cv2.imencode(".png", pixels)[1].tobytes(), xyxy, identity, ignore, **more)
 
 
 @pytest.fixture(scope="session")
@@ -52,10 +45,3 @@ def labelled():
         pixels[y : y + 30, x : x + 14] = generator.integers(120, 255, 3)
         images.append(make_image(pixels, [(x, y, x + 14, y + 30)], identity=[n]))
     return LabelledSet(tuple(images), tuple(images), 4)
-
-
-@pytest.fixture(scope="session")
-def noise():
-    """Unlabelled frames, without any for validation."""
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 3), np.uint8)
-    return UnlabelledFrames(tuple(cv2.resize(image, (64, 64)) for image in pixels))

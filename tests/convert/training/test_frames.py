@@ -11,58 +11,44 @@ from edge_fairmot.types import Frame
 SIZE = (64, 64)
 
 
-class NumberedFrames:
-    """Frame i has the grey level i."""
+class Numbered:
+    """Frame i has the grey level i; shapes repeat."""
 
-    def __init__(self, count, known=True):
+    def __init__(self, count, known=True, shapes=((32, 48),)):
         self.info = SourceInfo("numbered", (48, 32), 25.0, count if known else None)
-        self._count = count
+        self._count, self._shapes = count, shapes
 
     def __iter__(self):
         for i in range(self._count):
-            yield Frame(np.full((32, 48, 3), i, np.uint8), i, i / 25)
+            yield Frame(np.full((*self._shapes[i % len(self._shapes)], 3), i, np.uint8), i, i / 25)
 
 
-def levels(images):
-    return [int(image[0, 0, 0]) for image in images]
+@pytest.mark.parametrize(
+    ("count", "most", "learns", "train", "validation"),
+    [
+        (100, (1000, 1000), True, range(90), range(90, 100)),
+        (200, (9, 4), True, range(0, 180, 20), (180, 183, 186, 189)),  # validation frames stay close
+        (6, (9, 9), False, (), range(6)),
+    ],
+)
+def test_the_last_tenth_is_for_validation(count, most, learns, train, validation):
+    taken, sequence = split_source(Numbered(count), SIZE, *most, learns=learns)
 
-
-def test_the_last_tenth_is_for_validation():
-    train, sequence = split_source(NumberedFrames(100), SIZE, images=1000, validation_images=1000)
-
-    assert levels(train) == list(range(90))
-    assert [frame.index for frame in sequence.frames] == list(range(90, 100))
-    assert [int(frame.image[32, 32, 0]) for frame in sequence.frames] == list(range(90, 100))
-    assert sequence.frames[1].time_s == pytest.approx(91 / 25)
-
-
-def test_images_are_spread_and_validation_frames_stay_close():
-    train, sequence = split_source(NumberedFrames(200), SIZE, images=9, validation_images=4)
-
-    assert levels(train) == list(range(0, 180, 20))
-    assert [frame.index for frame in sequence.frames] == [180, 183, 186, 189]
-
-
-def test_a_source_for_validation_is_not_learned_from():
-    train, sequence = split_source(NumberedFrames(6), SIZE, images=9, validation_images=9, learns=False)
-
-    assert train == []
-    assert [frame.index for frame in sequence.frames] == list(range(6))
+    assert [image[0, 0, 0] for image in taken] == list(train)
+    assert [frame.index for frame in sequence.frames] == list(validation)
+    assert [frame.image[32, 32, 0] for frame in sequence.frames] == list(validation)
+    assert [frame.time_s for frame in sequence.frames] == [index / 25 for index in validation]
 
 
 def test_each_photo_fills_what_its_own_shape_allows():
-    class Photos(NumberedFrames):
-        def __iter__(self):
-            for i, (height, width) in enumerate([(32, 48), (48, 32), (90, 90), (20, 60)]):
-                yield Frame(np.full((height, width, 3), 200, np.uint8), i, i / 25)
+    photos = Numbered(4, shapes=((32, 48), (48, 32), (90, 90), (20, 60)))
+    taken, sequence = split_source(photos, SIZE, images=9, validation_images=9)
 
-    train, sequence = split_source(Photos(4), SIZE, images=9, validation_images=9)
-
-    assert [image.shape[:2] for image in train] == [(32, 48), (48, 32), (90, 90)]
-    assert (sequence.frames[0].image == 200).all(axis=2).sum(axis=0).max() == round(64 * 20 / 60)
+    assert [image.shape[:2] for image in taken] == [(32, 48), (48, 32), (90, 90)]
+    assert (sequence.frames[0].image == 3).all(axis=2).sum(axis=0).max() == round(64 * 20 / 60)
 
 
 @pytest.mark.parametrize(("count", "known"), [(1, True), (50, False)])
 def test_sources_that_cannot_be_split_are_refused(count, known):
     with pytest.raises(InvalidInputError, match="numbered has"):
-        split_source(NumberedFrames(count, known), SIZE, images=5, validation_images=5)
+        split_source(Numbered(count, known), SIZE, images=5, validation_images=5)

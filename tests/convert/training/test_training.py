@@ -3,7 +3,10 @@
 import copy
 import dataclasses
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -29,9 +32,19 @@ OPTIONS = TrainingOptions(
 KEPT = dataclasses.replace(OPTIONS, batch_statistics=False)
 
 
-@pytest.fixture(autouse=True)
-def _teachers_need_no_export(monkeypatch):
+@pytest.fixture(scope="module")
+def noise():
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 3), np.uint8)
+    return UnlabelledFrames(tuple(cv2.resize(image, (64, 64)) for image in pixels))
+
+
+@pytest.fixture
+def rehearse(monkeypatch, plain, noise):
+    """A function that makes a rehearsal, whose teacher is not exported."""
     monkeypatch.setattr(training_module, "make_teacher", lambda network, shape: TorchTeacher(network))
+    return lambda teacher=None, sha256="abc", frames=noise, options=OPTIONS: Rehearsal(
+        teacher or plain(), sha256, frames, options
+    )
 
 
 @pytest.fixture
@@ -45,23 +58,17 @@ def start(labelled):
     return start
 
 
-def test_the_loss_falls_from_scratch(start):
-    training = start()
+@pytest.mark.parametrize("pairs", [False, True])
+def test_the_loss_falls_from_scratch(start, pairs):
+    training = start(dataclasses.replace(OPTIONS, pairs=pairs, batch_size=4 if pairs else 2))
 
     losses = [training.step() for _ in range(25)]
 
     assert set(losses[0]) == {"heatmap", "boxes", "offsets", "overlap", "identity", "total"}
-    first, last = (np.mean([step["total"] for step in part]) for part in (losses[:5], losses[-5:]))
-    assert last < 0.8 * first
-
-
-def test_in_pairs_embeddings_are_learned_without_classes(start):
-    training = start(dataclasses.replace(OPTIONS, pairs=True, batch_size=4))
-
-    losses = [training.step()["identity"] for _ in range(25)]
-
-    assert not hasattr(training._extra.identity, "classifier")
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    for part in ("identity", "total") if pairs else ("total",):
+        first, last = (np.mean([step[part] for step in steps]) for steps in (losses[:5], losses[-5:]))
+        assert last < 0.8 * first
+    assert hasattr(training._extra.identity, "classifier") != pairs
 
 
 @pytest.mark.parametrize(
@@ -96,9 +103,7 @@ def test_what_learns_is_what_the_options_say(start, options, changed):
 
 def test_the_learning_rate_rises_and_falls_to_zero(start):
     training = start(dataclasses.replace(OPTIONS, steps=1000, learning_rate=1e-4))
-    rates = []
-    for training.steps in range(1000):
-        rates.append(training.learning_rate())
+    rates = [training.learning_rate() for training.steps in range(1000)]
 
     assert rates[0] < 0.05e-4
     assert int(np.argmax(rates)) == pytest.approx(Training.warm_up_steps, abs=2)
@@ -116,10 +121,9 @@ def test_a_loss_that_is_not_a_number_ends_the_run(start):
         training.step()
 
 
-def test_a_network_with_rehearsal_forgets_less(start, plain, noise):
-    """A grey person in front of nothing is unlike the frames that are rehearsed."""
+def test_a_network_with_rehearsal_forgets_less(start, plain, rehearse):
     options = dataclasses.replace(KEPT, learning_rate=1e-3)
-    rehearsal = Rehearsal(plain(), "abc", noise, options)
+    rehearsal = rehearse(options=options)
     images, outputs = rehearsal.draw((99, 0))  # crops that no step draws
 
     def forgotten(network):
@@ -138,18 +142,18 @@ def test_a_network_with_rehearsal_forgets_less(start, plain, noise):
     assert left[True] < 0.85 * left[False]
 
 
-def test_a_run_is_not_resumed_with_other_arguments(start, plain, labelled, noise, tmp_path):
+def test_a_run_is_not_resumed_with_other_arguments(start, rehearse, labelled, noise, tmp_path):
     path = tmp_path / "run.resume"
-    rehearsal = Rehearsal(plain(), "abc", noise, OPTIONS)
+    rehearsal = rehearse()
     start(rehearsal=rehearsal).save(path)
     start(rehearsal=rehearsal).resume(path)
 
-    fewer_frames = Rehearsal(plain(), "abd", UnlabelledFrames(noise.train[1:]), OPTIONS)
+    fewer = UnlabelledFrames(noise.train[1:])
     for other, names in (
         ({"options": dataclasses.replace(OPTIONS, seed=1, steps=41)}, "seed, steps"),
         ({"sha256": "abd"}, "start"),
         ({"labelled": LabelledSet(labelled.train[:3], (), 4)}, "images"),
-        ({"rehearsal": fewer_frames}, "teacher, rehearsal frames"),
+        ({"rehearsal": rehearse(sha256="abd", frames=fewer)}, "teacher, rehearsal frames"),
         ({"rehearsal": None}, "teacher, rehearsal frames"),
     ):
         with pytest.raises(CheckpointError, match=f"made with other {names}: "):
@@ -159,17 +163,17 @@ def test_a_run_is_not_resumed_with_other_arguments(start, plain, labelled, noise
         start(rehearsal=rehearsal).resume(path)
 
 
-def test_networks_and_labels_that_cannot_be_trained_are_refused(start, plain, labelled, noise):
-    spec = dataclasses.replace(TINY_PLAIN, num_classes=3)
-    with pytest.raises(InvalidInputError, match="the network has 3 classes"):
-        start(network=FairMOT(spec))
-    with pytest.raises(InvalidInputError, match="have no boxes"):
-        start(labelled=LabelledSet(labelled.train, (), 0))
-    with pytest.raises(InvalidInputError, match="the teacher has 3 classes"):
-        start(rehearsal=Rehearsal(FairMOT(spec), "", noise, OPTIONS))
-    network = FairMOT(dataclasses.replace(TINY_PLAIN, embedding_dim=8))
-    with pytest.raises(InvalidInputError, match="have 8 numbers, the teacher's 16"):
-        start(network=network, rehearsal=Rehearsal(plain(), "", noise, OPTIONS))
+def test_networks_and_labels_that_cannot_be_trained_are_refused(start, rehearse, labelled):
+    three = FairMOT(dataclasses.replace(TINY_PLAIN, num_classes=3))
+    narrow = FairMOT(dataclasses.replace(TINY_PLAIN, embedding_dim=8))
+    for wrong, message in (
+        ({"network": three}, "the network has 3 classes"),
+        ({"labelled": LabelledSet(labelled.train, (), 0)}, "have no boxes"),
+        ({"rehearsal": rehearse(three)}, "the teacher has 3 classes"),
+        ({"network": narrow, "rehearsal": rehearse()}, "have 8 numbers, the teacher's 16"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            start(**wrong)
 
 
 def test_a_new_network_loads_strictly_and_by_the_originals_names(shared, tmp_path):
@@ -202,20 +206,6 @@ def test_a_new_network_finds_nothing_and_keeps_signals_their_size():
     assert not layer.conv_offset_mask.weight.any()
 
 
-class Counter:
-    """A learner that counts its steps and the files it writes."""
-
-    def __init__(self):
-        self.steps, self.saved = 0, []
-
-    def step(self):
-        self.steps += 1
-        return {"total": 0.0}
-
-    def save(self, path):
-        self.saved.append(self.steps)
-
-
 @pytest.mark.parametrize(
     ("limits", "save_every_s", "validated", "saved"),
     [
@@ -225,37 +215,34 @@ class Counter:
         (RunLimits(steps=5, validate_every=1, early_stop=True), 60.0, [0, 1, 2], [0, 1, 2]),
     ],
 )
-def test_a_run_validates_saves_and_ends(monkeypatch, tmp_path, limits, save_every_s, validated, saved):
+def test_a_run_validates_saves_and_ends(monkeypatch, limits, save_every_s, validated, saved):
     monkeypatch.setattr(learner, "SAVE_EVERY_S", save_every_s)
-    counter, seen, steps = Counter(), [], []
+    seen, kept = [], []
+    counter = SimpleNamespace(steps=0, save=lambda path: kept.append(counter.steps))
+
+    def step():
+        counter.steps += 1
 
     def validate():
         seen.append(counter.steps)
         return counter.steps == 2  # good enough
 
-    learner.run(counter, limits, tmp_path, validate=validate, on_step=lambda step, _: steps.append(step))
+    counter.step = step
+    learner.run(counter, limits, Path(), validate=validate)
 
     assert seen == validated
-    assert counter.saved == saved
-    assert steps == list(range(1, counter.steps + 1))
+    assert kept == saved
 
 
 @pytest.mark.parametrize(
     ("kind", "wrong"),
     [
-        *((kind, {"crop_size": 100}) for kind in (TrainingOptions, DistillationOptions)),
-        *((kind, {"batch_size": 0}) for kind in (TrainingOptions, DistillationOptions)),
-        (TrainingOptions, {"input_size": (576, 300)}),
-        (TrainingOptions, {"learning_rate": 0.0}),
-        (TrainingOptions, {"seed": -1}),
-        (TrainingOptions, {"steps": 0}),
-        (TrainingOptions, {"overlap_weight": -1.0}),
-        (TrainingOptions, {"pairs": True, "batch_size": 3}),
-        (DistillationOptions, {"average_decay": 1.0}),
-        (RunLimits, {}),
-        (RunLimits, {"steps": -1}),
-        (RunLimits, {"minutes": 0.0}),
-        (RunLimits, {"steps": 1, "validate_every": 0}),
+        *((TrainingOptions, wrong) for wrong in ({"crop_size": 100}, {"batch_size": 0}, {"seed": -1})),
+        *((TrainingOptions, wrong) for wrong in ({"input_size": (576, 300)}, {"learning_rate": 0.0})),
+        *((TrainingOptions, wrong) for wrong in ({"overlap_weight": -1.0}, {"pairs": True, "batch_size": 3})),
+        *((DistillationOptions, wrong) for wrong in ({"crop_size": 100}, {"average_decay": 1.0})),
+        *((RunLimits, wrong) for wrong in ({}, {"steps": -1}, {"minutes": 0.0})),
+        *((TrainingOptions, {"steps": 0}), (RunLimits, {"steps": 1, "validate_every": 0})),
     ],
 )
 def test_options_out_of_range_are_refused(kind, wrong):
