@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_fairmot.benchmarks.street import SyntheticSource
 from edge_fairmot.bundled import bundled_model
 from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zone
 from edge_fairmot.detector import FairMotDetector

@@ -89,7 +89,7 @@ ROOMS = {
         "",
         "trackeval onnxruntime plotly psutil pydantic pynvml",
     ),
-    "convert": Room(f"{CORE} detector sources model_file system runtimes benchmarks", "* torch"),
+    "convert": Room(f"{CORE} detector sources sinks model_file system runtimes benchmarks", "* torch"),
 }
 
 

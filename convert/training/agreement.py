@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from edge_fairmot.benchmarks.parity_check import FramePair, ParityCheck
-from edge_fairmot.benchmarks.parity_report import ParityReport, Subject
 from edge_fairmot.benchmarks.observation import Observation
 from edge_fairmot.benchmarks.parity_budget import STUDENT_BUDGET
+from edge_fairmot.benchmarks.parity_check import FramePair, ParityCheck
+from edge_fairmot.benchmarks.parity_report import ParityReport, Subject
 from edge_fairmot.convert.deploy import decode
 from edge_fairmot.convert.network import FairMOT, normalise_images
 from edge_fairmot.convert.training.frames import ValidationSequence
