@@ -218,22 +218,18 @@ def _list_images(folder: Path) -> list[Path]:
 
 def _read_numbers(images: list[Path], *, must: bool) -> list[int]:
     """Rising numbers at the ends of the names; empty where they are none and need not be."""
-    matches = [re.search(r"\d{1,15}$", path.stem) for path in images]
-    numbers = [int(match[0]) for match in matches if match]
-    if len(numbers) == len(images) and all(a < b for a, b in pairwise(numbers)):
-        return numbers
-    if must and numbers:
-        bad = next(
-            (path for path, match in zip(images, matches, strict=True) if match is None),
-            next(
-                (path for path, (a, b) in zip(images[1:], pairwise(numbers), strict=True) if a >= b),
-                images[0],
-            ),
-        )
-        raise SourceError(
-            f"{bad} does not fit among the frame numbers: name it by its frame, as 000001.jpg, or remove it"
-        )
-    return list(range(1, len(images) + 1)) if must else []
+    numbers: list[int] = []
+    for path in images:
+        match = re.search(r"\d{1,15}$", path.stem)
+        if match is None or (numbers and int(match[0]) <= numbers[-1]):
+            if must:
+                raise SourceError(
+                    f"{path} does not fit among the frame numbers: name it by its frame, as 000001.jpg, "
+                    "or remove it"
+                )
+            return []
+        numbers.append(int(match[0]))
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)
