@@ -15,8 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fairmot.errors import SourceError
-from edge_fairmot.sources import ImageFolderSource, SequenceSource, SourceOptions, open_images, open_source
-from edge_fairmot.sources.images import Gaps, SequenceInfo, natural_order, read_image, read_seqinfo
+from edge_fairmot.sources import SourceOptions, open_images, open_source
+from edge_fairmot.sources.images import (
+    Gaps,
+    ImageFolderSource,
+    SequenceInfo,
+    SequenceSource,
+    natural_order,
+    read_image,
+    read_seqinfo,
+)
 
 Make = Callable[..., Path]
 SEQINFO = {

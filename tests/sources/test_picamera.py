@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
-from edge_fairmot.sources import PicameraOptions, ReconnectConfig, ReconnectingSource, open_source
-from edge_fairmot.sources.picamera import parse_picamera
+from edge_fairmot.sources import ReconnectConfig, ReconnectingSource, open_source
+from edge_fairmot.sources.picamera import PicameraOptions, parse_picamera
 
 BLUE = (200, 40, 20)
 STRIDE = 64
@@ -166,7 +166,7 @@ def test_the_double_has_the_signatures_of_the_real_package(double: type) -> None
             assert default == their_default or "libcamera" in their_default, (method.name, name)
 
 
-def test_pictures_are_blue_green_red_and_stamped_by_the_sensor(camera: type[Picamera2]) -> None:
+def test_frames_are_blue_green_red_and_stamped_by_the_sensor(camera: type[Picamera2]) -> None:
     with open_source("picamera2:size=320x240,fps=20") as source:
         assert source.info.frame_size == (320, 240)
         assert (source.info.frame_rate, source.info.live) == (20.0, True)
@@ -184,7 +184,7 @@ def test_pictures_are_blue_green_red_and_stamped_by_the_sensor(camera: type[Pica
     assert used.controls == {"AfMode": "continuous"}
 
 
-def test_the_small_picture_comes_from_the_camera(camera: type[Picamera2]) -> None:
+def test_the_small_image_comes_from_the_camera(camera: type[Picamera2]) -> None:
     with open_source("picamera2:size=320x240,lores=160x120") as source:
         frame = next(iter(source))
     assert frame.reduced is not None
@@ -228,7 +228,7 @@ def test_a_loose_cable_is_told(camera: type[Picamera2]) -> None:
         frames = iter(source)
         next(frames)
         camera.made[0].unplugged.set()
-        with pytest.raises(SourceError, match="gives no picture for 5 s: check its ribbon cable"):
+        with pytest.raises(SourceError, match="gives no frame for 5 s: check its ribbon cable"):
             next(frames)
 
 
@@ -237,11 +237,11 @@ def test_what_libcamera_fails_with_is_told(camera: type[Picamera2]) -> None:
         frames = iter(source)
         next(frames)
         camera.made[0].broken = True
-        with pytest.raises(SourceError, match=r"gives no more pictures \(libcamera has failed\)"):
+        with pytest.raises(SourceError, match=r"gives no more frames \(libcamera has failed\)"):
             next(frames)
 
 
-def test_closing_ends_the_wait_for_a_picture(camera: type[Picamera2]) -> None:
+def test_closing_ends_the_wait_for_a_frame(camera: type[Picamera2]) -> None:
     source = open_source("picamera2:")
     camera.made[0].unplugged.set()
     reader = threading.Thread(target=lambda: list(source))
