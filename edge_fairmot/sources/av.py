@@ -1,7 +1,4 @@
-"""Video files and network cameras, read with PyAV, which is FFmpeg.
-
-PyAV is imported where a video is opened, not before.
-"""
+"""Video files, read with PyAV, which is FFmpeg. PyAV is imported where a video is opened, not before."""
 
 from __future__ import annotations
 
@@ -19,7 +16,8 @@ import numpy as np
 
 from edge_fairmot.errors import SourceError
 from edge_fairmot.protocols import SourceInfo
-from edge_fairmot.sources.base import LARGEST_STEP_BACK_S, FrameSource, SourceOptions, StreamClock
+from edge_fairmot.sources.base import FrameSource, SourceOptions
+from edge_fairmot.sources.clock import LARGEST_STEP_BACK_S, StreamClock
 from edge_fairmot.types import Frame, UInt8Array
 
 if TYPE_CHECKING:
@@ -126,17 +124,13 @@ def _choose_stream(container: InputContainer, name: str) -> VideoStream:
     """Choose the video stream with most pixels; among equals the default one. A cover is no video."""
     from av.stream import Disposition  # noqa: PLC0415
 
-    streams = [
-        stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
-    ]
+    streams = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
     if not streams:
         raise SourceError(f"{name} has no video stream: check that it is a video")
-    decodable = [stream for stream in streams if stream.codec_context is not None]
+    decodable = [one for one in streams if one.codec_context is not None]
     if not decodable:
         raise SourceError(f"{name} has a video codec that PyAV cannot decode: convert it to H.264")
-    return max(
-        decodable, key=lambda stream: (stream.width * stream.height, stream.disposition & Disposition.default)
-    )
+    return max(decodable, key=lambda one: (one.width * one.height, one.disposition & Disposition.default))
 
 
 def has_flag(container: InputContainer, name: str) -> bool:
@@ -150,12 +144,8 @@ def _make_deinterlacer(frame: VideoFrame) -> Graph:
     from av.filter import Graph  # noqa: PLC0415
 
     graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width,
-        height=frame.height,
-        format=frame.format,
-        time_base=frame.time_base or Fraction(1, 1000),
-    )
+    time_base = frame.time_base or Fraction(1, 1000)
+    source = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=time_base)
     # One frame for each frame; frames that are not interlaced pass as they are.
     graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink"))
     graph.configure()
@@ -182,6 +172,9 @@ PACKET_SIZES = (188, 192, 204, 2048, 2324)
 
 STATED_DURATIONS = ("matroska", "mov", "flv")
 """Formats whose duration stands in the header; of others FFmpeg estimates it from what is there."""
+
+LONGEST_GROUP = 1000
+"""Packets from one key frame to the next that are held while a part is looked for."""
 
 LONGEST_GAP_FACTOR = 3.0
 SHORTEST_LOSS_S, SHORTEST_LOSS_SHARE = 0.5, 0.05
@@ -232,9 +225,7 @@ class VideoSource(FrameSource):
     def _open(self) -> None:
         self._decoder = Decoder(self._container, self._name, "AUTO")
         self._is_packetized = has_flag(self._container, "ts_discont")
-        self._has_no_times = (
-            has_flag(self._container, "no_timestamps") or self._options.frame_rate is not None
-        )
+        self._has_no_times = bool(self._options.frame_rate) or has_flag(self._container, "no_timestamps")
         self._seen, self._ends_damaged = 0, False
         self._video_end_s = self._file_end_s = 0.0
         self._packets = self._demux()
@@ -348,7 +339,7 @@ class VideoSource(FrameSource):
                 decoded_s, shown_s = self._packet_times(packet)
                 if packet.is_keyframe and shown_s <= self._options.start_s:
                     held, base = [packet], self._seen - 1
-                elif decoded_s > self._options.start_s or packet.size == 0:
+                elif decoded_s > self._options.start_s or packet.size == 0 or len(held) > LONGEST_GROUP:
                     break
             if base is not None:
                 # Frames that follow the key frame and are shown before it need what was passed over.
@@ -378,9 +369,9 @@ class VideoSource(FrameSource):
             of_s = f" of {duration_us / 1e6:.2f} s" if duration_us and duration_us / 1e6 > end_s else ""
             problem = f"is cut off: it ended after {self._index}{of_frames} frames, at {end_s:.2f} s{of_s}"
         elif self._damaged_after is not None:
+            lost = self._decoder.lost
             problem = (
-                f"is damaged: {self._decoder.lost} frames cannot be decoded, the first after frame "
-                f"{self._damaged_after}"
+                f"is damaged: {lost} frames cannot be decoded, the first after frame {self._damaged_after}"
             )
         elif not given:
             raise SourceError(
@@ -427,16 +418,15 @@ def _read_head(path: Path) -> bytes:
     if not head:
         raise SourceError(f"{path} is empty (0 bytes): copy or record it again")
     # Every container but raw YUV4MPEG has control characters in its first bytes, and no text has.
-    if not head.startswith(b"YUV4MPEG2") and all(byte >= 0x20 or byte in b"\t\r\n" for byte in head):
+    is_text = not head.startswith(b"YUV4MPEG2") and all(byte >= 0x20 or byte in b"\t\r\n" for byte in head)
+    if is_text or head.startswith((b"#EXTM3U", b"ffconcat")):
         raise SourceError(f"{path} is a text file, not a video: check the path")
     return head
 
 
 def _why_unreadable(head: bytes, error: FFmpegError) -> str:
     if head[4:8] in (b"ftyp", b"mdat"):
-        return (
-            "has no index (moov box): the recording was interrupted or the copy is incomplete; copy it again"
-        )
+        return "has no index (moov box): the recording was interrupted, or the copy is incomplete"
     return f"holds no video that can be decoded ({error.strerror})"
 
 

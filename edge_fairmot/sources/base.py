@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
@@ -16,9 +16,6 @@ from edge_fairmot.types import Frame
 
 ROUNDING_S = 1e-6
 """Times of frames are fractions; a part that is given in decimals begins and ends at them all the same."""
-
-LARGEST_STEP_BACK_S = 1.0
-"""A larger step back of the time stamps means another clock, a smaller one a wrong stamp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,32 +170,3 @@ class FrameSource(AbstractContextManager["FrameSource"]):
     def close(self) -> None:
         """End the iteration and release the source. May be called twice, from any thread."""
         self._guard.close()
-
-
-@dataclass(slots=True)
-class StreamClock:
-    """Time stamps made strictly rising, whatever the clock of the stream does.
-
-    A stamp that does not rise becomes one frame period after the last one. A larger step back, or a step
-    forward of more than ``longest_gap_s``, means that the clock was set: it counts as one frame period, and
-    the stream's own differences go on from there.
-    """
-
-    period_s: float
-    longest_gap_s: float = math.inf
-    now_s: float = field(default=-math.inf, init=False)
-    _shift_s: float = field(default=0.0, init=False)
-
-    def advance(self, stamp_s: float | None) -> float:
-        """Time of the next frame, seconds; None where the stream gives it no stamp."""
-        if self.now_s == -math.inf:
-            self.now_s = stamp_s or 0.0
-            return self.now_s
-        expected_s = self.now_s + self.period_s
-        if stamp_s is None:
-            stamp_s = expected_s - self._shift_s
-        elif not -LARGEST_STEP_BACK_S <= stamp_s + self._shift_s - self.now_s <= self.longest_gap_s:
-            self._shift_s = expected_s - stamp_s
-        shown_s = stamp_s + self._shift_s
-        self.now_s = shown_s if shown_s > self.now_s else expected_s
-        return self.now_s

@@ -34,22 +34,10 @@ ROW_BYTES = 4
 
 
 class GStreamerSource(FrameSource):
-    """Frames of a GStreamer pipeline, with the times of their arrival.
+    """Frames of a pipeline in the syntax of ``gst-launch-1.0``, with the times of their arrival.
 
     The pipeline's last ``width``, ``height`` and ``framerate`` say what it gives. It ends before a sink: a
     conversion to BGR is put there.
-
-    Parameters
-    ----------
-    spec : str
-        ``gstreamer:`` and a pipeline in the syntax of ``gst-launch-1.0``.
-
-    Raises
-    ------
-    InvalidInputError
-        If the pipeline does not say width, height and frame rate.
-    SourceError
-        If there is no GStreamer, or its first frame does not come.
     """
 
     def __init__(self, spec: str) -> None:

@@ -135,25 +135,11 @@ def natural_order(name: str) -> tuple[str, str]:
 
 
 class ImageFolderSource(FrameSource):
-    """The images of one folder (jpg, jpeg, png, bmp, webp), in natural order of their names.
+    """The images of one folder, in natural order of their names; ``time_s`` is ``index / frame_rate``.
 
-    ``time_s`` is ``index / frame_rate``. Folders inside it and files of other kinds are passed over.
-
-    Parameters
-    ----------
-    path : str or Path
-        Folder.
-    options : SourceOptions, optional
-    same_size : bool
-        Whether an image that differs in size from the first is a fault: frames of one video have one size.
-    numbered : bool
-        Whether names end in frame numbers, as in a MOTChallenge sequence: ``index`` is the number less one,
-        or the number itself where the first is 0.
-
-    Raises
-    ------
-    SourceError
-        If it is no folder, holds no image, its first image cannot be decoded, or a number is no rising one.
+    Images of one video have one size: without ``same_size`` they may differ. With ``numbered`` names end in
+    frame numbers, as in a MOTChallenge sequence: ``index`` is the number less one, or the number where the
+    first is 0.
     """
 
     def __init__(
@@ -218,22 +204,18 @@ def _list_images(folder: Path) -> list[Path]:
 
 def _read_numbers(images: list[Path], *, must: bool) -> list[int]:
     """Rising numbers at the ends of the names; empty where they are none and need not be."""
-    matches = [re.search(r"\d{1,15}$", path.stem) for path in images]
-    numbers = [int(match[0]) for match in matches if match]
-    if len(numbers) == len(images) and all(a < b for a, b in pairwise(numbers)):
-        return numbers
-    if must and numbers:
-        bad = next(
-            (path for path, match in zip(images, matches, strict=True) if match is None),
-            next(
-                (path for path, (a, b) in zip(images[1:], pairwise(numbers), strict=True) if a >= b),
-                images[0],
-            ),
-        )
-        raise SourceError(
-            f"{bad} does not fit among the frame numbers: name it by its frame, as 000001.jpg, or remove it"
-        )
-    return list(range(1, len(images) + 1)) if must else []
+    numbers: list[int] = []
+    for path in images:
+        match = re.search(r"\d{1,15}$", path.stem)
+        if match is None or (numbers and int(match[0]) <= numbers[-1]):
+            if must:
+                raise SourceError(
+                    f"{path} does not fit among the frame numbers: name it by its frame, as 000001.jpg, "
+                    "or remove it"
+                )
+            return []
+        numbers.append(int(match[0]))
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,21 +294,10 @@ def _whole(section: configparser.SectionProxy, key: str, path: Path) -> int:
 
 
 class SequenceSource(FrameSource):
-    """Frames of one MOTChallenge sequence.
+    """Frames of one MOTChallenge sequence: the folder with ``seqinfo.ini``, or its folder of images.
 
     They are the images in ``imDir``, numbered by their names, or, where that folder is absent, the video
     ``<name>.mp4`` beside ``seqinfo.ini``. ``time_s`` is ``index / frameRate``.
-
-    Parameters
-    ----------
-    path : str or Path
-        The folder with ``seqinfo.ini``, or the folder of images that it names.
-    options : SourceOptions, optional
-
-    Raises
-    ------
-    SourceError
-        If ``seqinfo.ini`` is unusable, or the frames are not there, unreadable or of another size.
     """
 
     def __init__(self, path: str | Path, options: SourceOptions | None = None) -> None:

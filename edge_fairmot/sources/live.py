@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
-import math
 import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass, replace
 from threading import Event, Thread
 from typing import TypeAlias
@@ -19,12 +18,13 @@ from edge_fairmot.channel import Channel, ChannelClosedError
 from edge_fairmot.errors import InvalidInputError, SourceError
 from edge_fairmot.protocols import Source, SourceInfo, SourceState, SourceStatus
 from edge_fairmot.sources.base import FrameSource, OpenedSource
+from edge_fairmot.sources.clock import LiveClock
 from edge_fairmot.sources.network import NetworkOptions
 from edge_fairmot.sources.opening import find_entry_point, is_camera, open_source, redacted_name
 from edge_fairmot.types import Frame, UInt8Array
 
 BUFFERED = 4
-"""Frames that may wait for a reader that is busy for a moment; then the oldest is dropped."""
+"""Frames that may wait for a busy reader; then the oldest is dropped."""
 
 LONGEST_OPENING_S = 30.0
 """Until the source is open. A source's own timeout comes before."""
@@ -142,14 +142,12 @@ class Connection:
 
 
 class FreezeWatch:
-    """Notices an image that does not change by a bit for ``limit_s``; the noise of a sensor changes it.
+    """Notices an image that does not change by a bit for ``limit_s`` (0: never); a sensor's noise changes it.
 
-    Where opening the camera again does not help, the scene is still (a drawn image, a dark room behind an
-    encoder that smooths): the limit is then twice as long each time. A limit of 0 notices nothing.
+    Where opening the camera again does not help, the scene is still, as a drawn image is: the limit doubles.
     """
 
-    STRIDE = 16
-    """Every so many pixels each way are compared, which is enough to see noise."""
+    STRIDE = 16  # pixels each way: enough to see noise
 
     def __init__(self, limit_s: float) -> None:
         self._first_limit_s = self._limit_s = limit_s
@@ -157,11 +155,11 @@ class FreezeWatch:
         self._since_s = 0.0
 
     def restart(self, now_s: float) -> None:
-        """Count from now: the time when the camera was away does not count."""
+        """Count from now, when the camera is back."""
         self._since_s = now_s
 
     def is_frozen(self, image: UInt8Array, now_s: float) -> bool:
-        """Look at the next image, uint8 (H, W, 3); ``now_s`` is on any clock that does not go back."""
+        """Look at the next image, uint8 (H, W, 3)."""
         if not self._first_limit_s:
             return False
         seen = image[:: self.STRIDE, :: self.STRIDE].tobytes()
@@ -175,54 +173,11 @@ class FreezeWatch:
         return True
 
 
-LARGEST_LAG_S = 5.0
-"""Frames wait in buffers, and networks stall. A larger lag means that the camera's clock was set."""
-
-USUAL_LAG_S = 0.5
-"""No frame takes longer from the camera, but in a stall."""
-
-CORRECTION_S = 1e-4
-"""Per frame with a larger lag: 2.5 ms per second at 25 Hz, which is more than two quartz clocks differ by."""
-
-SMALLEST_STEP_S = 1e-3
-
-
-class LiveClock:
-    """Puts a source's times on the machine's monotonic clock, strictly rising.
-
-    The time between two frames is the source's. Its zero is not: a camera that is opened again begins anew,
-    and its clock may be set. No frame arrives before it was taken, so the frame with the shortest lag gives
-    the offset of the two clocks, until a lag is longer than possible.
-    """
-
-    def __init__(self) -> None:
-        self._offset_s: float | None = None
-        self._last_s = -math.inf
-
-    def restart(self) -> None:
-        """Begin with a source that was opened anew, and may count from anywhere."""
-        self._offset_s = None
-
-    def time_of(self, source_s: float, now_s: float) -> float:
-        """Time of a frame on the machine's clock, from the source's time and the time of arrival."""
-        # A source may be on the machine's own clock, and then its stamp is exact.
-        offset_s = 0.0 if self._offset_s is None else self._offset_s
-        lag_s = now_s - source_s - offset_s
-        if not 0 <= lag_s <= LARGEST_LAG_S:
-            offset_s = now_s - source_s
-        elif lag_s > USUAL_LAG_S:
-            offset_s += CORRECTION_S
-        self._offset_s = offset_s
-        self._last_s = max(source_s + offset_s, self._last_s + SMALLEST_STEP_S)
-        return self._last_s
-
-
 def return_unused_memory() -> None:
     """Give freed memory back to the system, as far as the C library can.
 
-    Errors and the stack frames they were raised through refer to each other, and keep images until Python
-    looks for such cycles, hours later; glibc keeps freed memory between pieces in use. A source that was
-    opened again and again made a process grow by 30 MB an hour.
+    Errors keep the images of the stack frames that they went through until Python looks for cycles, and glibc
+    keeps freed memory between pieces in use: 30 MB an hour where a source was opened again and again.
     """
     gc.collect()
     if sys.platform.startswith("linux"):
@@ -231,7 +186,7 @@ def return_unused_memory() -> None:
             trim(ctypes.c_size_t(0))
 
 
-class ReconnectingSource(AbstractContextManager["ReconnectingSource"]):
+class ReconnectingSource(FrameSource):
     """Frames of a live source over all its losses; ends only when it is closed.
 
     The source is lost when it fails, ends, gives nothing or shows the same image for too long. It is then
@@ -258,8 +213,8 @@ class ReconnectingSource(AbstractContextManager["ReconnectingSource"]):
     def __init__(
         self, name: str, opener: Callable[[], Source], config: ReconnectConfig | None = None
     ) -> None:
-        self._name, self._opener = name, opener
-        self._config = config or ReconnectConfig()
+        super().__init__(name)
+        self._opener, self._config = opener, config or ReconnectConfig()
         self._closed = Event()
         self._stuck: list[Connection] = []
         self._clock, self._freeze = LiveClock(), FreezeWatch(self._config.frozen_s)
@@ -274,47 +229,28 @@ class ReconnectingSource(AbstractContextManager["ReconnectingSource"]):
         except (SourceError, OSError) as error:
             self._lose(_told(error, LONGEST_OPENING_S))
 
-    @property
-    def info(self) -> SourceInfo:
-        """What the source says since it was last opened; an assumption before that."""
-        return self._info
-
     def state(self) -> SourceState:
         """State of the source; from any thread."""
         return self._state
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames as they come.
-
-        Raises
-        ------
-        SourceError
-            If it was away for longer than ``give_up_s``, or its driver does not release it any more.
-        EdgeFairmotError
-            As when it was first opened.
-        """
-        while not self._closed.is_set():
-            yield from self._try()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the iteration. May be called twice, from any thread; does not wait for the driver."""
+        super().close()
         self._closed.set()
         connection = self._connection
         if connection is not None:
             connection.close()
         self._turn("ended")
 
-    def _try(self) -> Iterator[Frame]:
-        connection = self._connection or self._connect()
-        try:
-            yield from self._frames(connection)
-        except (SourceError, OSError) as error:
-            self._lose(_told(error, self._config.stall_s))
-        except ChannelClosedError:
-            self._lose(f"{self._name} ended")
+    def _frames(self) -> Iterator[Frame]:
+        while not self._closed.is_set():
+            connection = self._connection or self._connect()
+            try:
+                yield from self._read(connection)
+            except (SourceError, OSError) as error:
+                self._lose(_told(error, self._config.stall_s))
+            except ChannelClosedError:
+                self._lose(f"{self._name} ended")
 
     def _connect(self) -> Connection:
         self._wait()
@@ -323,7 +259,7 @@ class ReconnectingSource(AbstractContextManager["ReconnectingSource"]):
             connection.close()
         return connection
 
-    def _frames(self, connection: Connection) -> Iterator[Frame]:
+    def _read(self, connection: Connection) -> Iterator[Frame]:
         self._info = replace(connection.wait_open(LONGEST_OPENING_S), name=self._name)
         began_s, first_index = time.monotonic(), self._next_index
         self._clock.restart()

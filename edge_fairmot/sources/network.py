@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_fairmot.errors import InvalidInputError, SourceError
 from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.sources.address import encode_userinfo, is_network_address, redact, take_option
 from edge_fairmot.sources.av import DEFAULT_FRAME_RATE, Decoder, has_flag, presentation_time
-from edge_fairmot.sources.base import FrameSource, StreamClock
+from edge_fairmot.sources.base import FrameSource
+from edge_fairmot.sources.clock import StreamClock
 from edge_fairmot.types import Frame
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.error import FFmpegError
 
@@ -71,19 +73,6 @@ class NetworkSource(FrameSource):
     ``?transport=udp`` in the address is taken out of it before the camera sees it. Frames that cannot be
     decoded or are marked as damaged are passed over. An address that answers with one image is asked again
     and again. Name and messages hold no user, password and query.
-
-    Parameters
-    ----------
-    address : str
-        ``rtsp://``, ``rtsps://``, ``http://`` or ``https://``.
-    options : NetworkOptions, optional
-
-    Raises
-    ------
-    SourceError
-        If nothing answers, or the answer holds no frame in time.
-    InvalidInputError
-        If it is no such address, or the transport in it is unknown.
     """
 
     def __init__(self, address: str, options: NetworkOptions | None = None) -> None:
@@ -147,22 +136,29 @@ class NetworkSource(FrameSource):
     def _decode(self) -> Iterator[VideoFrame]:
         began_s = time.monotonic()
         patience_s = self._options.open_timeout_s + self._options.read_timeout_s
-        while True:
-            for packet in self._container.demux(self._decoder.stream):
-                if self._guard.closed:  # while nothing could be decoded
-                    return
-                if time.monotonic() - began_s > patience_s:
-                    raise SourceError(
-                        f"{self._name} sends nothing that can be decoded: check the camera's codec settings"
-                    )
-                for frame in self._decoder.decode(packet):
-                    patience_s = math.inf
-                    yield frame
-            if not self._is_snapshot:
+        for packet in self._packets():
+            if self._guard.closed:  # while nothing could be decoded
                 return
+            if time.monotonic() - began_s > patience_s:
+                raise SourceError(
+                    f"{self._name} sends nothing that can be decoded: check the camera's codec settings"
+                )
+            for frame in self._decoder.decode(packet):
+                patience_s = math.inf
+                yield frame
+
+    def _packets(self) -> Iterator[Packet[Any]]:
+        if not self._is_snapshot:
+            yield from self._container.demux(self._decoder.stream)
+            return
+        from av.error import FFmpegError  # noqa: PLC0415
+
+        while not self._guard.closed:
+            began_s = time.monotonic()
+            with suppress(FFmpegError):  # an answer of unknown length ends with an error
+                yield from self._container.demux(self._decoder.stream)
             self._container.close()
             time.sleep(max(0.0, 1 / SNAPSHOT_RATE - (time.monotonic() - began_s)))
-            began_s = time.monotonic()
             self._container = self._open()
             self._decoder = Decoder(self._container, self._name, "SLICE")
 

@@ -50,15 +50,15 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 
 
 def open_source(
-    spec: str | Path, options: SourceOptions | None = None, network: NetworkOptions | None = None
+    spec: str | Path, options: SourceOptions | None = None, *, network: NetworkOptions | None = None
 ) -> OpenedSource:
     """Open what a path points to, a camera, or a source of another package.
 
     Parameters
     ----------
     spec : str or Path
-        A video file, a folder of images, a folder with ``seqinfo.ini``; ``picamera2:`` with the options of
-        :class:`edge_fairmot.sources.PicameraOptions`, as in ``picamera2:size=1280x720,fps=30``;
+        A video file, a folder of images, a folder with ``seqinfo.ini``;
+        ``picamera2:size=1280x720,fps=30,lores=704x396,flip=hv,lens=auto,camera=0`` with any of the options;
         ``/dev/video0?size=1280x720&fps=30``; ``rtsp://camera/stream?transport=udp``, ``http://camera/video``;
         ``gstreamer:`` and a pipeline; ``synthetic:`` with the options of the street, as in
         ``synthetic:seed=3,frames=600,size=1280x720``.

@@ -25,38 +25,16 @@ FLIPS = {"none": (False, False), "h": (True, False), "v": (False, True), "hv": (
 
 @dataclass(frozen=True, slots=True)
 class PicameraOptions:
-    """What a Raspberry Pi camera is asked for.
+    """What a Raspberry Pi camera is asked for. InvalidInputError where a value is out of range."""
 
-    Attributes
-    ----------
-    camera : int
-        Its number, as ``rpicam-hello --list-cameras`` counts.
-    size : (int, int)
-        Width and height, pixels, even. The camera's processor scales to it.
-    fps : float
-        Frames per second.
-    lores : (int, int) or None
-        Size of a second, smaller image that the camera's processor makes for the network's input. With the
-        aspect of ``size`` and the size of the model's input no resizing is left: ``size=1152x640`` with
-        ``lores=576x320``. With None the network's input is made of the large image.
-    flip : str
-        ``none``, ``h``, ``v`` or ``hv``.
-    lens : float or None
-        Position of the lens, in dioptres: 0 is far away, 2 is half a metre. With None the camera focuses by
-        itself, where it can.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value is out of range.
-    """
-
-    camera: int = 0
-    size: tuple[int, int] = (1280, 720)
+    camera: int = 0  # number, as rpicam-hello --list-cameras counts
+    size: tuple[int, int] = (1280, 720)  # width and height, pixels, even
     fps: float = 30.0
     lores: tuple[int, int] | None = None
-    flip: str = "none"
-    lens: float | None = None
+    """Size of a second, smaller image that the camera's processor makes for the network's input. With the
+    aspect of ``size`` and the model's input size no resizing is left: ``size=1152x640,lores=576x320``."""
+    flip: str = "none"  # one of FLIPS
+    lens: float | None = None  # dioptres: 0 is far away, 2 is half a metre; None focuses by itself
 
     def __post_init__(self) -> None:
         if self.flip not in FLIPS:
@@ -112,22 +90,10 @@ APT_REMEDY = (
 
 
 class PicameraSource(FrameSource):
-    """Frames of a Raspberry Pi camera, at the times when the sensor began to read them out.
+    """Frames of a Raspberry Pi camera, at the times when the sensor began to read them out."""
 
-    Parameters
-    ----------
-    options : PicameraOptions, optional
-
-    Raises
-    ------
-    MissingDependencyError
-        If picamera2 is not there, or this Python does not see it.
-    SourceError
-        If there is no such camera, it is in use, or gives no frame.
-    """
-
-    def __init__(self, options: PicameraOptions | None = None) -> None:
-        self._options = options = options or PicameraOptions()
+    def __init__(self, options: PicameraOptions) -> None:
+        self._options = options
         super().__init__(f"{PICAMERA_PREFIX}camera={options.camera}")
         picamera2, libcamera = _import_picamera()
         try:
@@ -146,13 +112,8 @@ class PicameraSource(FrameSource):
         _, metadata = self._first
         duration_us = metadata.get("FrameDuration", 0)
         main = self._camera.stream_configuration("main")
-        self._info = SourceInfo(
-            self._name,
-            tuple(main["size"]),
-            1e6 / duration_us if duration_us else options.fps,
-            None,
-            live=True,
-        )
+        rate = 1e6 / duration_us if duration_us else options.fps
+        self._info = SourceInfo(self._name, tuple(main["size"]), rate, None, live=True)
 
     def close(self) -> None:
         """End the iteration and let go of the camera. May be called twice."""
@@ -216,7 +177,7 @@ class PicameraSource(FrameSource):
         assert self._options.lores is not None
         planes = request.make_array("lores")
         width, height = self._camera.stream_configuration("lores")["size"]
-        # Rows are padded to what the memory likes; the padding goes after the conversion.
+        # Rows are padded; the padding goes after the conversion.
         bgr = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
         return np.ascontiguousarray(bgr[:height, :width], np.uint8)
 

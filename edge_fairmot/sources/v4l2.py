@@ -14,7 +14,8 @@ import numpy as np
 from edge_fairmot.errors import SourceError
 from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.sources.address import parse_rate, parse_size, read_options
-from edge_fairmot.sources.base import FrameSource, StreamClock
+from edge_fairmot.sources.base import FrameSource
+from edge_fairmot.sources.clock import StreamClock
 from edge_fairmot.types import Frame, UInt8Array
 
 DEVICE_PREFIX = "/dev/video"
@@ -34,15 +35,7 @@ SAME_CLOCK_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class DeviceOptions:
-    """What a camera is asked for; the driver gives what is nearest.
-
-    Attributes
-    ----------
-    size : (int, int) or None
-        Width and height, pixels; None leaves the driver's.
-    fps : float or None
-        Frames per second; None leaves the driver's.
-    """
+    """Size (width, height) and rate that a camera is asked for, or None; the driver gives what is nearest."""
 
     size: tuple[int, int] | None = None
     fps: float | None = None
@@ -57,19 +50,7 @@ def parse_device(spec: str) -> tuple[Path, DeviceOptions]:
 
 
 class DeviceSource(FrameSource):
-    """Frames of one camera, with the kernel's time stamps.
-
-    Parameters
-    ----------
-    path : str or Path
-        As in ``/dev/video0``.
-    options : DeviceOptions, optional
-
-    Raises
-    ------
-    SourceError
-        If it is not there, not allowed, in use, or gives no frame.
-    """
+    """Frames of one camera, such as ``/dev/video0``, with the kernel's time stamps."""
 
     def __init__(self, path: str | Path, options: DeviceOptions | None = None) -> None:
         self._path = Path(path)

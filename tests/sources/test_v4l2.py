@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edge_fairmot.errors import SourceError
-from edge_fairmot.sources import DeviceOptions, DeviceSource, ReconnectConfig, ReconnectingSource
-from edge_fairmot.sources.v4l2 import MOTION_JPEG, parse_device
+from edge_fairmot.sources import ReconnectConfig, ReconnectingSource
+from edge_fairmot.sources.v4l2 import MOTION_JPEG, DeviceOptions, DeviceSource, parse_device
 
 DEVICE = "/dev/null"
 """A device that is there and may be used."""
@@ -103,7 +103,7 @@ def test_an_unplugged_camera_is_an_error_after_its_last_frame(driver: Driver) ->
     assert driver.released == 1
 
 
-def test_a_broken_picture_is_passed_over(driver: Driver) -> None:
+def test_a_broken_frame_is_passed_over(driver: Driver) -> None:
     driver.left, driver.breaks_at = 50, range(20, 30)
     with DeviceSource(DEVICE) as source:
         frames = iter(source)
@@ -111,9 +111,9 @@ def test_a_broken_picture_is_passed_over(driver: Driver) -> None:
     assert greys == [*range(49, 29, -1), *range(19, -1, -1)]
 
 
-def test_a_camera_that_gives_nothing_but_broken_pictures_is_lost(driver: Driver) -> None:
+def test_a_camera_that_gives_only_broken_frames_is_lost(driver: Driver) -> None:
     driver.left, driver.breaks_at = 1000, range(900)
-    with DeviceSource(DEVICE) as source, pytest.raises(SourceError, match="gives no more pictures after 100"):
+    with DeviceSource(DEVICE) as source, pytest.raises(SourceError, match="gives no more frames after 100"):
         list(source)
     assert driver.left > 800
 
@@ -136,7 +136,7 @@ def test_an_unplugged_camera_comes_back(driver: Driver) -> None:
 
 def test_a_camera_that_is_in_use_is_told(driver: Driver) -> None:
     driver.opens = False
-    with pytest.raises(SourceError, match=r"gives no picture: .* fuser -v /dev/null"):
+    with pytest.raises(SourceError, match=r"gives no frame: .* fuser -v /dev/null"):
         DeviceSource(DEVICE)
     assert driver.released == 1
 

@@ -1,3 +1,5 @@
+"""What all sources share: a device is released once, and not while it is read."""
+
 from __future__ import annotations
 
 from threading import Event, Thread
@@ -5,7 +7,7 @@ from threading import Event, Thread
 from edge_fairmot.sources.base import ReadingGuard
 
 
-def test_what_is_not_read_from_is_released_at_once_and_once() -> None:
+def test_what_nobody_reads_is_released_at_once_and_once() -> None:
     released: list[str] = []
     guard = ReadingGuard(lambda: released.append("now"))
     with guard.reading() as is_open:
@@ -17,7 +19,7 @@ def test_what_is_not_read_from_is_released_at_once_and_once() -> None:
         assert not is_open
 
 
-def test_what_is_read_from_is_released_after_the_read_by_who_reads() -> None:
+def test_what_is_being_read_is_released_after_the_read() -> None:
     events: list[str] = []
     guard = ReadingGuard(lambda: events.append("released"))
     inside, go_on = Event(), Event()

@@ -1,19 +1,33 @@
-"""A live source survives what happens to cameras: each fault is injected at the camera's seam."""
+"""Live sources: every fault of a camera is injected at its seam; clocks; other sources at their pace."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
 from edge_fairmot.protocols import SourceInfo
-from edge_fairmot.sources import ReconnectConfig, ReconnectingSource, SourceState, reconnecting
+from edge_fairmot.sources import (
+    PacedSource,
+    ReconnectConfig,
+    ReconnectingSource,
+    SourceState,
+    live,
+    open_live_source,
+    open_source,
+    opening,
+)
+from edge_fairmot.sources.live import FreezeWatch
 from edge_fairmot.types import Frame
 
 FAST = ReconnectConfig(first_wait_s=0.01, longest_wait_s=0.05, stall_s=1.5, frozen_s=0)
@@ -112,7 +126,7 @@ def test_a_camera_that_is_lost_comes_back(fault: str) -> None:
 
 def test_the_memory_of_a_lost_camera_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     first, released = Camera(5), []
-    monkeypatch.setattr(reconnecting, "return_unused_memory", lambda: released.append(first.released))
+    monkeypatch.setattr(live, "return_unused_memory", lambda: released.append(first.released))
     with ReconnectingSource("camera", opener(first, Camera(1000)), FAST) as source:
         take(source, 10)
     assert released == [True]
@@ -152,12 +166,15 @@ def test_a_camera_s_clock_that_jumps_by_an_hour_changes_nothing(jump_s: float) -
     assert frames[-1].time_s - frames[0].time_s < 5
 
 
-def test_a_frozen_picture_is_a_loss() -> None:
+def test_a_frozen_image_is_a_loss() -> None:
     config = ReconnectConfig(first_wait_s=0.01, longest_wait_s=0.02, stall_s=5, frozen_s=0.2)
     first, second = Camera(100_000, still=True), Camera(1000)
     with ReconnectingSource("camera", opener(first, second), config) as source:
-        frames = take(source, 300)
-        assert source.state().reconnects == 1
+        frames = []
+        for frame in source:
+            frames.append(frame)
+            if source.state().reconnects and frame.image.any():
+                break
     assert not frames[0].image.any()
     assert frames[-1].image.any()
 
@@ -180,15 +197,15 @@ def test_it_gives_up_where_told_to() -> None:
         take(source, 1)
 
 
-def test_drivers_that_never_let_go_do_not_fill_the_process_with_threads(
+def test_drivers_that_never_return_do_not_fill_the_process_with_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("edge_fairmot.sources.live.LONGEST_FAREWELL_S", 0.05)
+    monkeypatch.setattr("edge_fairmot.sources.live.LONGEST_CLOSING_S", 0.05)
     before = threading.active_count()
     try:
         with (
-            ReconnectingSource("camera", lambda: Camera(1, "is stuck"), FAST) as source,
-            pytest.raises(SourceError, match="the driver does not let go of it: start again"),
+            ReconnectingSource("camera", lambda: Camera(1, "is stuck"), replace(FAST, stall_s=0.3)) as source,
+            pytest.raises(SourceError, match="the driver does not release it: start again"),
         ):
             take(source, 100)
         assert threading.active_count() <= before + 3
@@ -232,6 +249,7 @@ def test_waits_grow_to_the_longest_and_shake(monkeypatch: pytest.MonkeyPatch) ->
         return False
 
     monkeypatch.setattr(source._closed, "wait", wait)
+    monkeypatch.setattr(live, "return_unused_memory", lambda: None)
     assert list(source) == []
     for wait_s, usual_s in zip(waits, [1, 2, 4] + 37 * [8], strict=True):
         assert 0.75 * usual_s <= wait_s <= 1.25 * usual_s
@@ -262,3 +280,126 @@ def test_the_state_says_since_when() -> None:
 def test_waits_out_of_range_are_refused(values: dict[str, float], complaint: str) -> None:
     with pytest.raises(InvalidInputError, match=complaint):
         ReconnectConfig(**values)
+
+
+STILL = np.zeros((64, 64, 3), np.uint8)
+
+
+def test_an_image_that_stays_is_noticed_and_one_that_changes_by_a_bit_is_not() -> None:
+    watch = FreezeWatch(10)
+    # Where opening again does not help, the scene is still: the limit doubles.
+    assert [now_s for now_s in range(200) if watch.is_frozen(STILL, now_s)] == [11, 32, 73, 154]
+    assert not watch.is_frozen(STILL + 1, 200)
+    assert [now_s for now_s in range(201, 225) if watch.is_frozen(STILL + 1, now_s)] == [211]
+    changing, watch = STILL.copy(), FreezeWatch(10)
+    for now_s in range(50):
+        changing[16, 16, 0] = now_s % 2
+        assert not watch.is_frozen(changing, now_s)
+
+
+def test_the_time_that_a_camera_was_away_does_not_count_as_frozen() -> None:
+    watch = FreezeWatch(10)
+    assert not watch.is_frozen(STILL, 0)
+    watch.restart(100)
+    assert [now_s for now_s in range(100, 120) if watch.is_frozen(STILL, now_s)] == [111]
+    watch = FreezeWatch(0)
+    assert not any(watch.is_frozen(STILL, now_s) for now_s in range(0, 100_000, 1000))
+
+
+def test_a_file_is_played_at_its_own_speed(make_video: Callable[..., Path]) -> None:
+    with PacedSource(open_source(make_video("clip.mp4", 8, rate=20))) as source:
+        assert source.info.live
+        assert source.state().status == "starting"
+        arrivals, times = [], []
+        for frame in source:
+            arrivals.append(time.monotonic())
+            times.append(frame.time_s)
+            assert source.state().status == "running"
+    assert len(times) == 8
+    assert all(arrived_s >= time_s for arrived_s, time_s in zip(arrivals, times, strict=True))
+    assert times[-1] - times[0] == pytest.approx(7 / 20)
+    assert source.state().status == "ended"
+
+
+def test_what_is_late_is_not_made_up_for(make_video: Callable[..., Path]) -> None:
+    with PacedSource(open_source(make_video("clip.mp4", 30, rate=20))) as source:
+        frames = iter(source)
+        first = next(frames)
+        time.sleep(1.3)  # the machine slept, or the decoder was slow
+        second, third = next(frames), next(frames)
+    assert second.time_s - first.time_s > 1
+    assert third.time_s - second.time_s == pytest.approx(0.05)
+
+
+def test_closing_ends_the_wait_for_the_time_of_a_frame(make_video: Callable[..., Path]) -> None:
+    source = PacedSource(open_source(make_video("slow.mkv", 3, rate=1)))
+    reader = threading.Thread(target=lambda: list(source))
+    reader.start()
+    time.sleep(0.2)
+    source.close()
+    reader.join(PATIENCE_S)
+    assert not reader.is_alive()
+    assert source.state().status == "ended"
+
+
+class Plugin(Camera):
+    """A source of another package: endless where it is asked to be, or a camera of its own."""
+
+    def __init__(self, address: str) -> None:
+        known = ("fake:", "fake:frames=7", "fake:frames=endless", "fake:seed=3,frames=endless", "fake:live")
+        if address not in known:
+            raise InvalidInputError(f"{address} is not known")
+        super().__init__(7)
+        self.address = address
+
+    @property
+    def info(self) -> SourceInfo:
+        frames = None if self.address.endswith("endless") else 7
+        return SourceInfo(self.address, self.size, 100.0, frames, live=self.address == "fake:live")
+
+
+@pytest.mark.parametrize(
+    ("spec", "frame_count"),
+    [("fake:", None), ("fake:seed=3", None), ("fake:seed=3,", None), ("fake:frames=7", 7)],
+)
+def test_another_package_s_source_is_endless_where_it_can_be(
+    spec: str, frame_count: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = importlib.metadata.EntryPoint("fake", f"{__name__}:Plugin", "edge_fairmot.sources")
+    monkeypatch.setattr(opening, "_entry_points", lambda: {"fake": point})
+    monkeypatch.setattr(importlib.metadata.EntryPoint, "load", lambda self: Plugin)
+    with open_live_source(spec) as source:
+        assert isinstance(source, PacedSource)
+        assert source.info.frame_count == frame_count
+    with open_live_source("fake:live") as source:
+        assert isinstance(source, ReconnectingSource)
+        assert next(iter(source)).index == 0
+    with pytest.raises(InvalidInputError, match="fake:speed=3 is not known"):
+        open_live_source("fake:speed=3")
+
+
+SCRIPT = """
+import re
+from pathlib import Path
+from edge_fairmot.sources.live import return_unused_memory
+
+def resident_mb():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+pieces = [bytes([1]) * 100_000 for _ in range(1000)]
+kept = pieces[::50]
+del pieces
+cycle = [bytes([1]) * 100_000_000]
+cycle.append(cycle)
+del cycle
+before = resident_mb()
+return_unused_memory()
+print(before - resident_mb())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
+def test_unused_memory_goes_back_to_the_system() -> None:
+    """Pieces between others that are in use, and what a cycle holds."""
+    ran = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    assert float(ran.stdout) > 150
