@@ -104,7 +104,7 @@ class WebSink(AbstractContextManager["WebSink"]):
         self.address = f"http://{reachable_host(config.host)}:{port}/"
         self.login_address = None if token is None else f"{self.address}?token={token}"
         if token is None:
-            _log.warning("the page at %s is open: everyone who can reach it sees the camera", self.address)
+            _log.warning("the page needs no token: everyone who can reach %s sees the camera", self.address)
 
     def start(self) -> None:
         """Begin to answer, before the first frame comes. May be called twice."""

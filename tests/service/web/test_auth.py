@@ -82,7 +82,7 @@ def test_a_reverse_proxy_opens_nothing(page):
 def test_open_access_needs_no_token_and_warns(serve, state, caplog):
     run = serve(WebConfig(open_access=True))
     assert run.web.login_address is None
-    assert "is open: everyone who can reach it sees the camera" in caplog.text
+    assert "the page needs no token: everyone who can reach" in caplog.text
     assert run.ask("GET", "/api/status", login=False)[0] == 200
     assert not (state / "web-token").exists()
 

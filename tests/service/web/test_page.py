@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_fairmot.benchmarks.street import Street, StreetOptions
 from edge_fairmot.counting import CountingConfig, parse_line
 from edge_fairmot.protocols import SourceState
 from edge_fairmot.service.web import WebConfig, saved_drawing
 from edge_fairmot.sinks.drawing import id_color
+from edge_fairmot.sources import open_source
 from edge_fairmot.types import Frame, Tracks
 
 from .browser import opened_browser, wait_until
@@ -51,8 +51,9 @@ def browse(tmp_path_factory):
 @pytest.fixture(scope="module")
 def street():
     """The street and its first frames with their true tracks."""
-    street = Street(StreetOptions(seed=1, size=SIZE, fps=FPS))
-    return [(street.picture(index), true_tracks(street, index)) for index in range(LENGTH)]
+    width, height = SIZE
+    with open_source(f"synthetic:seed=1,size={width}x{height},fps={FPS},frames={LENGTH}") as source:
+        return [(frame.image, true_tracks(source, frame.index)) for frame in source]
 
 
 @pytest.fixture
@@ -78,8 +79,8 @@ def play(street):
         thread.join(10)
 
 
-def true_tracks(street, index):
-    truth = street.truth(index)
+def true_tracks(source, index):
+    truth = source.truth(index)
     rows = truth.visibility > 0.3
     count = int(rows.sum())
     return Tracks(
