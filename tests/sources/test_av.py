@@ -346,6 +346,17 @@ def test_a_cut_in_the_sound_is_told_too(name: str, make_video: Make) -> None:
         assert "is cut off" in read(VideoSource(path))[1], share
 
 
+@pytest.mark.parametrize("name", ["index_in_front.mp4", "fragmented.mp4", "clip.avi", "clip.flv"])
+def test_a_video_that_lacks_half_of_its_last_frame_is_told(name: str, make_video: Make) -> None:
+    path = make_video(name, **HEALTHY[name], sizes=[(128, 96)])
+    with av.open(str(path)) as container:
+        last = [packet for packet in container.demux() if packet.size][-1]
+        path.write_bytes(path.read_bytes()[: last.pos + last.size // 2])
+    frames, message = read(VideoSource(path))
+    assert f"is cut off: it ended after {len(frames)} " in message
+    assert len(frames) == 59
+
+
 def test_a_recorder_may_end_a_transport_stream_between_any_two_packets(make_video: Make) -> None:
     path = make_video("clip.ts")
     path.write_bytes(path.read_bytes()[: 188 * 500])
@@ -394,7 +405,7 @@ def test_frames_hidden_by_an_edit_list_are_not_missed(make_video: Make, tmp_path
 
 
 @pytest.mark.parametrize(
-    "name", ["index_in_front.mp4", "b_frames.mp4", "clip.mkv", "clip.ts", "clip.avi", "raw.h264"]
+    "name", ["b_frames.mp4", "clip.mkv", "clip.ts", "open_groups.ts", "clip.avi", "raw.h264"]
 )
 @pytest.mark.parametrize(
     "options",
@@ -407,7 +418,9 @@ def test_frames_hidden_by_an_edit_list_are_not_missed(make_video: Make, tmp_path
     ],
 )
 def test_a_part_has_the_frames_of_the_whole(name: str, options: SourceOptions, make_video: Make) -> None:
-    path = make_video(name, **HEALTHY[name])
+    open_groups = {"x265-params": "log-level=none:open-gop=1:keyint=12:bframes=3"}
+    hevc = {"codec": "libx265", "options": open_groups, "sizes": [(128, 96)]}
+    path = make_video(name, **HEALTHY.get(name, hevc))
     expected = [
         frame
         for frame in VideoSource(path)
