@@ -128,6 +128,8 @@ def test_nothing_is_encoded_without_a_client():
             slot.put(web_frame(number))
         slot.want(True)
         assert delivered.acquire(timeout=10)
+        slot.want(True)  # the same frame is not encoded again
+        assert not delivered.acquire(timeout=0.05)
         slot.want(False)
     slot.close()
     thread.join(10)
