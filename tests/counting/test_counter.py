@@ -307,6 +307,9 @@ def test_a_moved_line_keeps_its_counts_and_counts_nobody_by_moving(walk):
     assert line_counts(counter) == (1, 0)
     assert walk(counter, 2, 20) == [CountingEvent("in", "door", 7, 2.0)]
     assert line_counts(counter) == (2, 0)
+    walk(counter, 3, 41)  # through the line, not clear of it
+    counter.redraw([parse_line("door:0.05,0,0.05,1")], [])
+    assert walk(counter, 4, 41) == []
 
 
 def test_an_unchanged_shape_misses_nothing_when_another_is_drawn(walk):

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
 import pytest
 
-from edge_fairmot.tracking.association import UNMATCHED, assign, cosine_distance
+from edge_fairmot.tracking import TrackerConfig
+from edge_fairmot.tracking.association import UNMATCHED, assign, cosine_distance, duplicates
+from edge_fairmot.tracking.tracks import TrackTable, measure
+from edge_fairmot.types import Detections
 
 
 def total(cost: np.ndarray, column_of: list[int], thresh: float) -> float:
@@ -60,3 +64,11 @@ def test_cosine_distance_is_the_same_in_blocks(shape: tuple[int, int, int]) -> N
         x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a.astype(float), b.astype(float))
     )
     np.testing.assert_allclose(cosine_distance(a, b), 1 - unit_a @ unit_b.T, atol=1e-12)
+
+
+def test_a_track_that_is_removed_as_a_duplicate_still_removes_others(seen: Callable[..., Detections]) -> None:
+    # The tracked one lives shorter than the first lost one and longer than the second: both pairs count.
+    measured = measure(seen((0, 0), (1, 0), (-1, 0)), 0.4)
+    tracks = TrackTable.start(measured, 1, 10.0, confirmed=True)
+    tracks.start_frame[:], tracks.lost[:] = (5, 1, 8), (False, True, True)
+    assert duplicates(tracks, TrackerConfig()).tolist() == [True, False, True]

@@ -50,3 +50,8 @@ def test_presets_change_the_association_rules_and_nothing_else() -> None:
     assert TrackerConfig(score_threshold=0.1).bytetrack().lowest_score == 0.1
     with pytest.raises(InvalidInputError, match="fairmot, bytetrack, crowded, not 'sort'"):
         preset("sort")
+
+
+def test_the_gate_is_the_95_percent_quantile_of_four_degrees_of_freedom() -> None:
+    half = TrackerConfig().gating_limit / 2
+    assert 1 - math.exp(-half) * (1 + half) == pytest.approx(0.95, abs=2e-6)
