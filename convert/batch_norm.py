@@ -10,24 +10,26 @@ from edge_fairmot.convert.network import DCN, DeformConv, FairMOT
 
 
 def fold_batch_norms(network: FairMOT) -> None:
-    """Fold every batch norm into its convolution, plain or deformable.
+    """Fold every batch norm into its convolution, in place; the state dict no longer fits a checkpoint.
 
-    Exact but for rounding: a deformable convolution is linear in its weight and bias as well.
-
-    Parameters
-    ----------
-    network : FairMOT
-        In evaluation mode. Changed in place; its state dict no longer fits a checkpoint.
+    Exact up to rounding in evaluation mode: a deformable convolution is linear in weight and bias too.
     """
     network.double()
     for name, norm_name in convolutions_and_norms(network):
-        _fold(network.get_submodule(name), network.get_submodule(norm_name))
+        conv, bn = network.get_submodule(name), network.get_submodule(norm_name)
+        assert isinstance(conv, nn.Conv2d | DCN)
+        assert isinstance(bn, nn.BatchNorm2d)
+        assert bn.running_mean is not None
+        assert bn.running_var is not None
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+        )
         network.set_submodule(norm_name, nn.Identity())
     network.float()
 
 
 def convolutions_and_norms(network: FairMOT) -> list[tuple[str, str]]:
-    """List the convolutions that a batch norm follows, and what that is called."""
+    """List the names of the convolutions that a batch norm follows, each with the name of that."""
     pairs = []
     for name, module in network.named_modules():
         match module:
@@ -47,14 +49,3 @@ def convolutions_and_norms(network: FairMOT) -> list[tuple[str, str]]:
                 found = []
         pairs += [(f"{name}.{conv}", f"{name}.{norm}") for conv, norm in found]
     return pairs
-
-
-def _fold(conv: nn.Module, bn: nn.Module) -> None:
-    assert isinstance(conv, nn.Conv2d | DCN)
-    assert isinstance(bn, nn.BatchNorm2d)
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
-    weight, bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
-    )
-    conv.weight, conv.bias = weight, bias

@@ -14,7 +14,7 @@ from torch import Tensor
 from edge_fairmot.convert.dla import BASE_CHANNELS
 from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
 from edge_fairmot.errors import CheckpointError
-from edge_fairmot.system import replaced_whole
+from edge_fairmot.system import atomic_write
 
 UNUSED_TENSORS = frozenset({"base.fc.weight", "base.fc.bias"})
 """The backbone's ImageNet classifier: files trained by the original code carry it, nothing uses it."""
@@ -173,7 +173,7 @@ def write_checkpoint(path: Path, network: FairMOT, epoch: int, teacher_sha256: s
 def write_atomically(path: Path, content: dict[str, Any]) -> None:
     """Save with ``torch.save`` beside the path, then rename; see :func:`write_checkpoint`."""
     try:
-        with replaced_whole(path) as partial:
+        with atomic_write(path) as partial:
             torch.save(content, partial)
     except (OSError, RuntimeError) as error:  # torch.save turns a full disk into a RuntimeError
         raise CheckpointError(f"cannot write {path} ({error}): choose another place with -o") from error

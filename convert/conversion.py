@@ -31,7 +31,7 @@ from edge_fairmot.errors import ConversionError, InvalidInputError
 from edge_fairmot.manifest import PRECISIONS, ModelManifest
 from edge_fairmot.model_file import certify
 from edge_fairmot.runtimes import open_runtime
-from edge_fairmot.system import replaced_whole
+from edge_fairmot.system import atomic_write
 from edge_fairmot.types import RawDetections, UInt8Array
 
 MAKERS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
@@ -286,7 +286,7 @@ def _write(model: onnx.ModelProto, manifest: ModelManifest, path: Path) -> Model
     """Write beside the path, then rename: an interrupted conversion leaves no half file."""
     attach_manifest(model, manifest)
     try:
-        with replaced_whole(path) as partial:
+        with atomic_write(path) as partial:
             onnx.save(model, partial)
             manifest = certify(partial, manifest)
     except OSError as error:

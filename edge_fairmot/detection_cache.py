@@ -20,7 +20,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edge_fairmot.errors import DetectionCacheError, InvalidInputError, SinkError
-from edge_fairmot.system import RunLock, replaced_whole
+from edge_fairmot.system import FileLock, atomic_write
 from edge_fairmot.types import Detections, Frame
 
 SCHEMA_VERSION = 2
@@ -92,7 +92,7 @@ class DetectionWriter(AbstractContextManager["DetectionWriter"]):
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 _require_cache_or_empty(self._folder)
-                lock = RunLock(
+                lock = FileLock(
                     self._folder / ".lock", f"the detection cache {folder}", "choose another folder"
                 )
                 stack.callback(lock.close)
@@ -101,7 +101,7 @@ class DetectionWriter(AbstractContextManager["DetectionWriter"]):
                 self._detections = stack.enter_context(
                     _GrowingArray(self._folder / _DETECTIONS, _row(self._dim))
                 )
-                with replaced_whole(self._folder / _META) as partial:
+                with atomic_write(self._folder / _META) as partial:
                     partial.write_text(json.dumps({"schema_version": SCHEMA_VERSION, **asdict(info)}) + "\n")
             except OSError as error:
                 raise self._error(error) from error

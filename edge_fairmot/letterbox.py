@@ -1,4 +1,4 @@
-"""The letterbox: how an image becomes the network's input, and how boxes come back."""
+"""The letterbox: scales an image into the network's input, and maps boxes there and back."""
 
 from __future__ import annotations
 
@@ -11,24 +11,16 @@ from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.types import Float32Array, Float64Array, UInt8Array
 
 LETTERBOX_BORDER = 128
-"""Grey of the border. The original pads with 127.5, which uint8 cannot hold."""
+"""Grey of the border. FairMOT pads with 127.5, which uint8 cannot hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Fits a picture of one size into another: one scale, centred, grey borders.
+    """Fits images of ``source_size`` into ``input_size``, both (width, height): centred, with grey borders.
 
-    Boxes are continuous: pixel ``i`` covers ``[i, i + 1)`` and a box names edges, not pixel centres. A
-    picture of width W is the interval [0, W], so resizing multiplies and the border adds, nothing else.
-    It is the same map as OpenCV's between pixel centres, ``source = (input + 0.5) / scale - 0.5``, whose
-    halves only turn centres into edges and back.
-
-    Attributes
-    ----------
-    source_size : (int, int)
-        Width and height of the picture, pixels.
-    input_size : (int, int)
-        Width and height of the network's input, pixels.
+    Both axes have one scale. Box coordinates are continuous: pixel ``i`` covers ``[i, i + 1)``, and an image
+    of width W is the interval [0, W]. So a box is scaled and shifted, nothing else. OpenCV maps pixel centres
+    the same way: ``source = (input + 0.5) / scale - 0.5``.
     """
 
     source_size: tuple[int, int]
@@ -40,7 +32,7 @@ class Letterbox:
 
     @property
     def inner_size(self) -> tuple[int, int]:
-        """Width and height of the resized picture inside the borders, pixels."""
+        """Width and height of the scaled image inside the borders, pixels."""
         (source_w, source_h), (input_w, input_h) = self.source_size, self.input_size
         scale = min(input_w / source_w, input_h / source_h)
         return (
@@ -55,25 +47,7 @@ class Letterbox:
         return (self.input_size[0] - inner_w) // 2, (self.input_size[1] - inner_h) // 2
 
     def apply(self, image: UInt8Array, out: UInt8Array | None = None) -> UInt8Array:
-        """Resize and pad one picture.
-
-        Parameters
-        ----------
-        image : uint8 (H, W, 3)
-            BGR, of ``source_size``.
-        out : uint8 (h, w, 3), optional
-            Array of ``input_size`` to write into. Made when not given.
-
-        Returns
-        -------
-        uint8 (h, w, 3)
-            BGR, of ``input_size``.
-
-        Raises
-        ------
-        InvalidInputError
-            If the picture is not uint8 of ``source_size``, or ``out`` not of ``input_size``.
-        """
+        """Return the letterboxed image, uint8 (h, w, 3), BGR; written into ``out`` where it is given."""
         source_w, source_h = self.source_size
         if image.shape != (source_h, source_w, 3) or image.dtype != np.uint8:
             raise InvalidInputError(
@@ -96,26 +70,16 @@ class Letterbox:
         return out
 
     def to_source(self, boxes: Float32Array) -> Float32Array:
-        """Map boxes from input pixels to source pixels.
+        """Map boxes, float32 (N, 4), xyxy, from input pixels to source pixels, without clipping.
 
-        Rounding the inner picture to whole pixels makes the true scale differ a little between the axes;
-        it is the true one that is undone.
-
-        Parameters
-        ----------
-        boxes : float32 (N, 4)
-            xyxy, input pixels.
-
-        Returns
-        -------
-        float32 (N, 4)
-            xyxy, source pixels, not clipped.
+        The inner size is rounded to whole pixels, so the scales of the two axes differ a little; both are
+        undone exactly.
         """
         scale, shift = self._scale_and_shift()
         return ((boxes - shift) / scale).astype(np.float32)
 
     def to_input(self, boxes: Float32Array) -> Float32Array:
-        """Map boxes from source pixels to input pixels: the inverse of :meth:`to_source`."""
+        """Map boxes, float32 (N, 4), xyxy, from source to input pixels: the inverse of ``to_source``."""
         scale, shift = self._scale_and_shift()
         return (boxes * scale + shift).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""The manifest: what an exported ONNX file knows about itself, one JSON string in ``metadata_props``."""
+"""The manifest of an exported ONNX file: one JSON string in its ``metadata_props``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ MANIFEST_KEY = "edge_fairmot.manifest"
 SCHEMA_VERSION = 1
 
 PRECISIONS = ("fp32", "fp16", "int8")
-"""What ``default_precision`` may be."""
+"""Values of ``default_precision``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest:
-    """What a file is, where it comes from and how it was made.
+    """What an exported file is, what it was made of, and how.
 
     Attributes
     ----------
@@ -48,21 +48,21 @@ class ModelManifest:
         Exact graph rewrites applied, for example ``late-heads``.
     checkpoint_sha256 : str
     teacher_sha256 : str
-        Of the checkpoint that this one was distilled from; empty where it was not.
+        Hash of the checkpoint that this one was distilled from; empty without distillation.
     plain_layers : tuple of str
         Layers that are deformable in the original and plain 3x3 convolutions in this checkpoint.
     calibration : str
-        Where calibration frames came from; empty for a file that needed none.
+        Source of the calibration frames; empty for a file without calibration.
     calibration_sha256 : str
-        Of those frames, letterboxed, in order.
+        Hash of those frames, letterboxed, in order.
     parity : dict of str to float
         Figures of the comparison with a reference, by name.
     parity_basis : str
-        With what, and on what, the figures were measured.
+        The reference and the frames of that comparison.
     graph_sha256 : str
-        Of the graph that they are of, see :mod:`edge_fairmot.model_file`.
+        Hash of the graph that was compared, see :mod:`edge_fairmot.model_file`.
     versions : dict of str to str
-        Of the packages that made and measured the file.
+        Versions of the packages that made and compared the file.
     toolkit_version : str
     schema_version : int
     """
@@ -93,18 +93,12 @@ class ModelManifest:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
-        """Serialise; :meth:`from_json` gives the same manifest back."""
+        """Serialise the manifest for :meth:`from_json`."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelManifest:
-        """Parse a manifest.
-
-        Raises
-        ------
-        ManifestError
-            If the text is not a manifest, or is of a newer schema than this version reads.
-        """
+        """Parse a manifest; ManifestError if the text is none, or has another schema version."""
         try:
             values: dict[str, Any] = json.loads(text)
             version = values["schema_version"]
@@ -131,18 +125,9 @@ class ModelManifest:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], path: str) -> ModelManifest:
-        """Read the manifest out of an ONNX file's ``metadata_props``.
+        """Read the manifest from an ONNX file's ``metadata_props``; ManifestError if there is none.
 
-        Parameters
-        ----------
-        metadata : dict of str to str
-        path : str
-            The file's name, for the error.
-
-        Raises
-        ------
-        ManifestError
-            If there is none.
+        ``path`` is the file's name, for the error.
         """
         if MANIFEST_KEY not in metadata:
             raise ManifestError(

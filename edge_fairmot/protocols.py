@@ -167,9 +167,6 @@ OutputHealth: TypeAlias = Mapping[str, Any]
 empty; keys that begin with ``missed_`` count what was lost."""
 
 
-Outputs: TypeAlias = Mapping[str, OutputHealth]
-
-
 class Sink(Protocol):
     """Where results go."""
 

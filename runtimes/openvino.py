@@ -1,7 +1,8 @@
 """OpenVINO: Intel CPUs, GPUs and NPUs, and other x86 and ARM processors.
 
-The native package, not ONNX Runtime's provider: it reads the same file, int8 included, and fuses more of it.
-Its ONNX frontend has no rule for our deformable convolutions: ``openvino_operators`` gives exact ones.
+This is the native package, not ONNX Runtime's OpenVINO provider: it reads the same file, int8 included, and
+fuses more of it. Its ONNX frontend has no rule for our deformable convolutions; ``openvino_operators`` adds
+exact rules.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from edge_fairmot.errors import (
     InferenceError,
@@ -24,103 +24,74 @@ from edge_fairmot.errors import (
 from edge_fairmot.model_file import read_onnx_file
 from edge_fairmot.runtimes.checks import (
     OUTPUTS,
+    SUPPORTED_OPTIONS,
+    CheckedRuntime,
     RuntimeOptions,
-    check_images,
-    check_model_file,
-    check_outputs,
-    explain_refusal,
+    make_cache_folder,
+    unsupported_operator_hint,
 )
-from edge_fairmot.runtimes.openvino_operators import operator_extensions
-from edge_fairmot.types import RawDetections, UInt8Array
-
-# FOLDED signal_stack.py: Keeping the stack that a thread's signals are handled on.
-
-
-class _Stack(ctypes.Structure):
-    """``stack_t`` of Linux."""
-
-    _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
-
-
-@contextmanager
-def kept_signal_stack() -> Iterator[None]:
-    """Put this thread's alternate signal stack back as it was.
-
-    OpenVINO's CPU device gives one to the thread that loads it, and unmaps it in whichever thread its last
-    model ends. If that is another thread, the next signal here ends the process without a word: Ctrl-C, say.
-    """
-    if not sys.platform.startswith("linux"):
-        yield
-        return
-    system, before = ctypes.CDLL(None), _Stack()
-    known = system.sigaltstack(None, ctypes.byref(before)) == 0
-    try:
-        yield
-    finally:
-        if known:
-            system.sigaltstack(ctypes.byref(before), None)
-
+from edge_fairmot.types import UInt8Array
 
 try:
     import openvino
 except ModuleNotFoundError as error:
     raise MissingDependencyError("openvino", "openvino", "by runtime openvino") from error
 
+from edge_fairmot.runtimes.openvino_operators import operator_extensions
+
 PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+"""OpenVINO's names of the precisions."""
 
 VIRTUAL_DEVICES = ("AUTO", "MULTI", "HETERO", "BATCH")
-"""They choose among the others."""
+"""Devices that choose among the others."""
 
 
-class OpenVinoRuntime:
+class OpenVinoRuntime(CheckedRuntime):
     """Runs an exported file with OpenVINO.
 
-    Parameters
-    ----------
-    path : str or Path
-        A file made by ``edge-fairmot convert``.
-    options : RuntimeOptions, optional
-        ``device`` is ``CPU`` unless given, or ``GPU``, ``GPU.1``, ``NPU``, ``AUTO``, ``AUTO:GPU,CPU``.
-
-    Raises
-    ------
-    RuntimeUnavailableError
-        If there is no such device here.
-    InvalidInputError
-        If the device does not compute in the precision asked for.
-    InferenceError
-        If the file is missing, damaged, or cannot be run on the device.
-    ManifestError
-        If the file has no manifest.
+    ``device`` is ``CPU`` by default; others are ``GPU``, ``GPU.1``, ``NPU``, ``AUTO``, ``AUTO:GPU,CPU``.
     """
 
     def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
         options = options or RuntimeOptions()
-        path = Path(path)
-        check_model_file(path)
-        self.manifest = read_onnx_file(path).manifest
+        options.check_supported("openvino", *SUPPORTED_OPTIONS["openvino"])
+        manifest = read_onnx_file(path).manifest
         device = options.device or "CPU"
+        name = f"openvino:{device}"
         with kept_signal_stack():
-            compiled = _compile(path, device, options, set(self.manifest.deform_conv.values()))
-        self.name = f"openvino:{device}"
-        self._request: Any = compiled.create_infer_request()
+            compiled = _compile(str(path), device, options, set(manifest.deform_conv.values()))
+            request = compiled.create_infer_request()
 
-    def infer(self, images: UInt8Array) -> RawDetections:
-        """Run the network; see :meth:`edge_fairmot.protocols.Runtime.infer`."""
-        if self._request is None:
-            raise InferenceError("this runtime is closed: open another with open_runtime")
-        check_images(images, self.manifest)
-        try:
-            results = self._request.infer(
-                {"images": np.ascontiguousarray(images)}, share_inputs=True, share_outputs=False
-            )
-        except Exception as error:  # as above
-            raise InferenceError(_explain("this file", self.name, str(error))) from error
-        return check_outputs(RawDetections(*(results[name] for name in OUTPUTS)), self.name)
+        def run(images: UInt8Array) -> list[Any]:
+            results = request.infer({"images": images}, share_inputs=True, share_outputs=False)
+            return [results[output] for output in OUTPUTS]
 
-    def close(self) -> None:
-        """Release the compiled model."""
-        self._request = None
+        super().__init__(name, manifest, run, partial(_explain, "this file", name))
+
+
+@contextmanager
+def kept_signal_stack() -> Iterator[None]:
+    """Restore this thread's alternate signal stack at the end.
+
+    OpenVINO's CPU device gives a stack to the thread that loads it, and unmaps it in the thread where its
+    last model ends. If that is another thread, the next signal in this one (Ctrl-C) kills the process.
+    """
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    libc, before = ctypes.CDLL(None), _SignalStack()
+    known = libc.sigaltstack(None, ctypes.byref(before)) == 0
+    try:
+        yield
+    finally:
+        if known:
+            libc.sigaltstack(ctypes.byref(before), None)
+
+
+class _SignalStack(ctypes.Structure):
+    """``stack_t`` of Linux."""
+
+    _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
 def list_devices(_: str) -> tuple[str, ...]:
@@ -129,7 +100,7 @@ def list_devices(_: str) -> tuple[str, ...]:
         return tuple(openvino.Core().available_devices)
 
 
-def _compile(path: Path, device: str, options: RuntimeOptions, lowerings: set[str]) -> Any:
+def _compile(path: str, device: str, options: RuntimeOptions, lowerings: set[str]) -> Any:
     core = openvino.Core()
     _check_device(core, device)
     _check_precision(core, device, options.precision)
@@ -137,14 +108,18 @@ def _compile(path: Path, device: str, options: RuntimeOptions, lowerings: set[st
         core.add_extension(extension)
     properties = _properties(options, device)
     try:
-        # From the path: a model found in the cache is then not even read.
-        return core.compile_model(str(path), device, properties)
-    except Exception as error:  # it raises RuntimeError and its kin
-        refusal = explain_refusal(path, f"OpenVINO {_version()} on {device}", str(error))
-        raise InferenceError(refusal or _explain(str(path), device, str(error))) from error
+        # The path, not a model that was read: a file whose compiled model is in the cache is not read at all.
+        return core.compile_model(path, device, properties)
+    except Exception as error:  # its exceptions have no other base in common
+        message = str(error)
+        hint = unsupported_operator_hint(message)
+        if not hint and "No conversion rule found" in message:
+            hint = "; pip install -U openvino, or take --runtime cpu"
+        raise InferenceError(_explain(path, device, message) + hint) from error
 
 
 def _check_device(core: Any, device: str) -> None:
+    """Raise RuntimeUnavailableError if the device does not exist here."""
     available = core.available_devices
     kind = device.partition(":")[0]
     if kind not in VIRTUAL_DEVICES and device not in available and kind not in available:
@@ -155,17 +130,17 @@ def _check_device(core: Any, device: str) -> None:
 
 
 def _check_precision(core: Any, device: str, precision: str) -> None:
-    """Refuse what the device would quietly compute in another precision."""
+    """Raise InvalidInputError for a precision that the device would silently replace by another."""
     if not precision:
         return
-    kind, _, behind = device.partition(":")
-    devices = (
-        (behind.split(",") if behind else core.available_devices) if kind in VIRTUAL_DEVICES else [device]
-    )
+    kind, _, choice = device.partition(":")
+    devices = [device]
+    if kind in VIRTUAL_DEVICES:
+        devices = choice.split(",") if choice else core.available_devices
     for name in devices:
-        able = core.get_property(name.partition("(")[0], "OPTIMIZATION_CAPABILITIES")
-        if precision.upper() not in able:
-            offered = ", ".join(asked for asked in PRECISIONS if asked.upper() in able)
+        capabilities = core.get_property(name.partition("(")[0], "OPTIMIZATION_CAPABILITIES")
+        if precision.upper() not in capabilities:
+            offered = ", ".join(name for name in PRECISIONS if name.upper() in capabilities)
             raise InvalidInputError(
                 f"OpenVINO's {name} does not compute in {precision} here, only in {offered}: "
                 "choose one of these, or leave --precision out"
@@ -174,34 +149,24 @@ def _check_precision(core: Any, device: str, precision: str) -> None:
 
 def _properties(options: RuntimeOptions, device: str) -> dict[str, object]:
     properties: dict[str, object] = {"PERFORMANCE_HINT": options.hint.upper()}
-    # On its own OpenVINO computes in bf16 or f16 where the device is faster so, which is not what was proven.
+    # Without this OpenVINO takes bf16 or f16 where they are faster; the certificate is of float32.
     precision = options.precision or ("" if device.startswith("NPU") else "fp32")
     if precision:
         properties["INFERENCE_PRECISION_HINT"] = PRECISIONS[precision]
     if options.threads is not None:
         properties["INFERENCE_NUM_THREADS"] = options.threads
     if options.cache_folder is not None:
-        try:
-            options.cache_folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RuntimeUnavailableError(
-                f"cannot keep models in {options.cache_folder}: {error.strerror}; choose another folder"
-            ) from error
-        properties["CACHE_DIR"] = str(options.cache_folder)
+        properties["CACHE_DIR"] = make_cache_folder(options.cache_folder)
     return properties
 
 
-def _explain(path: str, device: str, message: str) -> str:
+def _explain(subject: str, device: str, message: str) -> str:
+    """Put an error of OpenVINO into one line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    # Its messages begin with places in its own source; the reason comes last.
-    reason = next(
-        (line for line in reversed(lines) if not line.startswith(("Exception from", "Summary"))), ""
-    )
-    if "No conversion rule found" in message:
-        return (
-            f"OpenVINO {_version()} cannot read {path}: {reason}; pip install -U openvino, or --runtime cpu"
-        )
-    return f"OpenVINO {_version()} cannot run {path} on {device}: {reason or message.strip()}"
+    # Its messages begin with places in its own source code; the reason is the last line.
+    reasons = [line for line in lines if not line.startswith(("Exception from", "Summary"))]
+    reason = reasons[-1].lstrip("- ") if reasons else message.strip()
+    return f"OpenVINO {_version()} cannot run {subject} on {device}: {reason}"
 
 
 def _version() -> str:

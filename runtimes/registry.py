@@ -1,48 +1,48 @@
-"""Which runtimes there are, and how to open one.
+"""The list of runtimes, and how to open one.
 
-The registry holds names of classes, not classes: nothing heavy is imported before it is used. Third parties
-add theirs through the entry-point group ``edge_fairmot.runtimes``, whose values have the same form. A class
-is called with the path of the file and :class:`~edge_fairmot.runtimes.checks.RuntimeOptions`.
+The registry holds the names of classes: a runtime's package is imported when the runtime is opened or listed.
+Other packages add runtimes through the entry-point group ``edge_fairmot.runtimes``, with values of the same
+form, ``module:Class``. A class is called with the path of the file and a
+:class:`~edge_fairmot.runtimes.checks.RuntimeOptions`.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 
 from edge_fairmot.errors import InvalidInputError, RuntimeUnavailableError
 from edge_fairmot.protocols import Runtime
 from edge_fairmot.runtimes.checks import RuntimeOptions
-from edge_fairmot.runtimes.ort import TEGRA_RELEASE, gpu_install_line, ort_packages
 
 ENTRY_POINT_GROUP = "edge_fairmot.runtimes"
+
+TEGRA_RELEASE = Path("/etc/nv_tegra_release")
+"""A file that only a Jetson has."""
 
 
 @dataclass(frozen=True, slots=True)
 class _BuiltIn:
-    target: str  # "module:Class"
-    packages: tuple[str, ...]  # distributions, any of which brings it
-    install: str = ""  # empty for those that need ONNX Runtime's package for GPUs
-    devices: str = ""  # where the module's list_devices(name) is not needed to tell
-    per_device: bool = False  # whether each of its devices is a choice of its own
-    runs_networks: bool = True
+    target: str  # "module:Class"; the module has list_devices(name)
+    packages: tuple[str, ...]  # each of them provides the runtime
+    install: str = ""  # empty for the runtimes of onnxruntime-gpu, see gpu_install_command
 
 
-_ORT = ("onnxruntime", "onnxruntime-gpu")
 _BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
     {
         "cpu": _BuiltIn(
-            "edge_fairmot.runtimes.ort:CpuRuntime", _ORT, "pip install 'edge-fairmot[cpu]'", "CPU"
+            "edge_fairmot.runtimes.ort:CpuRuntime",
+            ("onnxruntime", "onnxruntime-gpu"),
+            "pip install 'edge-fairmot[cpu]'",
         ),
         "openvino": _BuiltIn(
             "edge_fairmot.runtimes.openvino:OpenVinoRuntime",
             ("openvino",),
             "pip install 'edge-fairmot[openvino]'",
-            per_device=True,
         ),
         "cuda": _BuiltIn("edge_fairmot.runtimes.ort:CudaRuntime", ("onnxruntime-gpu",)),
         "tensorrt": _BuiltIn("edge_fairmot.runtimes.ort:TensorRtRuntime", ("onnxruntime-gpu",)),
@@ -52,44 +52,37 @@ _BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class RuntimeStatus:
-    """One line of the list of runtimes.
+    """One runtime of :func:`list_runtimes`.
 
     Attributes
     ----------
     name : str
     available : bool
     version : str
-        Package and version that provide it; empty if it is not available.
+        Package and version that provide it; empty if none is installed.
     devices : str
-    remedy : str
+        Its devices on this machine, separated by commas; empty if they are not known.
+    fix : str
         The command that makes it available; empty if it is.
-    choices : tuple of str
-        What ``--runtime`` takes to run a network on each of its devices, as in ``openvino:GPU``; none if it
-        is not available, or runs no network.
     """
 
     name: str
     available: bool
     version: str
     devices: str
-    remedy: str
-    choices: tuple[str, ...] = ()
-
-
-def _third_party() -> dict[str, importlib.metadata.EntryPoint]:
-    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    fix: str
 
 
 def open_runtime(path: str | Path, runtime: str = "cpu", options: RuntimeOptions | None = None) -> Runtime:
-    """Load an exported file into a runtime.
+    """Open an exported file with a runtime.
 
     Parameters
     ----------
     path : str or Path
         A file made by ``edge-fairmot convert``.
     runtime : str
-        A name from :func:`list_runtimes`, or a name and a device, as in ``openvino:GPU``. The one that is
-        asked for is the one that runs.
+        A name from :func:`list_runtimes`, or a name and a device, as in ``openvino:GPU``. This runtime runs
+        the file; no other takes its place.
     options : RuntimeOptions, optional
 
     Returns
@@ -99,18 +92,18 @@ def open_runtime(path: str | Path, runtime: str = "cpu", options: RuntimeOptions
     Raises
     ------
     RuntimeUnavailableError
-        If there is no such runtime.
+        If there is no such runtime or device.
     MissingDependencyError
         If its package is not installed.
     InvalidInputError
-        If an option is not one that it takes.
+        If the runtime does not support an option.
     InferenceError, ManifestError
         If the file cannot be run.
     """
     points = _third_party()
     name, _, device = runtime.partition(":")
     if name in _BUILT_IN:
-        point = importlib.metadata.EntryPoint(name, _BUILT_IN[name].target, ENTRY_POINT_GROUP)
+        point = metadata.EntryPoint(name, _BUILT_IN[name].target, ENTRY_POINT_GROUP)
     elif name in points:
         point = points[name]
     else:
@@ -129,33 +122,64 @@ def open_runtime(path: str | Path, runtime: str = "cpu", options: RuntimeOptions
 
 
 def list_runtimes() -> tuple[RuntimeStatus, ...]:
-    """Every runtime that is known, whether it is available, and what to do if it is not."""
+    """List every known runtime.
+
+    Returns
+    -------
+    tuple of RuntimeStatus
+        The built-in runtimes, then those of other packages.
+    """
     rows = [_status(name, entry) for name, entry in _BUILT_IN.items()]
     for name, point in _third_party().items():
         origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-        rows.append(RuntimeStatus(name, True, origin, "", "", (name,)))
+        rows.append(RuntimeStatus(name, True, origin, "", ""))
     return tuple(rows)
 
 
+def package_conflict() -> str:
+    """Name the installed packages that overwrite each other's ONNX Runtime; empty if there is no conflict."""
+    packages = _ort_packages()
+    if len(packages) < 2:
+        return ""
+    return (
+        f"{' and '.join(packages)} overwrite each other's files, "
+        "and only the providers of the one installed last are left"
+    )
+
+
+def gpu_install_command() -> str:
+    """Return the command that replaces the installed ONNX Runtime by one with the providers for GPUs."""
+    packages = _ort_packages()
+    removal = f"pip uninstall -y {' '.join(packages)} && " if packages else ""
+    if TEGRA_RELEASE.exists():
+        return f"{removal}pip install the onnxruntime-gpu wheel made for your JetPack (examples/jetson)"
+    return f"{removal}pip install onnxruntime-gpu"
+
+
 def _status(name: str, entry: _BuiltIn) -> RuntimeStatus:
+    fix = entry.install or gpu_install_command()
     try:
         module = importlib.import_module(entry.target.partition(":")[0])
     except ImportError:
-        return RuntimeStatus(name, False, "", entry.devices, _remedy(entry))
-    versions = ", ".join(version for package in entry.packages if (version := _installed(package)))
-    devices = (entry.devices,) if entry.devices else module.list_devices(name)
-    if not devices:
-        return RuntimeStatus(name, False, versions, "", _remedy(entry))
-    choices = tuple(f"{name}:{device}" for device in devices) if entry.per_device else (name,)
-    return RuntimeStatus(name, True, versions, ", ".join(devices), "", choices if entry.runs_networks else ())
+        return RuntimeStatus(name, False, "", "", fix)
+    version = ", ".join(
+        f"{package} {metadata.version(package)}" for package in entry.packages if _is_installed(package)
+    )
+    devices = ", ".join(module.list_devices(name))
+    return RuntimeStatus(name, bool(devices), version, devices, "" if devices else fix)
 
 
-def _remedy(entry: _BuiltIn) -> str:
-    return entry.install or gpu_install_line(ort_packages(), jetson=TEGRA_RELEASE.exists())
+def _third_party() -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINT_GROUP)}
 
 
-def _installed(package: str) -> str:
+def _ort_packages() -> tuple[str, ...]:
+    """List the installed packages that provide the module ``onnxruntime``."""
+    return tuple(sorted(set(metadata.packages_distributions().get("onnxruntime", ()))))
+
+
+def _is_installed(package: str) -> bool:
     try:
-        return f"{package} {importlib.metadata.version(package)}"
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+        return bool(metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return False

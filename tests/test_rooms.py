@@ -1,12 +1,14 @@
-"""Who may import whom, and what may be loaded when: the rooms of the product, held by reading its imports."""
+"""Who may import whom, held by reading the imports; no circle; no long file; a light core."""
+
+from __future__ import annotations
 
 import ast
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -17,7 +19,7 @@ FOLDERS = {
     "edge_fairmot.convert": "convert",
     "edge_fairmot.runtimes": "runtimes",
 }
-MAX_LINES = 350
+MAX_LINES = 450
 HEAVY = {
     "torch",
     "onnxruntime",
@@ -32,262 +34,168 @@ HEAVY = {
 }
 
 
-@dataclass(frozen=True)
-class Room:
-    """What a room may import; ``packages`` None is any but those of ``never``."""
+class Room(NamedTuple):
+    """Rooms and packages that a room may import, at the top and in functions.
 
-    rooms: set[str]
-    packages: set[str] | None
-    lazy_rooms: frozenset[str] = frozenset()
-    lazy_packages: frozenset[str] = frozenset()
-    never: frozenset[str] = frozenset({"torch", "torchvision", "typer", "rich"})
+    Of packages, "*" is any but torch, typer and rich.
+    """
 
-    def allows(self, room: str, lazy: bool) -> bool:
-        return room in self.rooms or (lazy and room in self.lazy_rooms)
-
-    def allows_package(self, package: str, lazy: bool) -> bool:
-        if self.packages is None:
-            return package not in self.never
-        return package in self.packages or (lazy and package in self.lazy_packages)
-
-    def __str__(self) -> str:
-        packages = f"any package but {_names(self.never)}" if self.packages is None else _names(self.packages)
-        lazy = self.lazy_rooms | self.lazy_packages
-        return f"{_names(self.rooms)}; {packages}" + (f"; inside functions {_names(lazy)}" if lazy else "")
+    rooms: str
+    packages: str
+    lazy_rooms: str = ""
+    lazy_packages: str = ""
 
 
-def _names(names: set[str] | frozenset[str]) -> str:
-    return ", ".join(sorted(names)) or "no other room"
-
-
-CORE = {"numpy", "cv2", "lap"}
-FRAMEWORK_FREE = {"types", "errors", "geometry", "manifest", "contracts", "schedule", "tracking"}
+VALUES = "types errors"
+CORE = f"{VALUES} boxes letterbox manifest protocols channel schedule tracking counting"
 ROOMS = {
-    "": Room({*FRAMEWORK_FREE, "sources", "sinks", "pipeline"}, CORE),
-    "errors": Room(set(), CORE),
-    "types": Room({"errors"}, CORE),
-    "geometry": Room({"types", "errors"}, CORE),
-    "manifest": Room({"types", "errors"}, CORE),
-    "contracts": Room({"types", "errors", "manifest"}, CORE),
-    "protobuf": Room(set(), CORE),
-    "onnx_file": Room({"types", "errors", "manifest", "protobuf"}, CORE),
-    "whole_file": Room(set(), set()),
-    "certificate": Room({"errors", "manifest", "protobuf", "onnx_file", "whole_file"}, CORE),
-    "tracking": Room({"types", "errors", "geometry"}, CORE),
-    "tape": Room({"types", "errors", "geometry", "manifest"}, CORE),
-    "tape_recorder": Room({"types", "errors", "geometry", "manifest", "tape", "sinks"}, CORE),
-    "street": Room({"types", "errors"}, {"numpy", "cv2"}),
-    "sources": Room(
-        {"types", "errors", "geometry", "contracts", "channel", "tape", "street"},
-        CORE,
-        lazy_packages=frozenset({"av", "picamera2", "libcamera"}),
+    "": Room("", "", lazy_rooms="* runtimes"),
+    "errors": Room("", ""),
+    "types": Room("errors", "numpy"),
+    "boxes": Room("types", "numpy"),
+    "letterbox": Room(VALUES, "numpy cv2"),
+    "manifest": Room(VALUES, ""),
+    "protocols": Room("types manifest", ""),
+    "system": Room("errors", ""),
+    "model_file": Room("types errors manifest system", "numpy"),
+    "channel": Room("", ""),
+    "schedule": Room("errors", ""),
+    "tracking": Room("types errors boxes", "numpy lap"),
+    "counting": Room(VALUES, "numpy"),
+    "detector": Room("types errors letterbox protocols", "numpy"),
+    "detection_cache": Room("types errors system", "numpy"),
+    "pipeline": Room(CORE, ""),
+    "sources": Room(f"{VALUES} protocols channel", "numpy cv2", "", "av picamera2 libcamera"),
+    "sinks": Room(VALUES, "numpy cv2", "", "av"),
+    "bundled": Room("errors", ""),
+    "doctor": Room("errors system", ""),
+    "service": Room(
+        f"{VALUES} protocols counting pipeline sinks sources system",
+        "numpy cv2 tomli anyio h11 starlette uvicorn prometheus_client",
+        "",
+        "paho",
     ),
-    "counting": Room({"types", "errors"}, {"numpy"}),
-    "sinks": Room(
-        {"types", "errors", "geometry", "contracts", "counting"}, CORE, lazy_packages=frozenset({"av"})
-    ),
-    "web": Room(
-        {"types", "errors", "contracts", "counting", "sources", "sinks", "pipeline", "whole_file", "heat"},
-        {"numpy", "cv2", "tomli", "anyio", "h11", "starlette", "uvicorn", "prometheus_client"},
-    ),
-    "mqtt": Room(
-        {
-            "types",
-            "errors",
-            "contracts",
-            "counting",
-            "pipeline",
-            "sinks",
-            "sources",
-            "run_lock",
-            "whole_file",
-        },
-        CORE,
-        lazy_packages=frozenset({"paho"}),
-    ),
-    "recording": Room({"types", "errors", "contracts", "counting", "sinks", "run_lock"}, CORE),
-    "bundled": Room({"errors"}, set()),
-    "doctor": Room({"errors", "runtimes", "heat", "system_file"}, set()),
-    "heat": Room({"system_file"}, set()),
-    "system_file": Room(set(), set()),
-    "run_lock": Room({"errors"}, set()),
-    "channel": Room(set(), CORE),
-    "schedule": Room({"errors"}, CORE),
-    "stages": Room({"types", "errors", "geometry", "contracts", "channel", "schedule"}, CORE),
-    "pipeline": Room({*FRAMEWORK_FREE, "stages"}, CORE),
     "cli": Room(
-        {
-            *FRAMEWORK_FREE,
-            *("onnx_file", "certificate", "sources", "sinks", "pipeline", "runtimes"),
-            *("bundled", "tape", "tape_recorder", "street", "counting", "web", "doctor", "mqtt", "recording"),
-            "whole_file",
-        },
-        {"numpy", "cv2", "typer", "rich", "tomli"},
-        lazy_rooms=frozenset({"convert", "benchmarks"}),
-        lazy_packages=frozenset({"onnx", "onnxruntime", "openvino", "trackeval"}),
+        f"{CORE} detector detection_cache pipeline sources sinks bundled doctor service system model_file "
+        "runtimes",
+        "numpy cv2 typer rich tomli",
+        "convert benchmarks",
+        "onnx onnxruntime openvino trackeval",
     ),
-    "runtimes": Room({"types", "errors", "manifest", "contracts", "onnx_file", "tape", "system_file"}, None),
-    "convert": Room(
-        {
-            *("types", "geometry", "manifest", "errors", "contracts", "certificate", "whole_file"),
-            *("onnx_file", "runtimes", "benchmarks"),
-        },
-        None,
-        never=frozenset({"typer", "rich"}),
-    ),
+    "runtimes": Room("types errors manifest protocols model_file system", "*"),
     "benchmarks": Room(
-        {
-            *FRAMEWORK_FREE,
-            *("bundled", "counting"),
-            *("onnx_file", "certificate", "sources", "sinks", "stages", "pipeline", "runtimes"),
-            *("street", "tape", "tape_recorder", "whole_file", "heat"),
-        },
-        {"numpy", "cv2"},
-        lazy_packages=frozenset({"trackeval", "onnxruntime", "plotly", "psutil", "pydantic", "pynvml"}),
+        f"{CORE} detector detection_cache pipeline sources sinks bundled model_file system runtimes",
+        "numpy cv2",
+        "",
+        "trackeval onnxruntime plotly psutil pydantic pynvml",
     ),
+    "convert": Room(f"{CORE} detector sources sinks model_file system runtimes benchmarks", "* torch"),
 }
 
 
-@dataclass(frozen=True)
-class Import:
-    target: str
-    line: int
-    lazy: bool
-
-
-class _Reader(ast.NodeVisitor):
-    """Collects imports; one inside a function or under ``TYPE_CHECKING`` is lazy."""
-
-    def __init__(self, package: str) -> None:
-        self.package = package
-        self.found: list[Import] = []
-        self.depth = 0
-
-    def _visit_deeper(self, nodes: list[ast.stmt]) -> None:
-        self.depth += 1
-        for node in nodes:
-            self.visit(node)
-        self.depth -= 1
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self._visit_deeper(node.body)
-
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
-
-    def visit_If(self, node: ast.If) -> None:
-        if ast.unparse(node.test) not in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            self.generic_visit(node)
-            return
-        self._visit_deeper(node.body)
-        for other in node.orelse:
-            self.visit(other)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            renamed = alias.name == "edge_fairmot" and alias.asname
-            self._add("edge_fairmot.*" if renamed else alias.name, node)
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        # import edge_fairmot by itself shows what is used only at the dot.
-        if isinstance(node.value, ast.Name) and node.value.id == "edge_fairmot":
-            self._add(f"edge_fairmot.{node.attr}", node)
-        self.generic_visit(node)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        base = self.package.rsplit(".", node.level - 1)[0] if node.level else ""
-        origin = ".".join(filter(None, [base, node.module]))
-        for alias in node.names:
-            # What is taken from the top package may be a room; elsewhere the module says enough.
-            self._add(f"{origin}.{alias.name}" if origin == "edge_fairmot" else origin, node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        if ast.unparse(node.func) in ("__import__", "import_module", "importlib.import_module"):
-            match node.args:
-                case [ast.Constant(value=str(name)), *_]:
-                    self._add(name, node)
-        self.generic_visit(node)
-
-    def _add(self, target: str, node: ast.stmt | ast.expr) -> None:
-        self.found.append(Import(target, node.lineno, self.depth > 0))
-
-
-def room_of(module: str) -> str:
-    return module.split(".")[1] if "." in module else ""
-
-
-def complaint_about(module: str, found: Import) -> str | None:
-    """Why ``module`` may not have this import; None where it may."""
-    room = room_of(module)
-    top = found.target.split(".")[0]
-    if top in {"convert", "runtimes", "benchmarks"}:
-        return f"import edge_fairmot.{top}: the bare name exists in the checkout only"
-    if top in sys.stdlib_module_names or found.target in ("edge_fairmot", "edge_fairmot.__version__"):
-        return None
-    if top == "edge_fairmot":
-        target_room = room_of(found.target)
-        if target_room not in ROOMS or (target_room == "" != room):
-            return "names are imported from the module they live in, not from edge_fairmot"
-        allowed = target_room == room or ROOMS[room].allows(target_room, found.lazy)
-    else:
-        allowed = ROOMS[room].allows_package(top, found.lazy)
-    return None if allowed else f"{room or 'edge_fairmot'} may import: {ROOMS[room]}"
-
-
-def violations(module: str, source: str, *, is_package: bool = False) -> list[str]:
-    if room_of(module) not in ROOMS:
-        return [f"{module}, line 1: is in no known room. Rule: ROOMS says what each room may import"]
-    reader = _Reader(module if is_package else module.rpartition(".")[0])
-    reader.visit(ast.parse(source))
-    return [
-        f"{module}, line {found.line}: imports {found.target} "
-        f"{'inside a function' if found.lazy else 'at the top level'}. Rule: {complaint}"
-        for found in dict.fromkeys(reader.found)
-        if (complaint := complaint_about(module, found))
-    ]
-
-
-def product_files(root: Path = ROOT) -> Iterator[tuple[str, Path]]:
-    """Module names and files of the product."""
+def product_files() -> Iterator[tuple[str, Path]]:
     for package, folder in FOLDERS.items():
-        for path in sorted((root / folder).rglob("*.py")):
-            parts = path.relative_to(root / folder).with_suffix("").parts
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
             yield ".".join([package, *(part for part in parts if part != "__init__")]), path
 
 
-def all_violations(root: Path = ROOT) -> list[str]:
-    return [
-        violation
-        for module, path in product_files(root)
-        for violation in violations(module, path.read_text(), is_package=path.name == "__init__.py")
-    ]
+MODULES = dict(product_files())
+
+
+class Import(NamedTuple):
+    target: str
+    line: int
+    lazy: bool
+    """Inside a function, or only for type checking."""
+
+
+def imports_of(source: str, package: str) -> Iterator[Import]:
+    """Every import of a file, with names resolved."""
+
+    def walk(node: ast.AST, lazy: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            inner = lazy or typing_only or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield Import(alias.name, child.lineno, lazy)
+            elif isinstance(child, ast.ImportFrom):
+                base = package.rsplit(".", child.level - 1)[0] if child.level else ""
+                origin = ".".join(filter(None, (base, child.module)))
+                for alias in child.names:
+                    name = f"{origin}.{alias.name}"
+                    # A name of the top package may be a room, and one of a package may be a module.
+                    known = origin == "edge_fairmot" or name in MODULES
+                    yield Import(name if known else origin, child.lineno, lazy)
+            yield from walk(child, inner)
+
+    return walk(ast.parse(source), False)
+
+
+def room_of(module: str) -> str:
+    name = module.split(".")[1] if "." in module else ""
+    return name if name in ROOMS else ""
+
+
+def violations(module: str, source: str, *, is_package: bool = False) -> list[str]:
+    """The imports of a file that its room may not have."""
+    room = room_of(module)
+    if room == "" and module not in ("edge_fairmot", "edge_fairmot.__main__"):
+        return [f"{module} is in no known room"]
+    rule, found = ROOMS[room], []
+    for one in imports_of(source, module if is_package else module.rpartition(".")[0]):
+        top = one.target.split(".")[0]
+        rooms = f"{rule.rooms} {rule.lazy_rooms if one.lazy else ''}".split()
+        packages = f"{rule.packages} {rule.lazy_packages if one.lazy else ''}".split()
+        if top in FOLDERS.values() and top != "edge_fairmot":
+            allowed = False  # the bare name exists in the checkout only
+        elif top in sys.stdlib_module_names or one.target in ("edge_fairmot", "edge_fairmot.__version__"):
+            allowed = True
+        elif top == "edge_fairmot":
+            target = room_of(one.target)
+            allowed = target == room or target in rooms or "*" in rooms
+            allowed &= target != "" or module in ("edge_fairmot.__main__",)
+        else:
+            allowed = top in packages or ("*" in packages and top not in ("torch", "typer", "rich"))
+        if not allowed and (module, one.target) != ("edge_fairmot.__main__", "edge_fairmot.cli.main"):
+            where = "inside a function" if one.lazy else "at the top"
+            found.append(
+                f"{module}, line {one.line}: imports {one.target} {where}; {room or 'edge_fairmot'}: {rule}"
+            )
+    return found
 
 
 def test_every_import_keeps_to_its_room():
-    found = all_violations()
-
+    found = [
+        violation
+        for module, path in product_files()
+        for violation in violations(module, path.read_text(), is_package=path.name == "__init__.py")
+    ]
     assert not found, "\n".join(["", *found])
 
 
-def test_the_walk_sees_every_room(tmp_path):
-    for package, folder in FOLDERS.items():
-        (tmp_path / folder / "tracking").mkdir(parents=True)
-        (tmp_path / folder / "__init__.py").write_text("import torch\n")
-        (tmp_path / folder / "tracking" / "leaf.py").write_text(
-            "\n\ndef f():\n    from benchmarks import g\n"
-        )
-        assert dict(product_files(tmp_path))[f"{package}.tracking.leaf"].exists()
+def test_no_circle_of_imports_is_left():
+    graph = {}
+    for module, path in MODULES.items():
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        targets = {one.target for one in imports_of(path.read_text(), package)}
+        graph[module] = {
+            target for target in targets if target in MODULES and target not in (module, "edge_fairmot")
+        }
+    state: dict[str, int] = {}
 
-    found = all_violations(tmp_path)
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert state.get(module) != 1, " -> ".join((*path[path.index(module) :], module))
+        if module not in state:
+            state[module] = 1
+            for target in sorted(graph[module]):
+                visit(target, (*path, module))
+            state[module] = 2
 
-    assert sum("imports torch at the top level" in line for line in found) == 3  # not in convert
-    assert sum(".tracking.leaf, line 4: imports benchmarks inside a function" in line for line in found) == 4
-
-
-IN_FUNCTION = "def f():\n    {}"
-IN_METHOD = (
-    "class A:\n    async def f(self):\n        try:\n            {}\n        finally:\n            pass"
-)
-UNDER_TYPE_CHECKING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    {}"
+    for module in graph:
+        if module != "edge_fairmot":
+            visit(module, ())
 
 
 @pytest.mark.parametrize(
@@ -295,91 +203,35 @@ UNDER_TYPE_CHECKING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    
     [
         ("errors", "from edge_fairmot.types import Frame"),
         ("types", "import edge_fairmot.letterbox"),
-        ("geometry", "from . import tracking"),
-        ("manifest", "from edge_fairmot import contracts"),
-        ("contracts", "from .pipeline import run"),
+        ("letterbox", "from . import tracking"),
         ("tracking.kalman", "import scipy.linalg"),
         ("tracking.tracker", "from ..sources import video"),
-        ("tracking.tracker", "from .. import convert"),
         ("tracking.tracker", "from edge_fairmot import Tracker"),
-        ("tracking.tracker", "import edge_fairmot\nedge_fairmot.Tracker"),
-        ("tracking.tracker", "import edge_fairmot\nedge_fairmot.sources.open_source()"),
-        ("tracking.tracker", "import edge_fairmot as e\ne.Tracker"),
-        ("tracking.tracker", IN_FUNCTION.format("import onnxruntime")),
-        ("tracking.tracker", UNDER_TYPE_CHECKING.format("import torch")),
-        ("tracking.tracker", "class A:\n    import torch"),
-        ("sources.video", "import av"),
-        ("sources.video", "from edge_fairmot.runtimes import open_runtime"),
-        ("sinks.video", "import av"),
-        ("sinks.video", "from edge_fairmot.tracking import Tracker"),
-        ("channel", "from edge_fairmot.pipeline import Stages"),
-        ("schedule", "from edge_fairmot.tracking import Tracker"),
-        ("stages", "from edge_fairmot.pipeline import select_detections"),
+        ("tracking.tracker", "def f():\n    import cv2"),
+        ("tracking.tracker", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"),
+        ("sources.av", "import av"),
         ("pipeline", "from edge_fairmot.runtimes.registry import open_runtime"),
-        ("pipeline", IN_FUNCTION.format("from edge_fairmot.sinks import video")),
-        ("pipeline", IN_METHOD.format("import rich")),
+        ("sinks.text", "from edge_fairmot.counting import Counter"),
         ("cli.main", "from edge_fairmot.convert import export"),
-        ("cli.main", "import edge_fairmot.benchmarks.accuracy as accuracy"),
-        ("cli.main", "from .. import benchmarks"),
-        ("cli.main", "try:\n    import onnx\nexcept ImportError:\n    pass"),
-        ("cli.main", "import openvino"),
-        ("cli.main", IN_FUNCTION.format("import torch")),
-        ("runtimes.ort", "from edge_fairmot.letterbox import Letterbox"),
-        ("runtimes.ort", "from edge_fairmot import convert"),
-        ("runtimes.ort", IN_FUNCTION.format("from torch import nn")),
-        ("runtimes.registry", "import importlib\nimportlib.import_module('edge_fairmot.convert.dla')"),
-        ("convert.dla", "from edge_fairmot.tracking import Tracker"),
-        ("convert.dla", "from edge_fairmot.cli import main"),
-        ("convert.dla", "import typer"),
-        ("convert.dla", "from convert.network import build"),
-        ("benchmarks.accuracy", "import trackeval"),
-        ("benchmarks.accuracy", IN_FUNCTION.format("from edge_fairmot.convert import export")),
+        ("runtimes.ort", "def f():\n    from torch import nn"),
+        ("convert.network", "import typer"),
         ("benchmarks.accuracy", "import edge_fairmot.cli"),
         ("benchmarks.accuracy", "import runtimes"),
         ("attic", "import os"),
     ],
 )
 def test_a_planted_violation_is_named(module, source):
-    found = violations(f"edge_fairmot.{module}", source)
-
-    assert len(found) == 1
-    assert found[0].startswith(f"edge_fairmot.{module}, line ")
-    assert "Rule: " in found[0]
-
-
-def test_a_violation_reads_like_a_sentence():
-    assert violations("edge_fairmot.sinks.video", "import os\nimport av") == [
-        "edge_fairmot.sinks.video, line 2: imports av at the top level. Rule: sinks may import: "
-        "contracts, counting, errors, geometry, types; cv2, lap, numpy; inside functions av"
-    ]
-
-
-def test_a_relative_import_in_a_package_starts_at_the_package():
-    source = "from .tracker import Tracker\nfrom ..pipeline import run"
-
-    assert [
-        line.split(". Rule")[0] for line in violations("edge_fairmot.tracking", source, is_package=True)
-    ] == ["edge_fairmot.tracking, line 2: imports edge_fairmot.pipeline at the top level"]
+    (found,) = violations(f"edge_fairmot.{module}", source)
+    assert found.startswith(f"edge_fairmot.{module}")
 
 
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("types", "from __future__ import annotations\nimport os.path\nfrom numpy.typing import NDArray"),
-        ("tracking.tracker", "from .kalman import predict\nfrom edge_fairmot.letterbox import iou_inclusive"),
-        ("tracking.association", "import lap"),
-        ("sinks.video", IN_FUNCTION.format("import av")),
-        ("sinks.json_lines", "from edge_fairmot import __version__"),
-        ("sinks.tape", "import edge_fairmot\nedge_fairmot.__version__"),
-        ("cli.main", "import typer\nfrom rich.console import Console\nfrom edge_fairmot import pipeline"),
-        ("cli.convert", IN_FUNCTION.format("from edge_fairmot.convert import export")),
-        ("cli.eval", UNDER_TYPE_CHECKING.format("from edge_fairmot.benchmarks.accuracy import Accuracy")),
-        ("runtimes.ort", "import onnxruntime\nfrom .registry import open_runtime"),
-        (
-            "convert.parity",
-            "import torch\nfrom ..benchmarks import accuracy\nfrom edge_fairmot import runtimes",
-        ),
-        ("benchmarks.accuracy", IN_METHOD.format("from trackeval import metrics")),
+        ("tracking.tracker", "import lap\nfrom .kalman import predict\nfrom edge_fairmot.boxes import iou"),
+        ("sinks.video", "def f():\n    import av"),
+        ("cli.convert", "def f():\n    from edge_fairmot.convert import export"),
+        ("convert.parity", "import torch\nfrom ..benchmarks import accuracy"),
     ],
 )
 def test_what_is_allowed_is_not_named(module, source):
@@ -389,33 +241,27 @@ def test_what_is_allowed_is_not_named(module, source):
 @pytest.mark.parametrize(
     "module",
     [
-        "",
-        ".contracts",
-        ".tracking",
-        ".sources",
-        ".sinks",
-        ".pipeline",
-        ".web",
-        ".runtimes",
-        ".runtimes.replay",
-        ".tape_recorder",
-        ".benchmarks.accuracy",
+        "pipeline",
+        "detector",
+        "tracking",
+        "sources",
+        "sinks",
+        "service.web",
+        "service.mqtt",
+        "runtimes",
+        "benchmarks",
     ],
 )
 def test_importing_loads_no_framework(module):
-    name = f"edge_fairmot{module}"
-    if name not in dict(product_files()):
-        pytest.skip(f"{name} is not there")
-    program = f"import json, sys, {name}; print(json.dumps(sorted(sys.modules)))"
-
+    program = f"import json, sys, edge_fairmot.{module}; print(json.dumps(sorted(sys.modules)))"
     made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-
     assert made.returncode == 0, made.stderr
-    assert HEAVY.isdisjoint(json.loads(made.stdout)), f"import {name} loads what an edge device may not have"
+    assert HEAVY.isdisjoint(json.loads(made.stdout)), (
+        f"edge_fairmot.{module} loads what a device may not have"
+    )
 
 
 def test_every_file_is_read_in_one_sitting():
     lengths = {path: len(path.read_text().splitlines()) for _, path in product_files()}
     long = [f"{path.relative_to(ROOT)} has {n} lines" for path, n in lengths.items() if n > MAX_LINES]
-
     assert not long, "\n".join([f"at most {MAX_LINES} lines: split what holds more than one idea", *long])

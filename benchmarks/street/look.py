@@ -1,13 +1,11 @@
-"""What somebody looks like: build, clothes, hair, and what is carried."""
+"""Appearance of a person: build, clothes, hair and bag."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TypeAlias
 
-Color: TypeAlias = tuple[int, int, int]
-"""BGR."""
+from edge_fairmot.benchmarks.street.shapes import Color
 
 SKIN: tuple[Color, ...] = (
     (190, 212, 240), (165, 195, 230), (135, 172, 215), (105, 145, 195), (75, 110, 160), (55, 80, 120),
@@ -33,62 +31,34 @@ BOTTOMS: tuple[Color, ...] = (
 SHOES: tuple[Color, ...] = ((36, 34, 34), (52, 66, 94), (215, 215, 215), (70, 70, 150), (90, 84, 78))
 
 BAGS: tuple[Color, ...] = (
-    (44, 48, 58),
-    (56, 84, 128),
-    (60, 64, 150),
-    (110, 92, 60),
-    (86, 120, 96),
-    (150, 170, 190),
-)
+    (44, 48, 58), (56, 84, 128), (60, 64, 150), (110, 92, 60), (86, 120, 96), (150, 170, 190),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Everything about somebody that does not change while walking.
-
-    Attributes
-    ----------
-    height_m : float
-    build : float
-        Width compared with the usual.
-    skin, hair, top, bottom, shoes : Color
-    hair_style : str
-        ``short``, ``long``, ``bun``, ``bald``, ``cap`` or ``beanie``.
-    hat : Color
-        Of the cap or beanie.
-    upper : str
-        ``shirt`` (short sleeves), ``jacket`` or ``coat``.
-    lower : str
-        ``trousers``, ``shorts``, ``skirt`` or ``dress``.
-    pattern : str
-        Of the top: ``plain``, ``rings``, ``stripes``, ``checks`` or ``print``.
-    pattern_color : Color
-    bag : str
-        ``none``, ``backpack``, ``shoulder`` or ``shopping``.
-    bag_color : Color
-    scarf : Color or None
-    """
+    """Properties of a person that do not change while walking."""
 
     height_m: float
-    build: float
+    build: float  # width, 1 is usual
     skin: Color
     hair: Color
     top: Color
     bottom: Color
     shoes: Color
-    hair_style: str
-    hat: Color
-    upper: str
-    lower: str
-    pattern: str
+    hair_style: str  # short, long, bun, bald, cap or beanie
+    hat: Color  # of the cap or beanie
+    upper: str  # shirt (short sleeves), jacket or coat
+    lower: str  # trousers, shorts, skirt or dress
+    pattern: str  # of the top: plain, rings, stripes, checks or print
     pattern_color: Color
-    bag: str
+    bag: str  # none, backpack, shoulder or shopping
     bag_color: Color
     scarf: Color | None
 
 
 def invent_look(random: Random, *, child: bool = False) -> Look:
-    """Dress somebody."""
+    """Draw a person's appearance at random."""
 
     def dye(colors: tuple[Color, ...]) -> Color:
         return _varied(random, random.choice(colors))
@@ -120,7 +90,7 @@ def invent_look(random: Random, *, child: bool = False) -> Look:
 
 
 def resemble(look: Look, random: Random) -> Look:
-    """Dress somebody so that only little tells the two apart: hands full or not, a few centimetres."""
+    """Copy an appearance with small differences: another bag, a few centimetres."""
     return replace(
         look,
         height_m=look.height_m * random.uniform(0.985, 1.015),

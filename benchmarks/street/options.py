@@ -1,28 +1,20 @@
-"""What a street can be asked for, and the text that asks: ``synthetic:seed=3,frames=600,size=1280x720``."""
+"""Options of a street and their text: ``synthetic:seed=3,frames=600,size=1280x720``."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from types import MappingProxyType
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.sources.address import parse_size, read_options
 
 SPEC_PREFIX = "synthetic:"
-
 ENDLESS = "endless"
 
-LARGEST_SIDE, SMALLEST_SIDE = 4096, 64
-
-_RANGES = {
-    "fps": (1.0, 480.0),
-    "people": (1, 100),
-    "shake": (0.0, 5.0),
-    "light": (0.0, 1.0),
-}
+SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
+_RANGES = {"fps": (1.0, 480.0), "people": (1, 100), "shake": (0.0, 5.0), "light": (0.0, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +32,11 @@ class StreetOptions:
     fps : float
         Frames per second.
     people : int
-        How many are under way at any moment. A few of them are hidden or just outside the picture.
+        Number of people at any moment. A few of them are hidden or just outside the image.
     shake : float
-        How far wind moves the camera from its place, in percent of the picture's height.
+        Largest shift of the camera by wind, percent of the image height.
     light : float
-        How much daylight changes, clouds before the sun included: 0 not at all, 1 strongly.
+        How much daylight changes, as by clouds: from 0, not at all, to 1, strongly.
 
     Raises
     ------
@@ -68,7 +60,7 @@ class StreetOptions:
         if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in self.size):
             raise InvalidInputError(
                 f"size must be between {SMALLEST_SIDE} and {LARGEST_SIDE} pixels each way, not "
-                f"{self.size[0]}x{self.size[1]}"
+                f"{_text(self.size)}"
             )
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
@@ -77,7 +69,7 @@ class StreetOptions:
 
 
 def parse_street(spec: str) -> StreetOptions:
-    """Read ``synthetic:`` and what follows it: ``name=value`` pairs between commas, any or none.
+    """Read the options in ``synthetic:NAME=VALUE,...``.
 
     Parameters
     ----------
@@ -92,21 +84,17 @@ def parse_street(spec: str) -> StreetOptions:
     InvalidInputError
         If a name is unknown or given twice, or a value cannot be read or is out of range.
     """
-    values: dict[str, Any] = {}
-    for pair in filter(None, spec.removeprefix(SPEC_PREFIX).split(",")):
-        name, separator, text = (part.strip() for part in pair.partition("="))
-        if name not in _READERS or not separator:
-            known = ", ".join(_READERS)
-            raise InvalidInputError(
-                f"{spec}: {pair!r} is no option of the street: write name=value with one of {known}"
-            )
-        if name in values:
-            raise InvalidInputError(f"{spec}: {name} is given twice: give it once")
-        try:
-            values[name] = _READERS[name](text)
-        except ValueError:
-            example = _written(getattr(StreetOptions(), name))
-            raise InvalidInputError(f"{spec}: {name}={text} cannot be read: write {name}={example}") from None
+    readers: dict[str, Callable[[str], Any]] = {
+        "seed": int,
+        "frames": _read_length,
+        "size": parse_size,
+        "fps": _read_number,
+        "people": int,
+        "shake": _read_number,
+        "light": _read_number,
+    }
+    pairs = spec.removeprefix(SPEC_PREFIX).split(",")
+    values = read_options(spec, pairs, readers, _written(asdict(StreetOptions())))
     try:
         return StreetOptions(**values)
     except InvalidInputError as error:
@@ -114,17 +102,18 @@ def parse_street(spec: str) -> StreetOptions:
 
 
 def format_street(options: StreetOptions) -> str:
-    """Write options as :func:`parse_street` reads them; what is as usual is left out."""
-    usual = StreetOptions()
-    changed = (
-        f"{field.name}={_written(getattr(options, field.name))}"
-        for field in fields(options)
-        if getattr(options, field.name) != getattr(usual, field.name)
-    )
-    return SPEC_PREFIX + ",".join(changed)
+    """Return the shortest text that :func:`parse_street` reads as these options."""
+    usual = asdict(StreetOptions())
+    changed = {name: value for name, value in asdict(options).items() if value != usual[name]}
+    return SPEC_PREFIX + _written(changed)
 
 
-def _written(value: float | tuple[int, int] | None) -> str:
+def _written(options: Mapping[str, Any]) -> str:
+    """Options as ``name=value`` pairs between commas."""
+    return ",".join(f"{name}={_text(value)}" for name, value in options.items())
+
+
+def _text(value: float | tuple[int, int] | None) -> str:
     if value is None:
         return ENDLESS
     return "x".join(map(str, value)) if isinstance(value, tuple) else repr(value).removesuffix(".0")
@@ -134,28 +123,8 @@ def _read_length(text: str) -> int | None:
     return None if text == ENDLESS else int(text)
 
 
-def _read_size(text: str) -> tuple[int, int]:
-    sides = re.fullmatch(r"(\d+)x(\d+)", text)
-    if sides is None:
-        raise ValueError(text)
-    return int(sides[1]), int(sides[2])
-
-
 def _read_number(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(text)
     return number
-
-
-_READERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
-    {
-        "seed": int,
-        "frames": _read_length,
-        "size": _read_size,
-        "fps": _read_number,
-        "people": int,
-        "shake": _read_number,
-        "light": _read_number,
-    }
-)

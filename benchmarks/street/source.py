@@ -1,4 +1,4 @@
-"""The synthetic street as a source: frames without a camera or a file."""
+"""The synthetic street as a source: ``synthetic:`` of :func:`edge_fairmot.open_source`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 
-from edge_fairmot.benchmarks.street import Street, StreetOptions, format_street
+from edge_fairmot.benchmarks.street.options import StreetOptions, format_street, parse_street
+from edge_fairmot.benchmarks.street.render import Street
 from edge_fairmot.errors import SourceError
 from edge_fairmot.protocols import SourceInfo
-from edge_fairmot.types import Frame, Truth
+from edge_fairmot.types import Frame, GroundTruth
+
+RECENT_FRAMES = 32  # ground truth kept of frames just read, more than the loop reads ahead
 
 
 class SyntheticSource(AbstractContextManager["SyntheticSource"]):
-    """Frames of a street with people, drawn as they are asked for.
+    """Frames of a street with people, drawn when they are read, and their ground truth.
 
     Parameters
     ----------
@@ -21,7 +24,7 @@ class SyntheticSource(AbstractContextManager["SyntheticSource"]):
 
     Examples
     --------
-    >>> from edge_fairmot.sources import open_source
+    >>> from edge_fairmot import open_source
     >>> source = open_source("synthetic:seed=3,frames=2,size=576x320")
     >>> for frame in source:
     ...     truth = source.truth(frame.index)
@@ -37,19 +40,24 @@ class SyntheticSource(AbstractContextManager["SyntheticSource"]):
             itertools.count() if options.frames is None else range(options.frames)
         )
         self._info = SourceInfo(format_street(options), options.size, options.fps, options.frames)
+        self._recent: dict[int, GroundTruth] = {}
         self._closed = False
 
     @property
     def info(self) -> SourceInfo:
-        """Size, rate and length that the street was asked for."""
+        """Size, rate and length that the options ask for."""
         return self._info
 
-    def truth(self, index: int) -> Truth:
-        """Tell who is where in a frame, given already or not; also from another thread, and after closing."""
-        return self._street.truth(index)
+    def truth(self, index: int) -> GroundTruth:
+        """Ground truth of any frame, read or not; from any thread, also after closing.
+
+        That of a frame just read costs nothing; it is the same object each time.
+        """
+        truth = self._recent.get(index)
+        return self._street.truth(index) if truth is None else truth
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames in order, once.
+        """Yield frames in order, once.
 
         Raises
         ------
@@ -73,4 +81,11 @@ class SyntheticSource(AbstractContextManager["SyntheticSource"]):
         for index in indices:
             if self._closed:
                 return
-            yield Frame(self._street.picture(index), index, index / self._info.frame_rate)
+            image, self._recent[index] = self._street.frame(index)
+            self._recent.pop(index - RECENT_FRAMES, None)
+            yield Frame(image, index, index / self._info.frame_rate)
+
+
+def open_synthetic(address: str) -> SyntheticSource:
+    """Open the street of ``synthetic:NAME=VALUE,...``; the entry point ``synthetic`` names this function."""
+    return SyntheticSource(parse_street(address))

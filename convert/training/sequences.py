@@ -1,100 +1,131 @@
-"""Sequences whose truth is known: frames at equal distances, and who is in them."""
+"""Sources of labelled images by name: tables, MOTChallenge sequences and synthetic streets."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from edge_fairmot.convert.footage import first_held_out, shrink
-from edge_fairmot.convert.training.labelled import LabelledPicture, LabelledSet
+from edge_fairmot.benchmarks.mot_text import read_mot_text
+from edge_fairmot.convert.training.crops import shrink
+from edge_fairmot.convert.training.frames import validation_start
+from edge_fairmot.convert.training.labels import LabelledImage, LabelledSet
+from edge_fairmot.convert.training.table import TABLE_SUFFIX, read_table
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.letterbox import Letterbox
-from edge_fairmot.protocols import Source
+from edge_fairmot.sources import open_source
+from edge_fairmot.sources.images import SEQINFO_NAME
 from edge_fairmot.types import BoolArray, Float32Array, Int64Array
+
+STREET_PREFIX = "synthetic:"
 
 JPEG_QUALITY = 95
 
+DETECTORS = re.compile(r"-(DPM|FRCNN|SDP)$")
+"""MOT17 holds each sequence once for each of these detectors, with the same images and people."""
 
-@dataclass(frozen=True, slots=True)
-class FrameLabels:
-    """Who is in a frame.
+Labels = Callable[[int], tuple[Float32Array, Int64Array, BoolArray]]
+"""From a frame's index: xyxy in source pixels, identities, and which are to be ignored."""
 
-    Attributes
-    ----------
-    xyxy : float32 (N, 4)
-        Source pixels; may go beyond the picture.
-    identity : int64 (N,)
-        As the sequence numbers people.
-    counted : bool (N,)
-        False for who is not to be scored.
+
+def find_labelled(specs: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Find the sources that are named, and the sequences left out because they repeat another's images.
+
+    A spec is a table of boxes (``.tsv``), a MOTChallenge sequence, a folder of such, or ``synthetic:``.
     """
-
-    xyxy: Float32Array
-    identity: Int64Array
-    counted: BoolArray
-
-
-def read_sequence(
-    source: Source,
-    labels: Callable[[int], FrameLabels],
-    input_size: tuple[int, int],
-    pictures: int,
-    held_out: int,
-) -> LabelledSet:
-    """Read a sequence once; the last tenth is held out.
-
-    Parameters
-    ----------
-    source : Source
-    labels : callable
-        Says who is in a frame, from its index.
-    input_size : (int, int)
-        Width and height of the network's input, pixels: frames are kept no larger than useful for it.
-    pictures, held_out : int
-        How many are taken at most, at equal distances.
-
-    Raises
-    ------
-    InvalidInputError
-        If the source has no end, or is too short to be split.
-    SourceError
-        If it cannot be read.
-    """
-    info = source.info
-    count = info.frame_count
-    if not count or count < 2:
-        raise InvalidInputError(
-            f"{info.name} has {count or 'an unknown number of'} frames: give a sequence of which a tenth can "
-            "be held out, as in synthetic:frames=500"
-        )
-    split = first_held_out(count)
-    learnt_step, judged_step = math.ceil(split / pictures), math.ceil((count - split) / held_out)
-    numbers: dict[int, int] = {}
-    learnt: list[LabelledPicture] = []
-    judged: list[LabelledPicture] = []
-    letterbox = Letterbox(info.frame_size, input_size)
-    width, height = info.frame_size
-    for frame in source:
-        learns = frame.index < split
-        if (frame.index if learns else frame.index - split) % (learnt_step if learns else judged_step):
+    found: list[str] = []
+    repeated: list[str] = []
+    for spec in specs:
+        folder = Path(spec)
+        if spec.endswith(TABLE_SUFFIX) and not folder.is_file():
+            raise InvalidInputError(f"{spec} cannot be read (no such file): give a table of boxes")
+        if spec.endswith(TABLE_SUFFIX) or spec.startswith(STREET_PREFIX) or (folder / SEQINFO_NAME).is_file():
+            found.append(spec)
             continue
-        found = labels(frame.index)
-        picture = LabelledPicture(
-            name=f"{info.name}, frame {frame.index + 1}",
-            encoded=cv2.imencode(
-                ".jpg", shrink(frame.image, letterbox), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            )[1].tobytes(),
-            xyxy=(found.xyxy / (width, height, width, height)).astype(np.float32),
-            # A sequence's own numbers may have gaps, and start anywhere.
-            identity=np.array(
-                [numbers.setdefault(n, len(numbers)) for n in found.identity.tolist()], np.int64
-            ),
-            counted=found.counted,
-            time_s=frame.time_s,
-        )
-        (learnt if learns else judged).append(picture)
-    return LabelledSet(tuple(learnt), tuple(judged), len(numbers))
+        sequences = sorted(str(path.parent) for path in folder.glob(f"*/{SEQINFO_NAME}"))
+        if not sequences:
+            raise InvalidInputError(
+                f"{spec} has no boxes to learn from: give a table of them ({TABLE_SUFFIX}), a MOTChallenge "
+                f"sequence ({SEQINFO_NAME} and gt/gt.txt), a folder of such, or {STREET_PREFIX}"
+            )
+        kept = {DETECTORS.sub("", sequence): sequence for sequence in reversed(sequences)}
+        found += sorted(kept.values())
+        repeated += sorted({*sequences} - {*kept.values()})
+    return found, repeated
+
+
+def read_labelled(
+    sources: Iterable[str], input_size: tuple[int, int], images: int, validation_images: int
+) -> LabelledSet:
+    """Read sources of :func:`find_labelled`, at most so many images of each sequence, all of each table."""
+    return LabelledSet.concat(
+        read_table(Path(source), validation_images)
+        if source.endswith(TABLE_SUFFIX)
+        else _read_sequence(source, input_size, images, validation_images)
+        for source in sources
+    )
+
+
+def _read_sequence(
+    spec: str, input_size: tuple[int, int], images: int, validation_images: int
+) -> LabelledSet:
+    """Take images at equal distances; those of the last tenth are for validation."""
+    with open_source(spec) as source:
+        info = source.info
+        count = info.frame_count
+        if not count or count < 2:
+            raise InvalidInputError(
+                f"{spec} has {count or 'an unknown number of'} frames: give a sequence of which a tenth can "
+                "be for validation, as in synthetic:frames=500"
+            )
+        labels = _labels_of_street(source) if spec.startswith(STREET_PREFIX) else _labels_of_file(spec)
+        split = validation_start(count)
+        steps = math.ceil(split / images), math.ceil((count - split) / validation_images)
+        parts: tuple[list[LabelledImage], list[LabelledImage]] = ([], [])
+        numbers: dict[int, int] = {}
+        letterbox = Letterbox(info.frame_size, input_size)
+        width, height = info.frame_size
+        for frame in source:
+            part = int(frame.index >= split)
+            if (frame.index - part * split) % steps[part]:
+                continue
+            xyxy, identity, ignore = labels(frame.index)
+            pixels = shrink(frame.image, letterbox)
+            image = LabelledImage(
+                name=f"{info.name}, frame {frame.index + 1}",
+                encoded=cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes(),
+                xyxy=(xyxy / (width, height, width, height)).astype(np.float32),
+                # A sequence's own numbers may have gaps and start anywhere.
+                identity=np.array([numbers.setdefault(n, len(numbers)) for n in identity.tolist()], np.int64),
+                ignore=ignore,
+                time_s=frame.time_s,
+            )
+            parts[part].append(image)
+    return LabelledSet(tuple(parts[0]), tuple(parts[1]), len(numbers))
+
+
+def _labels_of_street(source: Any) -> Labels:
+    from edge_fairmot.sinks.text import MIN_VISIBILITY  # noqa: PLC0415
+
+    def labels(index: int) -> tuple[Float32Array, Int64Array, BoolArray]:
+        truth = source.truth(index)
+        return truth.xyxy, truth.ids, truth.visibility < MIN_VISIBILITY
+
+    return labels
+
+
+def _labels_of_file(sequence: str) -> Labels:
+    rows = read_mot_text(Path(sequence) / "gt" / "gt.txt")
+
+    def labels(index: int) -> tuple[Float32Array, Int64Array, BoolArray]:
+        here = rows.frame == index + 1
+        # The confidence is a mark, read as an integer: 0 is not to be scored.
+        ignore = np.trunc(rows.confidence[here]) == 0
+        return rows.xyxy[here].astype(np.float32), rows.track_id[here], ignore
+
+    return labels

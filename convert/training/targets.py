@@ -1,105 +1,75 @@
-"""What the heads should have said about pieces: CenterNet's heatmap, and values at people's centres."""
+"""What the heads should give for crops: CenterNet's heatmap, and values at the centres of boxes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from edge_fairmot.convert.network import STRIDE
-from edge_fairmot.convert.training.pieces import Piece
+from edge_fairmot.convert.training.crops import Crop
 from edge_fairmot.types import Float32Array, Float64Array
 
 MIN_OVERLAP = 0.7
 """A box whose corners are moved by the radius still overlaps the true one so much (CornerNet)."""
 
-NEARLY_A_PEAK = 0.99
-"""Of those who are not counted: no cell there is a person, and the focal loss forgives who thinks so."""
+IGNORED_PEAK = 0.99
+"""Of ignored boxes: no cell there is a centre, and the focal loss forgives one that is found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Of N pieces with up to K counted people each.
+    """Of N crops with up to K boxes each; lengths in cells."""
 
-    Attributes
-    ----------
-    heatmap : float32 (N, 1, H / 4, W / 4)
-        1 at centres, falling around them.
-    cells : int64 (N, K)
-        Row-major cell of each centre.
-    valid : bool (N, K)
-        False where a piece has fewer people.
-    wh : float32 (N, K, 4 or 2)
-        Left, top, right and bottom from the centre, or width and height; in cells.
-    reg : float32 (N, K, 2)
-        Offset of the centre in its cell, (x, y), in cells.
-    identity : int64 (N, K)
-    """
-
-    heatmap: Tensor
-    cells: Tensor
-    valid: Tensor
-    wh: Tensor
-    reg: Tensor
-    identity: Tensor
+    heatmap: Tensor  # float32 (N, 1, H / 4, W / 4): 1 at centres, falling around them
+    cells: Tensor  # int64 (N, K): row-major cell of each centre
+    valid: Tensor  # bool (N, K): False where a crop has fewer boxes
+    wh: Tensor  # float32 (N, K, 4 or 2): left, top, right, bottom from the centre, or width, height
+    reg: Tensor  # float32 (N, K, 2): x, y of the centre in its cell
+    identity: Tensor  # int64 (N, K)
 
     def to(self, device: torch.device) -> Targets:
-        """Bring all to a device."""
-        return Targets(
-            *(t.to(device) for t in (self.heatmap, self.cells, self.valid, self.wh, self.reg, self.identity))
-        )
+        """Copy to a device."""
+        return Targets(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def make_targets(pieces: Sequence[Piece], box_channels: int) -> Targets:
-    """Make the targets of a batch.
-
-    Parameters
-    ----------
-    pieces : sequence of Piece
-        All of one size, which divides by the stride.
-    box_channels : int
-        4 for left, top, right, bottom; 2 for width, height.
-    """
-    height, width = (length // STRIDE for length in pieces[0].image.shape[:2])
-    count = max(1, *(int(piece.counted.sum()) for piece in pieces))
-    heatmap = np.zeros((len(pieces), 1, height, width), np.float32)
-    cells = np.zeros((len(pieces), count), np.int64)
-    valid = np.zeros((len(pieces), count), bool)
-    wh = np.zeros((len(pieces), count, box_channels), np.float32)
-    reg = np.zeros((len(pieces), count, 2), np.float32)
-    identity = np.zeros((len(pieces), count), np.int64)
-    for n, piece in enumerate(pieces):
-        boxes = piece.xyxy.astype(np.float64) / STRIDE
+def make_targets(crops: Sequence[Crop], box_channels: int) -> Targets:
+    """Make the targets of crops of one size; ``box_channels`` as in :class:`NetworkSpec`."""
+    height, width = (length // STRIDE for length in crops[0].image.shape[:2])
+    count = max(1, *(int((~crop.ignore).sum()) for crop in crops))
+    heatmap = np.zeros((len(crops), 1, height, width), np.float32)
+    cells = np.zeros((len(crops), count), np.int64)
+    valid = np.zeros((len(crops), count), bool)
+    wh = np.zeros((len(crops), count, box_channels), np.float32)
+    reg = np.zeros((len(crops), count, 2), np.float32)
+    identity = np.zeros((len(crops), count), np.int64)
+    for n, crop in enumerate(crops):
+        boxes = crop.xyxy.astype(np.float64) / STRIDE
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2
         cell = np.floor(centre).astype(np.int64)
-        for box, (x, y), counted in zip(boxes, cell, piece.counted, strict=True):
-            _draw(heatmap[n, 0], x, y, heatmap_radius(box), 1.0 if counted else NEARLY_A_PEAK)
-        taken = piece.counted
-        people = slice(0, int(taken.sum()))
-        (x, y), middle = cell[taken].T, centre[taken]
+        for box, (x, y), ignored in zip(boxes, cell, crop.ignore, strict=True):
+            _draw(heatmap[n, 0], x, y, heatmap_radius(box), IGNORED_PEAK if ignored else 1.0)
+        kept = ~crop.ignore
+        rows = slice(0, int(kept.sum()))
+        (x, y), middle = cell[kept].T, centre[kept]
         heatmap[n, 0, y, x] = 1
-        cells[n, people] = y * width + x
-        valid[n, people] = True
-        sides = np.concatenate([middle - boxes[taken, :2], boxes[taken, 2:] - middle], axis=1)
-        wh[n, people] = sides if box_channels == 4 else sides[:, :2] + sides[:, 2:]
-        reg[n, people] = middle - cell[taken]
-        identity[n, people] = piece.identity[taken]
+        cells[n, rows] = y * width + x
+        valid[n, rows] = True
+        sides = np.concatenate([middle - boxes[kept, :2], boxes[kept, 2:] - middle], axis=1)
+        wh[n, rows] = sides if box_channels == 4 else sides[:, :2] + sides[:, 2:]
+        reg[n, rows] = middle - cell[kept]
+        identity[n, rows] = crop.identity[kept]
     return Targets(*map(torch.from_numpy, (heatmap, cells, valid, wh, reg, identity)))
 
 
 def heatmap_radius(box: Float64Array) -> int:
-    """Compute how far around a centre cells are nearly right.
+    """Compute how far around the centre of a box (xyxy, cells) the heatmap is above 0.
 
     CornerNet (Law and Deng, ECCV 2018) takes the smallest of three cases. As FairMOT solves them,
     without dividing by the leading coefficient, it is always the third: a box larger on all sides.
-
-    Parameters
-    ----------
-    box : float64 (4,)
-        xyxy, cells.
     """
     width, height = np.ceil(box[2:] - box[:2])
     b = MIN_OVERLAP * (width + height)
@@ -108,7 +78,7 @@ def heatmap_radius(box: Float64Array) -> int:
 
 
 def _draw(heatmap: Float32Array, x: int, y: int, radius: int, peak: float) -> None:
-    """Draw a Gaussian, whose standard deviation is a sixth of its diameter; the higher value stays."""
+    """Draw a Gaussian whose standard deviation is a sixth of its diameter; higher values stay."""
     height, width = heatmap.shape
     sigma = (2 * radius + 1) / 6
     xs = np.arange(max(0, x - radius), min(width, x + radius + 1))

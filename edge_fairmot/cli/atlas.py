@@ -14,7 +14,7 @@ from rich.table import Table
 from edge_fairmot.cli.console import frame_progress, stdout
 from edge_fairmot.cli.convert import parse_size
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.sources import open_pictures
+from edge_fairmot.sources import open_images
 
 if TYPE_CHECKING:
     from edge_fairmot.convert.atlas import LayerDeformation
@@ -53,7 +53,7 @@ def sample_all(specs: list[str], input_size: tuple[int, int], count: int) -> UIn
 
     sampled = []
     for spec in specs:
-        with open_pictures(spec) as source:
+        with open_images(spec) as source:
             sampled.append(sample_frames(source, input_size, count))
     if not sampled:
         raise InvalidInputError("there are no frames: give --frames street.mp4")

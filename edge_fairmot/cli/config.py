@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_fairmot.cli.config_file import field_types, help_of
 from edge_fairmot.cli.console import stdout
-from edge_fairmot.cli.run_config import RunConfig
+from edge_fairmot.cli.run_config import RunConfig, TrackerTable
 
 SHAPES = """\
 # [[line]]                    # repeat; looking from start to end, in is from left to right
@@ -43,16 +43,17 @@ def config_text() -> str:
         if table is None:
             parts.append(_key(name, None, help_of(RunConfig).get(name, "")))
         else:
-            parts.append(f"\n[{name}]\n{_keys(table)}")
+            optional = "# " if hint is not table else ""
+            parts.append(f"\n{optional}[{name}]\n{_keys(table)}")
     return "".join(parts) + "\n" + SHAPES
 
 
-def _keys(table: Any, skipped: tuple[str, ...] = ("lines", "zones", "frame_rate", "folder", "stem")) -> str:
+def _keys(table: Any, skipped: tuple[str, ...] = ("lines", "zones")) -> str:
     """Return the keys of a table, with the descriptions of its class and the classes it extends."""
     described = {name: text for cls in reversed(table.__mro__) for name, text in help_of(cls).items()}
     lines = []
     for field in dataclasses.fields(table):
-        if field.name not in skipped:
+        if field.name not in skipped and (table, field.name) != (TrackerTable, "frame_rate"):
             default = None if field.default is dataclasses.MISSING else field.default
             lines.append(_key(field.name, default, described.get(field.name, "")))
     return "".join(lines)

@@ -15,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.sources.address import without_secrets
+from edge_fairmot.sources.address import redact
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,7 +26,6 @@ T = TypeVar("T")
 Document = dict[str, Any]
 
 _SECRET = re.compile(r"password|secret|token|credential|key", re.IGNORECASE)
-_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 def read_document(path: Path | None, overrides: Sequence[str] = ()) -> Document:
@@ -112,8 +111,6 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             if not isinstance(value, dict):
                 raise InvalidInputError(f"{where} = {_shown(where, value)} must be a table: write [{where}]")
             return build(kind, value, where)
-    if int in kinds and where.endswith("_bytes") and isinstance(value, str):
-        return _bytes(value, where)
     if float in kinds and type(value) is int:
         return float(value)
     if Path in kinds and isinstance(value, str) and value:
@@ -147,17 +144,10 @@ def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     return tuple(_value(kind, part, where) for kind, part in zip(each, value, strict=True))
 
 
-def _bytes(text: str, where: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?B)", text.strip().upper())
-    if not found:
-        raise InvalidInputError(f"{where}: a size is written 500MB or 2GB, not {text!r}")
-    return round(float(found[1]) * _BYTES[found[2]])
-
-
 def _shown(name: str, value: Any) -> str:
     """Write a value as TOML does, near enough to be found in the file, and without secrets."""
     if _SECRET.search(name.rpartition(".")[2]):
         return "..."
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f'"{without_secrets(str(value))}"' if isinstance(value, str | Path) else str(value)
+    return f'"{redact(str(value))}"' if isinstance(value, str | Path) else str(value)

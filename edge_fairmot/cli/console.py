@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,8 +23,6 @@ ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 FIELDS = "fields"
 """Attribute of a log record: values for programs, beside the message."""
-
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 
 
 def fail(message: str) -> int:
@@ -147,10 +144,10 @@ def _moment(record: logging.LogRecord) -> str:
 
 
 def _message(record: logging.LogRecord, formatter: logging.Formatter) -> str:
-    from edge_fairmot.sources.address import without_secrets
+    from edge_fairmot.sources.address import redact_text
 
     message = record.getMessage()
     if record.exc_info:
         message += "\n" + formatter.formatException(record.exc_info)
     # Messages of edge-fairmot hold no secrets; those of a library may.
-    return _ADDRESS.sub(lambda found: without_secrets(found[0]), message)
+    return redact_text(message)

@@ -11,10 +11,9 @@ import typer
 from rich.table import Table
 
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
-from edge_fairmot.cli.lowering_choice import choose_lowering
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.manifest import PRECISIONS, ModelManifest
-from edge_fairmot.sources import open_pictures
+from edge_fairmot.sources import open_images
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.parity_budget import ParityBudget
@@ -100,10 +99,10 @@ def convert(
     from edge_fairmot.convert import GraphOptions, Int8Options
     from edge_fairmot.convert import convert as convert_checkpoint
 
-    plan = choose_lowering(deform_conv, target, precision)
+    lowering, reason = _choose_lowering(deform_conv, target, precision)
     options = GraphOptions(
         input_size=parse_size(size),
-        deform_conv=plan.lowering,
+        deform_conv=lowering,
         max_detections=max_detections,
         batch_size=batch_size,
         late_heads=late_heads,
@@ -135,12 +134,29 @@ def convert(
     manifest = result.manifest
     rows = [
         ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {manifest.opset})"),
-        ("deformable convolutions", _deformable_layers(manifest, plan.lowering)),
-        *([("because", plan.reason)] if plan.reason else []),
+        ("deformable convolutions", _deformable_layers(manifest, lowering)),
+        *([("because", reason)] if reason else []),
     ]
     print_pairs([*rows, *(_int8_rows(manifest) if int8 else _float_rows(manifest))])
     if result.costs:
         _print_costs(result)
+
+
+def _choose_lowering(deform_conv: str, target: str | None, precision: str) -> tuple[str, str]:
+    """Return the lowering of the deformable convolutions, and the reason where ``--for`` chose it."""
+    from edge_fairmot.runtimes.lowering import PRECISION_ADVICE, choose_lowering, parse_lowering
+
+    lowering = parse_lowering(deform_conv)
+    if target is None:
+        return lowering, ""
+    if deform_conv != "auto":
+        raise InvalidInputError(
+            f"--for {target} and --deform-conv {deform_conv} both choose the lowering: give one"
+        )
+    advice = PRECISION_ADVICE.get((re.split("[:@]", target)[0], precision))
+    if advice:
+        warn(advice)
+    return choose_lowering(target)
 
 
 def _deformable_layers(manifest: ModelManifest, lowering: str) -> str:
@@ -186,7 +202,7 @@ def _calibration_frames(spec: str, input_size: tuple[int, int], count: int) -> C
     from edge_fairmot.benchmarks.frame_sources import sample_frames
     from edge_fairmot.convert import CalibrationFrames
 
-    with open_pictures(spec) as source:
+    with open_images(spec) as source:
         return CalibrationFrames(sample_frames(source, input_size, count), Path(spec).name)
 
 

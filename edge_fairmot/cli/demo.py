@@ -39,7 +39,7 @@ def demo(
         if find_spec(package) is None:
             raise MissingDependencyError(package, extra, purpose)
     cache = output / DETECTIONS
-    track(street, model, output, runtime, preset="bytetrack", save_detections=cache)
+    track(street, model, output=output, runtime=runtime, preset="bytetrack", save_detections=cache)
     from edge_fairmot.benchmarks.accuracy import evaluate
     from edge_fairmot.benchmarks.baseline import track_motion
     from edge_fairmot.cli.eval import accuracy_table
@@ -66,8 +66,11 @@ def _track_cached(street: str, cache: Path, output: Path) -> None:
     """Track a detection cache with the default rules; writes tracks.txt."""
     from contextlib import closing
 
-    from edge_fairmot import CachedDetector, Pipeline, Tracker, TrackerConfig, open_source
+    from edge_fairmot.detection_cache import CachedDetector
+    from edge_fairmot.pipeline import Pipeline
     from edge_fairmot.sinks import MotTextSink
+    from edge_fairmot.sources import open_source
+    from edge_fairmot.tracking import Tracker, TrackerConfig
 
     with closing(open_source(street)) as source:
         config = TrackerConfig(frame_rate=source.info.frame_rate)

@@ -1,50 +1,27 @@
-"""``edge-fairmot distill``: a student without deformable layers, from a teacher and frames without labels."""
+"""``edge-fairmot distill``: a student without deformable layers, from a teacher and unlabelled frames."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_fairmot.cli import learning_flags as flags
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
 from edge_fairmot.cli.convert import parse_size
-from edge_fairmot.cli.learning_flags import (
-    LOGGED_EVERY,
-    BatchSizeFlag,
-    Bf16Flag,
-    DeviceFlag,
-    JudgeEveryFlag,
-    PieceFlag,
-    ResumeFlag,
-    SeedFlag,
-    SizeFlag,
-    check_counts,
-    choose_device,
-    choose_resume_file,
-)
-from edge_fairmot.cli.unlabelled_sources import read_frames
 from edge_fairmot.cli.verify import check_writable, print_report
 from edge_fairmot.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.parity_report import ParityReport
-    from edge_fairmot.convert.distillation import DistillationOptions
-    from edge_fairmot.convert.distillation_run import StudentFiles
-    from edge_fairmot.convert.footage import Footage
-    from edge_fairmot.convert.network import FairMOT
 
 DEFAULT_MINUTES = 60.0
+
 LEARNING_RATE, NARROW_LEARNING_RATE = 1e-4, 1e-3
 
-NARROW_AVERAGE_DECAY = 0.998
-"""A network that is to learn all of itself takes longer ways, at a higher rate."""
-
-ATLAS_FRAMES = 4
-"""Enough for a start that is then trained."""
+AVERAGE_DECAY, NARROW_AVERAGE_DECAY = 0.98, 0.998
+"""A narrow student learns all of its weights, at a higher rate, and is averaged over longer."""
 
 
 def distill(
@@ -52,167 +29,130 @@ def distill(
     frames: Annotated[
         list[str],
         typer.Option(
-            "--frames",
-            help="Video, picture folder or sequence to learn from; may be repeated. The last tenth of each "
-            "is held out.",
+            help="Video, image folder or sequence to learn from; may be repeated. The last tenth of each is "
+            "for validation."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint to write.")] = Path(
-        "fairmot_plain.pth"
-    ),
+    output: flags.OutputFlag = Path("fairmot_plain.pth"),
     held_out: Annotated[
-        list[str] | None,
-        typer.Option("--held-out", help="A source to judge on and not learn from; may be repeated."),
+        list[str] | None, typer.Option(help="A source for validation only; may be repeated.")
     ] = None,
     layers: Annotated[
         list[str] | None,
         typer.Option(help="all, or a deformable layer or group of them (see atlas); may be repeated."),
     ] = None,
     width: Annotated[
-        float,
-        typer.Option(
-            help="Share of the teacher's channels: below 1, all is learnt anew, which takes longer."
-        ),
+        float, typer.Option(help="Share of the teacher's channels: below 1, all weights are learned anew.")
     ] = 1.0,
-    size: SizeFlag = "576x320",
+    size: flags.SizeFlag = "576x320",
     minutes: Annotated[
         float | None, typer.Option(help=f"Stop after so many; {DEFAULT_MINUTES:g} without --steps.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Stop at this step.")] = None,
-    resume: ResumeFlag = False,
+    resume: flags.ResumeFlag = False,
     early_stop: Annotated[
-        bool, typer.Option(help="Stop as soon as the student is within its budget on the held-out frames.")
+        bool, typer.Option(help="Stop when the student is within its budget on the validation frames.")
     ] = True,
-    judge_every: JudgeEveryFlag = 100,
-    pictures: Annotated[int, typer.Option(help="Taken of each source to learn from, at most.")] = 1000,
-    judged: Annotated[int, typer.Option(help="Frames of each source to judge on, at most.")] = 60,
-    piece: PieceFlag = 256,
-    batch_size: BatchSizeFlag = 4,
+    validate_every: flags.ValidateEveryFlag = 100,
+    images: flags.ImagesFlag = 1000,
+    validation_images: flags.ValidationImagesFlag = 60,
+    crop_size: flags.CropSizeFlag = 256,
+    batch_size: flags.BatchSizeFlag = 4,
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help=f"Of Adam; {LEARNING_RATE:g} if not given, {NARROW_LEARNING_RATE:g} for --width below 1."
+            help=f"Of Adam; {LEARNING_RATE:g} without, {NARROW_LEARNING_RATE:g} for --width below 1."
         ),
     ] = None,
-    bf16: Bf16Flag = False,
-    seed: SeedFlag = 0,
-    device: DeviceFlag = None,
+    bf16: flags.Bf16Flag = False,
+    seed: flags.SeedFlag = 0,
+    device: flags.DeviceFlag = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the last report as JSON.")] = None,
 ) -> None:
-    """Replace deformable layers by plain 3x3 convolutions and teach them, without labels, to see the same."""
-    input_size = parse_size(size)
-    check_counts(pictures=pictures, judged=judged)
+    """Replace deformable layers by plain 3x3 convolutions, and train them to compute the same; no labels."""
+    flags.check_counts(images=images, validation_images=validation_images)
+    flags.check_device(device)
     for path in filter(None, (output, json_path)):
         check_writable(path)
-    resume_path = choose_resume_file(output, resume)
-    from edge_fairmot.convert.agreement import Agreement
-    from edge_fairmot.convert.checkpoint import load_network
-    from edge_fairmot.convert.distillation import Distillation, DistillationOptions
-    from edge_fairmot.convert.distillation_run import StudentFiles, run_distillation
-    from edge_fairmot.convert.learning_run import RunLimits
-    from edge_fairmot.convert.replacement import choose_layers, copy_plain, make_narrow
-    from edge_fairmot.convert.teacher import make_teacher
+    resume_path = flags.choose_resume_file(output, resume)
+    # Nothing up to here and in this one loads torch.
+    from edge_fairmot.convert.training.options import DistillationOptions, RunLimits
 
-    is_narrow = width != 1
-    if learning_rate is None:
-        learning_rate = NARROW_LEARNING_RATE if is_narrow else LEARNING_RATE
-    options = DistillationOptions(
-        input_size=input_size,
-        piece_side=piece,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        bf16=bf16,
-        seed=seed,
-    )
-    if is_narrow:
-        options = replace(options, average_decay=NARROW_AVERAGE_DECAY)
+    rate, decay = LEARNING_RATE, AVERAGE_DECAY
+    if width != 1:
+        rate, decay = NARROW_LEARNING_RATE, NARROW_AVERAGE_DECAY
+    rate = rate if learning_rate is None else learning_rate
+    options = DistillationOptions(parse_size(size), crop_size, batch_size, rate, decay, bf16, seed)
     if minutes is None and steps is None:
         minutes = DEFAULT_MINUTES
-    limits = RunLimits(steps, minutes, judge_every, early_stop)
+    limits = RunLimits(steps, minutes, validate_every, early_stop)
+    from edge_fairmot.convert.checkpoint import load_network, write_checkpoint
+    from edge_fairmot.convert.replacement import choose_layers, make_narrow
+    from edge_fairmot.convert.training.agreement import Agreement
+    from edge_fairmot.convert.training.distillation import Distillation, start_student
+    from edge_fairmot.convert.training.frames import read_frames
+    from edge_fairmot.convert.training.learner import run
+    from edge_fairmot.convert.training.teacher import make_teacher
+
     network, checkpoint = load_network(teacher)
-    network.requires_grad_(False).to(choose_device(device))
-    chosen = choose_layers(network, layers or ())
-    files = StudentFiles(output, resume_path, checkpoint.sha256)
+    network.requires_grad_(False).to(flags.choose_device(device))
+    plain_layers = choose_layers(network, layers or ())
+    student = None if width == 1 else make_narrow(network, width, plain_layers)
     with stderr.status("reading frames ...") as status:
-        footage = read_frames(frames, held_out or [], input_size, pictures, judged)
-        status.update("the teacher looks at the held-out frames ...")
-        agreement = Agreement(network, footage.held_out)
+        found = read_frames(frames, held_out or [], options.input_size, images, validation_images)
+        status.update("running the teacher on the validation frames ...")
+        agreement = Agreement(network, found.validation)
         if not agreement.people:
             raise InvalidInputError(
-                "the teacher finds nobody in the held-out frames, so no student could be judged on them: "
-                "give --held-out VIDEO with people, or more --judged"
+                "the teacher finds no people in the validation frames, so no student can be compared there: "
+                "give --held-out VIDEO with people, or more --validation-images"
             )
-        if is_narrow:
-            student = make_narrow(network, width, chosen)
-        else:
-            status.update("measuring the atlas ...")
-            student = copy_plain(network, chosen) if resume else _start(network, chosen, footage, options)
-        status.update("preparing the teacher ...")
-        teach = make_teacher(network, (batch_size, piece, piece))
-    distillation = Distillation(student, network, teach, footage, options)
+        status.update("preparing teacher and student ...")
+        student = student or start_student(network, plain_layers, found, options.input_size)
+        teach = make_teacher(network, (batch_size, crop_size, crop_size))
+    learner = Distillation(student, network, teach, found, options, teacher_sha256=checkpoint.sha256)
     if resume:
-        distillation.resume(resume_path, checkpoint.sha256)
+        learner.resume(resume_path)
     stdout.print(
-        f"{len(chosen)} layers to be plain, {len(footage.pictures)} pictures to learn from, "
-        f"{sum(len(s.frames) for s in footage.held_out)} frames held out with {agreement.people} people",
+        f"{len(plain_layers)} layers to be plain, {len(found.train)} images to learn from, "
+        f"{sum(len(s.frames) for s in found.validation)} for validation, with {agreement.people} people",
         highlight=False,
     )
+    reports: list[ParityReport] = []
     with stderr.status("learning ...") as status:
-        on_step, on_judgement = _reporters(status.update)
-        report = run_distillation(
-            distillation, agreement, limits, files, on_step=on_step, on_judgement=on_judgement
-        )
-    _finish(report, files, distillation.steps, json_path)
+        progress = flags.Progress(status.update, batch_size, limits)
 
+        def write_compared() -> bool:
+            reports[:] = [agreement.compare(learner.average)]
+            write_checkpoint(output, learner.average, learner.steps, checkpoint.sha256)
+            progress.on_validation(learner.steps, _figures(reports[0]))
+            return bool(reports[0].passed)
 
-def _start(
-    network: FairMOT, layers: frozenset[str], footage: Footage, options: DistillationOptions
-) -> FairMOT:
-    from edge_fairmot.convert.atlas import measure_atlas
-    from edge_fairmot.convert.footage import fit_pictures
-    from edge_fairmot.convert.replacement import make_student
-
-    images = fit_pictures(footage, options.input_size, ATLAS_FRAMES)
-    return make_student(network, measure_atlas(network, images), layers)
-
-
-def _reporters(
-    show: Callable[[str], None],
-) -> tuple[Callable[[int, dict[str, float]], None], Callable[[int, ParityReport], None]]:
-    began = time.monotonic()
-
-    def on_step(steps: int, losses: dict[str, float]) -> None:
-        parts = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        show(f"step {steps}, loss: {parts}")
-        if not stderr.is_terminal and steps % LOGGED_EVERY == 0:
-            stderr.print(f"step {steps}, loss: {parts}", highlight=False, soft_wrap=True)
-        last.update(losses)
-
-    def on_judgement(steps: int, report: ParityReport) -> None:
-        figures = report.figures
-        values = {
-            "recall": figures.peaks.recall,
-            "precision": figures.peaks.precision,
-            "IoU": figures.boxes.mean,
-            "cosine": figures.embeddings.mean,
-            "IDF1": figures.tracks.idf1,
-        }
-        shown = ", ".join(f"{k} {'none' if v is None else f'{v:.4f}'}" for k, v in values.items())
-        loss = f", loss {last['total']:.4f}" if last else ""
-        elapsed = (time.monotonic() - began) / 60
-        stdout.print(f"step {steps}, {elapsed:.1f} min{loss}: {shown}", highlight=False, soft_wrap=True)
-
-    last: dict[str, float] = {}
-    return on_step, on_judgement
-
-
-def _finish(report: ParityReport, files: StudentFiles, steps: int, json_path: Path | None) -> None:
-    print_report(report)
-    print_pairs(
-        (("written", f"{files.student}, after {steps} steps"), ("to go on", f"{files.resume}, --resume"))
+        run(learner, limits, resume_path, validate=write_compared, on_step=progress.on_step)
+    written = (
+        ("written", f"{output}, after {learner.steps} steps"),
+        ("to continue", f"{resume_path}, --resume"),
     )
+    _finish(reports[0], written, json_path)
+
+
+def _finish(report: ParityReport, written: tuple[tuple[str, str], ...], json_path: Path | None) -> None:
+    print_report(report)
+    print_pairs(written)
     if json_path:
         json_path.write_text(report.to_json() + "\n", encoding="utf-8")
     if not report.passed:
-        warn("the student is not within its budget yet: go on with --resume, or give more frames")
+        warn("the student is not within its budget yet: continue with --resume, or give more frames")
         raise typer.Exit(1)
+
+
+def _figures(report: ParityReport) -> str:
+    figures = report.figures
+    values = {
+        "recall": figures.peaks.recall,
+        "precision": figures.peaks.precision,
+        "IoU": figures.boxes.mean,
+        "cosine": figures.embeddings.mean,
+        "IDF1": figures.tracks.idf1,
+    }
+    return ", ".join(f"{k} {'none' if v is None else f'{v:.4f}'}" for k, v in values.items())

@@ -1,8 +1,8 @@
-"""``edge-fairmot doctor``: what this device has, and what to mend, with the command."""
+"""``edge-fairmot doctor``: what this device has, and how to fix what stands in the way of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,94 +12,123 @@ from rich.table import Table
 from rich.text import Text
 
 import edge_fairmot
-from edge_fairmot.cli.console import stderr, stdout
+from edge_fairmot.cli.console import print_pairs, stdout, warn
 from edge_fairmot.doctor import (
     Finding,
-    examine_cameras,
-    examine_disk,
-    examine_extras,
-    examine_heat,
-    examine_probes,
-    examine_runtimes,
-    examine_system,
+    check_cameras,
+    check_disk,
+    check_extras,
+    check_system,
+    check_thermals,
     read_board,
 )
 
 if TYPE_CHECKING:
     from edge_fairmot.runtimes import RuntimeStatus
-    from edge_fairmot.runtimes.probe import ProbeResult
 
-SIGNS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "mend": ("✗", "bold red")}
+SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "bold red")}
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def doctor(
     folder: Annotated[
-        Path, typer.Option("--folder", metavar="DIR", help="Where recordings go: its disk is looked at.")
+        Path, typer.Option("--folder", metavar="DIR", help="Folder of recordings: its disk is checked.")
     ] = Path(),
-    probe: Annotated[
-        bool, typer.Option(help="Run a small deformable convolution in each lowering on each runtime.")
-    ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Examine this device: cameras, runtimes, heat, power, disk; status 1 where something is to be mended."""
+    """Examine this device: cameras, runtimes, heat, disk.
+
+    The exit status is 1 after an error.
+    """
     from edge_fairmot.runtimes import list_runtimes
 
-    board = read_board()
-    rows = list_runtimes()
-    probes = _probe(rows) if probe else []
+    board, rows = read_board(), list_runtimes()
     findings = [
-        *examine_system(board),
-        *examine_cameras(board),
-        *examine_runtimes(rows),
-        *examine_probes(probes),
-        *examine_extras(),
-        *examine_heat(),
-        examine_disk(folder.absolute()),
+        *check_system(board),
+        *check_cameras(board),
+        *check_runtimes(rows),
+        *check_extras(),
+        *check_thermals(),
+        check_disk(folder.absolute()),
     ]
-    to_mend = [finding for finding in findings if finding.verdict == "mend"]
+    errors = [finding for finding in findings if finding.level == "error"]
     if as_json:
         stdout.print_json(
             data={
-                "schema_version": 1,
+                "schema_version": 2,
                 "edge_fairmot": edge_fairmot.__version__,
-                "healthy": not to_mend,
+                "healthy": not errors,
                 "board": asdict(board),
                 "findings": [asdict(finding) for finding in findings],
                 "runtimes": [asdict(row) for row in rows],
-                "probes": [asdict(result) | {"exact": result.exact} for result in probes],
             }
         )
     else:
-        _print(findings, to_mend)
-    if to_mend:
+        _print(findings, errors)
+    if errors:
         raise typer.Exit(1)
 
 
-def _probe(rows: Sequence[RuntimeStatus]) -> list[ProbeResult]:
-    from edge_fairmot.runtimes.probe import probe
+def runtimes(as_json: JsonFlag = False) -> None:
+    """List the runtimes of this device.
 
-    results: list[ProbeResult] = []
-    with stderr.status("probing") as status:
-        for choice in (choice for row in rows for choice in row.choices):
-            status.update(f"probing {choice} ...")
-            results.extend(probe(choice))
-    return results
+    A runtime that is not installed is listed with the command that installs it.
+    """
+    from edge_fairmot.runtimes import list_runtimes
+
+    rows = list_runtimes()
+    if as_json:
+        stdout.print_json(data={"schema_version": 2, "runtimes": [asdict(row) for row in rows]})
+    else:
+        print_pairs((row.name, _describe(row) if row.available else f"not here: {row.fix}") for row in rows)
+    for finding in check_runtimes(rows):
+        if finding.level == "error":
+            warn(f"{finding.text}: {finding.fix}")
 
 
-def _print(findings: Sequence[Finding], to_mend: Sequence[Finding]) -> None:
+def check_runtimes(rows: Sequence[RuntimeStatus], root: Path = Path("/")) -> Iterator[Finding]:
+    """Check what can run a file here; ``root`` is where ``proc`` is."""
+    from edge_fairmot.runtimes.checks import int8_sums_overflow
+    from edge_fairmot.runtimes.registry import gpu_install_command, package_conflict
+
+    available = {row.name: row for row in rows if row.available}
+    for row in available.values():
+        yield Finding("runtimes", "ok", f"{row.name}: {_describe(row)}")
+    if "openvino" in available and "CPU" in available["openvino"].devices and int8_sums_overflow(root):
+        yield Finding(
+            "runtimes",
+            "warning",
+            "openvino: int8 sums can overflow on this processor, which has no VNNI",
+            "for an int8 file take --runtime cpu, or take an fp32 file",
+        )
+    if not available:
+        fix = next((row.fix for row in rows if row.name == "cpu"), "")
+        yield Finding("runtimes", "error", "none is installed: no file can be run", fix)
+    conflict = package_conflict()
+    if conflict:
+        # The package for GPUs has the CPU provider too.
+        yield Finding("runtimes", "error", conflict, gpu_install_command())
+
+
+def _describe(row: RuntimeStatus) -> str:
+    return ", ".join(filter(None, (row.version, row.devices)))
+
+
+def _print(findings: Sequence[Finding], errors: Sequence[Finding]) -> None:
     table = Table(box=None, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     area = ""
     for finding in findings:
-        sign, style = SIGNS[finding.verdict]
-        hint = f"  ({finding.remedy})" if finding.verdict == "note" and finding.remedy else ""
+        sign, style = SIGNS[finding.level]
+        hint = f"  ({finding.fix})" if finding.level == "warning" and finding.fix else ""
         table.add_row(Text(sign, style), finding.area if finding.area != area else "", finding.text + hint)
         area = finding.area
     stdout.print(table)
-    for finding in to_mend:
-        stdout.print(f"\nto mend: {finding.text}", style="bold", highlight=False, soft_wrap=True)
-        stdout.print(f"    {finding.remedy}", highlight=False, soft_wrap=True)
-    if not to_mend:
-        stdout.print("\nnothing has to be mended", style="green")
+    for finding in errors:
+        stdout.print(f"\nerror: {finding.text}", style="bold", highlight=False, soft_wrap=True)
+        stdout.print(f"    fix: {finding.fix}", highlight=False, soft_wrap=True)
+    if not errors:
+        stdout.print("\nall checks passed", style="green")

@@ -30,7 +30,7 @@ from edge_fairmot.service.mqtt import MqttSink
 from edge_fairmot.service.recording import RecordingSink
 from edge_fairmot.service.web import WebSink
 from edge_fairmot.sinks.text import counts_document
-from edge_fairmot.sources import open_live_source, shown_name
+from edge_fairmot.sources import open_live_source, redacted_name
 from edge_fairmot.sources.live import LiveSource
 
 _log = logging.getLogger(__name__)
@@ -124,25 +124,25 @@ def _run(settings: RunConfig, config: Path | None) -> None:
     with ExitStack() as stack:
         stack.enter_context(terminated_as_interrupted())
         service = stack.enter_context(ServiceManager())
-        service.tell(STATUS=f"opening {shown_name(settings.source)}")
+        service.notify(STATUS=f"opening {redacted_name(settings.source)}")
         source = open_live_source(settings.source, settings.camera, settings.camera.network)
         stack.callback(source.close)
-        service.tell(STATUS=f"opening {settings.model_path.name}")
+        service.notify(STATUS=f"opening {settings.model_path.name}")
         run = open_run(settings, source, stack, drawn=settings.web.serve)
         sinks = open_sinks(run, source)
         report = _Report(run, source, sinks, service)
         ended = "the run was ended from outside"
         try:
             with stopped_by_signals(run.pipeline.stop):
-                service.tell(READY=1, STATUS="running")
-                service.watch(report.is_alive, report.status)
+                service.notify(READY=1, STATUS="running")
+                service.start_watchdog(report.is_alive, report.status)
                 run.pipeline.run(sinks, lambda result: report.after_frame())
             ended = ""
         except BaseException as error:
             ended = reason_of(error)
             raise
         finally:
-            service.tell(STOPPING=1)
+            service.notify(STOPPING=1)
             report.close(ended)
 
 
@@ -167,9 +167,11 @@ def open_sinks(run: Run, source: LiveSource) -> list[Sink]:
 
     if settings.mqtt is not None:
         mqtt = settings.mqtt
-        openers.append(lambda: MqttSink(mqtt, run.pipeline.summary, source.state, outputs))
-    recording = settings.recording
-    if recording is not None:
+        openers.append(
+            lambda: MqttSink(mqtt, run.pipeline.summary, source.state, run.counts, outputs=outputs)
+        )
+    if settings.record is not None:
+        recording = settings.record
         clock = {
             "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             "time_s": time.monotonic(),
@@ -197,10 +199,10 @@ def _open_page(run: Run, source: LiveSource, outputs: Callable[[], dict[str, Out
     )
     page.start()
     _log.info("page at %s", page.address)
-    if page.invitation is not None and sys.stdout.isatty():  # in no log: a service's stdout is one
-        stdout.print(f"To open the page: {page.invitation}", soft_wrap=True, highlight=False)
-    elif page.token_file is not None:
-        _log.info("the page's token is in %s", page.token_file)
+    if page.login_address is not None and sys.stdout.isatty():  # in no log: a service's stdout is one
+        stdout.print(f"To open the page: {page.login_address}", soft_wrap=True, highlight=False)
+    elif run.config.web.token_path is not None:
+        _log.info("the page's token is in %s", run.config.web.token_path)
     return page
 
 
@@ -251,7 +253,7 @@ class _Report:
             for name, zone in counts.zones.items():
                 words += f"; {name}: {zone.occupancy} now"
         outputs = output_health(self._sinks)
-        self._service.tell(STATUS=self.status())
+        self._service.notify(STATUS=self.status())
         _log.info("%s", words + _troubles(outputs), extra={FIELDS: fields | outputs})
 
     def close(self, ended: str) -> None:

@@ -22,7 +22,7 @@ from edge_fairmot.pipeline import Pipeline
 from edge_fairmot.protocols import Detector, OutputHealth, Source, SourceInfo
 from edge_fairmot.sinks import JsonLinesHeader
 from edge_fairmot.sinks.text import counts_document
-from edge_fairmot.system import replaced_whole
+from edge_fairmot.system import atomic_write
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Counts
 
@@ -181,7 +181,7 @@ def write_summary(path: Path, document: Mapping[str, Any], ended: str) -> None:
     A run that failed already keeps its own error: then a summary that cannot be written is only logged.
     """
     try:
-        with replaced_whole(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(json.dumps(document, indent=2, default=str) + "\n")
     except OSError as error:
         message = f"cannot write {path}: {error.strerror}; free space or choose another folder"

@@ -18,10 +18,10 @@ from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.runtimes import RuntimeOptions
 from edge_fairmot.schedule import DetectionSchedule
 from edge_fairmot.service.mqtt import MqttConfig
-from edge_fairmot.service.recording import RecordingConfig, parse_recording
+from edge_fairmot.service.recording import RecordingConfig
 from edge_fairmot.service.web import WebConfig
-from edge_fairmot.sources import NetworkOptions, ReconnectConfig
-from edge_fairmot.tracking import TrackerConfig
+from edge_fairmot.sources import NetworkOptions, ReconnectConfig, SourceOptions
+from edge_fairmot.tracking import TrackerConfig, preset
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -109,20 +109,6 @@ class WebTable(WebConfig):
 
 
 @dataclass(frozen=True, slots=True)
-class RecordTable(RecordingConfig):
-    """The recording.
-
-    Attributes
-    ----------
-    path : Path or None
-        ``NAME.jsonl``, ``NAME.txt`` (MOTChallenge), or a folder for both and clips.
-    """
-
-    folder: Path = Path()
-    path: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class LogConfig:
     """What ``live`` logs.
 
@@ -168,6 +154,7 @@ class RunConfig:
     model: Path | None = None
     output: OutputTable = OutputTable()
     runtime: RuntimeTable = RuntimeTable()
+    input: SourceOptions = field(default_factory=SourceOptions)
     camera: CameraTable = CameraTable()
     tracker: TrackerTable = TrackerTable()
     schedule: DetectionSchedule = field(default_factory=DetectionSchedule)
@@ -176,7 +163,7 @@ class RunConfig:
     zone: tuple[Zone, ...] = ()
     web: WebTable = WebTable()
     mqtt: MqttConfig | None = None
-    record: RecordTable | None = None
+    record: RecordingConfig | None = None
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -191,25 +178,11 @@ class RunConfig:
             self.counting, lines=(*self.counting.lines, *self.line), zones=(*self.counting.zones, *self.zone)
         )
 
-    @property
-    def recording(self) -> RecordingConfig | None:
-        """The recording that ``record.path`` asks for."""
-        if self.record is None:
-            return None
-        if self.record.path is None:
-            raise InvalidInputError(
-                'record needs a path: record.path = "recordings/", or --record recordings/'
-            )
-        asked = parse_recording(self.record.path)
-        given = {one.name: getattr(self.record, one.name) for one in fields(RecordingConfig)}
-        own = {name: getattr(asked, name) for name in ("folder", "stem", "json_lines", "mot_text")}
-        return RecordingConfig(**given | own | {"clips": self.record.clips or asked.clips})
-
     def tracker_config(self, frame_rate: float) -> TrackerConfig:
         """Return the tracker's settings for a source of this frame rate."""
         given = {one.name: getattr(self.tracker, one.name) for one in fields(TrackerConfig)}
         config = TrackerConfig(**given | {"frame_rate": frame_rate})
-        return config if self.tracker.preset == "fairmot" else config.in_crowds()
+        return preset(self.tracker.preset, config)
 
 
 def read_run_config(

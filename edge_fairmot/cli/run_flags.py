@@ -124,7 +124,7 @@ def runtime_options(
 
 def advise_on_precision(runtime: Runtime) -> None:
     """Warn where a runtime gains nothing from the file's precision, or lacks it."""
-    from edge_fairmot.runtimes.lowering_plan import PRECISION_ADVICE
+    from edge_fairmot.runtimes.lowering import PRECISION_ADVICE
 
     name = runtime.name.removesuffix(":CPU")  # of OpenVINO, whose other devices have what a CPU lacks
     advice = PRECISION_ADVICE.get((name, runtime.manifest.default_precision))

@@ -1,4 +1,4 @@
-"""What systemd is told about a running service, and how it notices one that hangs.
+"""Notifications to systemd: readiness, status, and the watchdog that restarts a service that hangs.
 
 The protocol is that of ``sd_notify(3)``: a datagram of ``NAME=value`` lines to the socket ``NOTIFY_SOCKET``.
 """
@@ -13,30 +13,27 @@ from contextlib import AbstractContextManager
 from threading import Event, Thread
 
 PINGS_PER_LIMIT = 3
-"""How often in the watchdog's time a sign of life is due: one may be late."""
+"""Watchdog notifications in the watchdog's time: one may be late."""
 
 _log = logging.getLogger(__name__)
 
 
 class ServiceManager(AbstractContextManager["ServiceManager"]):
-    """Talks to systemd, where it is there; otherwise does nothing.
+    """Notifies systemd if this process is one of its services; otherwise does nothing.
 
-    Parameters
-    ----------
-    environment : mapping, optional
-        ``os.environ`` when not given.
+    ``watchdog_s`` is systemd's limit, 0 without a watchdog.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         environment = os.environ if environment is None else environment
         self._address = environment.get("NOTIFY_SOCKET", "")
-        meant = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        self.limit_s = int(environment.get("WATCHDOG_USEC", "0")) / 1e6 if meant else 0.0
+        is_main = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_s = int(environment.get("WATCHDOG_USEC", "0")) / 1e6 if is_main else 0.0
         self._ended = Event()
         self._thread: Thread | None = None
 
-    def tell(self, **values: str | int) -> None:
-        """Send ``NAME=value`` lines, as in ``tell(READY=1, STATUS="tracking")``."""
+    def notify(self, **values: str | int) -> None:
+        """Send ``NAME=value`` lines, as in ``notify(READY=1, STATUS="tracking")``."""
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
@@ -46,25 +43,20 @@ class ServiceManager(AbstractContextManager["ServiceManager"]):
                 sender.connect(address)
                 sender.sendall(message.encode())
         except OSError as error:
-            _log.warning("systemd cannot be told anything (%s)", error.strerror)
+            _log.warning("systemd cannot be notified (%s)", error.strerror)
 
-    def watch(self, is_alive: Callable[[], bool], status: Callable[[], str]) -> None:
-        """Give signs of life from a thread of its own, for as long as ``is_alive`` says so.
+    def start_watchdog(self, is_alive: Callable[[], bool], status: Callable[[], str]) -> None:
+        """Notify the watchdog while ``is_alive()``, with ``status()`` for ``systemctl status``.
 
-        Parameters
-        ----------
-        is_alive : callable
-            Quick, and safe from any thread.
-        status : callable
-            What ``systemctl status`` shows; as quick and as safe.
+        Both are called from another thread and must return at once.
         """
-        if not self._address or not self.limit_s:
+        if not self._address or not self.watchdog_s:
             return
 
         def ping() -> None:
-            while not self._ended.wait(self.limit_s / PINGS_PER_LIMIT):
+            while not self._ended.wait(self.watchdog_s / PINGS_PER_LIMIT):
                 if is_alive():
-                    self.tell(WATCHDOG=1, STATUS=status())
+                    self.notify(WATCHDOG=1, STATUS=status())
 
         self._thread = Thread(target=ping, name="edge-fairmot watchdog", daemon=True)
         self._thread.start()

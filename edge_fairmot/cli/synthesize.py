@@ -7,11 +7,8 @@ from typing import Annotated
 
 import typer
 
-from edge_fairmot.benchmarks.street import parse_street
 from edge_fairmot.cli.console import frame_progress, print_pairs
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.sinks import SequenceWriter
-from edge_fairmot.sources import SyntheticSource
 
 
 def synthesize(
@@ -20,16 +17,20 @@ def synthesize(
         str,
         typer.Argument(
             help="synthetic:NAME=VALUE,... with seed, frames, size (WxH), fps, people, shake (of the camera, "
-            "% of the height) and light (0 to 1: how much it changes)."
+            "% of the image height) and light (how much daylight changes, 0 to 1)."
         ),
     ] = "synthetic:",
 ) -> None:
-    """Draw a street of people as a MOTChallenge sequence, with ground truth and visibility."""
+    """Write a synthetic street as a MOTChallenge sequence.
+
+    The sequence has ground truth with visibility.
+    """
+    from edge_fairmot.benchmarks.street import SyntheticSource, parse_street
+    from edge_fairmot.benchmarks.street.ground_truth import SequenceWriter
+
     options = parse_street(street)
     if options.frames is None:
-        raise InvalidInputError(
-            "an endless street does not fit a disk: give frames=500, or as many as wanted"
-        )
+        raise InvalidInputError("an endless street does not fit on a disk: give a length, as in frames=500")
     with (
         SyntheticSource(options) as source,
         SequenceWriter(output, options.fps) as writer,
@@ -38,10 +39,5 @@ def synthesize(
         for frame in source:
             writer.write(frame, source.truth(frame.index))
             show()
-    print_pairs(
-        (
-            ("street", source.info.name),
-            ("frames", str(options.frames)),
-            ("written to", str(output)),
-        )
-    )
+    frames = str(options.frames)
+    print_pairs((("street", source.info.name), ("frames", frames), ("written to", str(output))))

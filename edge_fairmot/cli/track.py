@@ -29,6 +29,14 @@ def track(
         typer.Argument(help="Video, image folder, MOTChallenge sequence, or synthetic: (a street)."),
     ] = None,
     model: flags.ModelFlag = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frame rate, where the file states none or a wrong one.")
+    ] = None,
+    start: Annotated[float | None, typer.Option(metavar="S", help="Start at this time, seconds.")] = None,
+    duration: Annotated[float | None, typer.Option(metavar="S", help="Track this many seconds.")] = None,
+    max_frames: Annotated[
+        int | None, typer.Option(metavar="N", help="Track at most this many frames.")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
     runtime: flags.RuntimeFlag = None,
     device_id: flags.DeviceIdFlag = None,
@@ -63,6 +71,10 @@ def track(
     given = flags.runtime_flags(runtime, device_id, threads, precision, hint, cache_folder) | {
         "source": source,
         "model": model,
+        "input.frame_rate": fps,
+        "input.start_s": start,
+        "input.duration_s": duration,
+        "input.max_frames": max_frames,
         "tracker.score_threshold": score_threshold,
         "tracker.track_buffer": track_buffer,
         "tracker.preset": flags.chosen_preset(preset, crowded),
@@ -74,7 +86,7 @@ def track(
         raise InvalidInputError("--detections and --save-detections exclude each other: give one of them")
     with ExitStack() as stack:
         stack.enter_context(terminated_as_interrupted())
-        opened = open_source(settings.source)
+        opened = open_source(settings.source, settings.input)
         stack.callback(opened.close)
         run = open_run(settings, opened, stack, detections=detections, save_detections=save_detections)
         prepare_folder(output, Path(settings.source), settings.model_path)

@@ -1,240 +1,186 @@
-"""``edge-fairmot train``: FairMOT's losses, from scratch or from a checkpoint, on pictures with boxes."""
+"""``edge-fairmot train``: FairMOT's losses on images with boxes, from scratch or from a checkpoint."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_fairmot.bundled import bundled_model
+from edge_fairmot.cli import learning_flags as flags
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
 from edge_fairmot.cli.convert import parse_size
-from edge_fairmot.cli.learning_flags import (
-    LOGGED_EVERY,
-    BatchSizeFlag,
-    Bf16Flag,
-    DeviceFlag,
-    JudgeEveryFlag,
-    PieceFlag,
-    ResumeFlag,
-    SeedFlag,
-    SizeFlag,
-    check_counts,
-    choose_device,
-    choose_resume_file,
-)
-from edge_fairmot.cli.unlabelled_sources import read_frames
 from edge_fairmot.cli.verify import check_writable
 from edge_fairmot.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from edge_fairmot.convert.learning_run import RunLimits
-    from edge_fairmot.convert.network import FairMOT
-    from edge_fairmot.convert.training import LabelledSet, Training
+    from edge_fairmot.convert.training.options import RunLimits, TrainingOptions
+    from edge_fairmot.convert.training.training import Training
 
 BUNDLED = Path("bundled")
-"""Of ``--start``: the model of this package."""
+"""Value of ``--start`` for the model of this package."""
 
 
 def train(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            "--data",
-            help="To learn from: a table of boxes (.tsv), a MOTChallenge sequence, a folder of such; may be "
-            "repeated.",
+            help="Labelled images: a table of boxes (.tsv), a MOTChallenge sequence, a folder of such; may "
+            "be repeated."
         ),
     ] = None,
     frames: Annotated[
-        list[str] | None,
-        typer.Option("--frames", help="A synthetic: street to learn from; may be repeated."),
+        list[str] | None, typer.Option(help="A synthetic: street to learn from; may be repeated.")
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint to write.")] = Path("my.pth"),
+    output: flags.OutputFlag = Path("my.pth"),
     start: Annotated[
         Path | None,
         typer.Option(
-            help="Checkpoint, or ONNX file without deformable convolutions, to go on from; bundled: what "
-            "comes with this package. From scratch without."
+            help="Checkpoint, or ONNX file without deformable convolutions, to continue from; bundled: the "
+            "model of this package. From scratch without."
         ),
     ] = None,
     remember: Annotated[
         list[str] | None,
         typer.Option(
-            "--remember",
-            help="Pictures without labels (video, folder) on which the teacher is to stay right; may be "
-            "repeated.",
+            help="Unlabelled images (video, folder) on which to keep the teacher's outputs; may be repeated."
         ),
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="For --remember: whose knowledge; that of --start if not given.")
+        Path | None, typer.Option(help="Teacher of --remember; without, the network of --start.")
     ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="From scratch: plain convolutions in place of deformable ones.")
     ] = False,
-    size: SizeFlag = "576x320",
+    size: flags.SizeFlag = "576x320",
     steps: Annotated[int, typer.Option(help="In all; the learning rate falls over them.")] = 3000,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop after so many, to go on with --resume another time.")
+        float | None, typer.Option(help="Stop after so many; --resume continues another time.")
     ] = None,
-    resume: ResumeFlag = False,
-    judge_every: JudgeEveryFlag = 500,
-    pictures: Annotated[int, typer.Option(help="Taken of each sequence, at most.")] = 1000,
-    judged: Annotated[int, typer.Option(help="Held-out pictures to judge on, of each source, at most.")] = 60,
-    piece: PieceFlag = 256,
-    batch_size: BatchSizeFlag = 6,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam, at its highest.")] = 1e-4,
+    resume: flags.ResumeFlag = False,
+    validate_every: flags.ValidateEveryFlag = 500,
+    images: flags.ImagesFlag = 1000,
+    validation_images: flags.ValidationImagesFlag = 60,
+    crop_size: flags.CropSizeFlag = 256,
+    batch_size: flags.BatchSizeFlag = 6,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam, the highest.")] = 1e-4,
     overlap_weight: Annotated[
-        float, typer.Option(help="Of the boxes' overlap (GIoU) beside FairMOT's losses, which have none.")
+        float, typer.Option(help="Of the overlap of boxes (GIoU) beside FairMOT's losses, which have none.")
     ] = 0.0,
     pairs: Annotated[
         bool,
         typer.Option(
             "--pairs",
-            help="Tell people apart in pairs of pictures of one place, a moment apart, rather than by "
-            "classes: for many people, seen a few times each.",
+            help="Learn embeddings from pairs of images of one place, a moment apart, and not from classes: "
+            "for many people, seen a few times each.",
         ),
     ] = False,
     freeze_backbone: Annotated[
         bool, typer.Option("--freeze-backbone", help="Train neck and heads only: shorter steps.")
     ] = False,
-    bf16: Bf16Flag = False,
-    seed: SeedFlag = 0,
-    device: DeviceFlag = None,
+    bf16: flags.Bf16Flag = False,
+    seed: flags.SeedFlag = 0,
+    device: flags.DeviceFlag = None,
 ) -> None:
     """Train a network with FairMOT's losses: heatmap, boxes, offsets, identities."""
-    check_counts(pictures=pictures, judged=judged, judge_every=judge_every)
-    if minutes is not None and minutes <= 0:
-        raise InvalidInputError(f"--minutes must be above 0, not {minutes:g}")
+    flags.check_counts(images=images, validation_images=validation_images)
+    flags.check_device(device)
     if start and plain:
         raise InvalidInputError("--plain is for training from scratch: a checkpoint knows its own layers")
     start = bundled_model() if start == BUNDLED else start
     teacher = teacher or start
     if remember and teacher is None:
-        raise InvalidInputError("--remember is for what a checkpoint knows: give it as --start or --teacher")
+        raise InvalidInputError("--remember needs a network that was trained: give --start or --teacher")
     if freeze_backbone and start is None:
-        raise InvalidInputError("--freeze-backbone is for a backbone that knows something: give --start")
-    input_size = parse_size(size)
+        raise InvalidInputError("--freeze-backbone needs a backbone that was trained: give --start")
     check_writable(output)
-    resume_path = choose_resume_file(output, resume)
-    from edge_fairmot.convert.checkpoint import write_checkpoint
-    from edge_fairmot.convert.learning_run import RunLimits
-    from edge_fairmot.convert.recovery import load_start
-    from edge_fairmot.convert.training import Memory, Training, TrainingOptions, with_working_threshold
+    resume_path = flags.choose_resume_file(output, resume)
+    # Nothing up to here and in these two loads torch.
+    from edge_fairmot.convert.training.options import RunLimits, TrainingOptions
+    from edge_fairmot.convert.training.sequences import read_labelled
 
     options = TrainingOptions(
+        parse_size(size),
+        crop_size,
+        batch_size,
+        learning_rate,
+        bf16=bf16,
+        seed=seed,
         steps=steps,
-        input_size=input_size,
-        piece_side=piece,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
         overlap_weight=overlap_weight,
         pairs=pairs,
         freeze_backbone=freeze_backbone,
         batch_statistics=start is None,
-        bf16=bf16,
-        seed=seed,
     )
-    network, start_sha256 = _begin(start, plain, seed)
-    network.to(choose_device(device))
-    with stderr.status("reading pictures ..."):
-        labelled = _read(data or [], frames or [], input_size, pictures, judged)
-        memory = None
-        if remember and teacher:
-            knowing, known = load_start(teacher)
-            footage = read_frames(remember, (), input_size, pictures, judged)
-            memory = Memory(knowing.to(choose_device(device)), known, footage, options)
-    training = Training(network, labelled, options, memory)
-    if resume:
-        training.resume(resume_path, start_sha256)
-    stdout.print(
-        f"{len(labelled.pictures)} pictures to learn from, {labelled.identities} people in them; "
-        f"{len(labelled.held_out)} held out",
-        highlight=False,
-    )
-
-    def save() -> None:
-        training.save(resume_path, start_sha256)
-
-    def write(best_score: float) -> None:
-        write_checkpoint(output, with_working_threshold(training.network, best_score), training.steps)
-        save()
-
-    with stderr.status("learning ..."):
-        limits = RunLimits(steps, minutes, judge_every, early_stop=False)
-        _run(training, labelled, input_size, limits, write, save)
-    print_pairs((("written", f"{output}, after {training.steps} steps"),))
-    if training.steps < steps:
-        warn("not all steps were taken: go on with --resume")
-
-
-def _begin(start: Path | None, plain: bool, seed: int) -> tuple[FairMOT, str]:
-    """Load what to go on from, or make a network that knows nothing."""
-    from edge_fairmot.convert.initialisation import initialise
-    from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
+    limits = RunLimits(steps, minutes, validate_every)
+    sources = _find_sources([*(data or []), *(frames or [])])
     from edge_fairmot.convert.recovery import load_start
+    from edge_fairmot.convert.training.frames import read_frames
+    from edge_fairmot.convert.training.start import start_network
+    from edge_fairmot.convert.training.training import Rehearsal, Training
 
-    if start:
-        return load_start(start)
-    network = FairMOT(NetworkSpec())
-    if plain:
-        network = FairMOT(NetworkSpec(plain_layers=frozenset(deformable_layers(network))))
-    initialise(network, seed)
-    return network, ""
+    network, start_sha256 = start_network(start, plain=plain, seed=seed)
+    network.to(flags.choose_device(device))
+    with stderr.status("reading images ..."):
+        labelled = read_labelled(sources, options.input_size, images, validation_images)
+        rehearsal = None
+        if remember and teacher:
+            trained, teacher_sha256 = load_start(teacher)
+            remembered = read_frames(remember, (), options.input_size, images, validation_images)
+            rehearsal = Rehearsal(
+                trained.to(flags.choose_device(device)), teacher_sha256, remembered, options
+            )
+    training = Training(network, labelled, options, rehearsal, start_sha256=start_sha256)
+    if resume:
+        training.resume(resume_path)
+    _run(training, options, limits, output, resume_path)
 
 
-def _read(
-    data: list[str], frames: list[str], input_size: tuple[int, int], pictures: int, judged: int
-) -> LabelledSet:
-    from edge_fairmot.cli.labelled_sources import read_labelled
-    from edge_fairmot.convert.training import LabelledSet
+def _find_sources(specs: Sequence[str]) -> list[str]:
+    from edge_fairmot.convert.training.sequences import find_labelled
 
-    labelled = LabelledSet()
-    for spec in (*data, *frames):
-        labelled = labelled.join(read_labelled(spec, input_size, pictures, judged))
-    if not labelled.pictures:
+    sources, repeated = find_labelled(specs)
+    if not sources:
         raise InvalidInputError(
             "there is nothing to learn from: give --data people.tsv or --frames synthetic:"
         )
-    return labelled
+    if repeated:
+        names = ", ".join(Path(sequence).name for sequence in repeated)
+        stderr.print(f"left out, the same images as another: {names}", highlight=False, soft_wrap=True)
+    return sources
 
 
 def _run(
-    training: Training,
-    labelled: LabelledSet,
-    input_size: tuple[int, int],
-    limits: RunLimits,
-    write: Callable[[float], None],
-    save: Callable[[], None],
+    training: Training, options: TrainingOptions, limits: RunLimits, output: Path, resume_path: Path
 ) -> None:
-    """Train; only a judgement says which score is to be the threshold, so that alone writes a checkpoint."""
-    from edge_fairmot.convert.learning_run import run_steps
-    from edge_fairmot.convert.training import judge
+    from edge_fairmot.convert.checkpoint import write_checkpoint
+    from edge_fairmot.convert.training.learner import run
+    from edge_fairmot.convert.training.validation import validate, with_working_threshold
 
-    began = time.monotonic()
-    seen: dict[str, float] = {}
+    labelled = training.labelled
+    stdout.print(
+        f"{len(labelled.train)} images to learn from, {labelled.identities} people in them; "
+        f"{len(labelled.validation)} for validation",
+        highlight=False,
+    )
+    with stderr.status("learning ...") as status:
+        progress = flags.Progress(status.update, options.batch_size, limits)
 
-    def judge_and_tell() -> bool:
-        elapsed_min = (time.monotonic() - began) / 60
-        result = judge(training.network, labelled.held_out, input_size)
-        write(result.best_score)
-        loss = ", ".join(f"{name} {value:.3f}" for name, value in seen.items())
-        stdout.print(
-            f"step {training.steps}, {elapsed_min:.1f} min: AP {result.average_precision:.3f}, "
-            f"recall {result.recall:.3f}, precision {result.precision:.3f} at score {result.best_score:.2f}, "
-            f"of {result.people} people" + (f"; loss: {loss}" if loss else ""),
-            highlight=False,
-            soft_wrap=True,
-        )
-        return False  # there is no being good enough
+        def write_validated() -> bool:
+            """Write a checkpoint: only a validation tells which score becomes the working threshold."""
+            found = validate(training.average, labelled.validation, options.input_size)
+            written = with_working_threshold(training.average, found.best_score)
+            write_checkpoint(output, written, training.steps)
+            progress.on_validation(
+                training.steps,
+                f"AP {found.average_precision:.3f}, recall {found.recall:.3f}, precision "
+                f"{found.precision:.3f} at score {found.best_score:.2f}, of {found.people} people",
+            )
+            return False  # no training is good enough to stop early
 
-    def on_step(steps: int, losses: dict[str, float]) -> None:
-        for name, value in losses.items():
-            # Of single batches it jumps about.
-            seen[name] = value if name not in seen else 0.95 * seen[name] + 0.05 * value
-        if steps % LOGGED_EVERY == 0:
-            stderr.print(f"step {steps}, loss {seen['total']:.3f}", highlight=False)
-
-    run_steps(training, limits, judge=judge_and_tell, save=save, on_step=on_step)
+        run(training, limits, resume_path, validate=write_validated, on_step=progress.on_step)
+    print_pairs((("written", f"{output}, after {training.steps} steps"),))
+    if training.steps < options.steps:
+        warn("not all steps were taken: continue with --resume")

@@ -1,4 +1,4 @@
-"""The counter: tracks in, events and totals out."""
+"""The counter: line crossings, zone occupancy and dwell times of tracked people."""
 
 from __future__ import annotations
 
@@ -12,329 +12,35 @@ import numpy as np
 
 from edge_fairmot.counting.shapes import CountingConfig, Line, Zone
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.types import CountingEvent, Counts, Float64Array, LineCounts, Tracks, ZoneCounts
-
-# FOLDED crossing.py: Who crosses a line.
-
-Direction = Literal["in", "out"]
-Place = tuple[float, float]
-
-
-@dataclass(slots=True)
-class _Walk:
-    """What is remembered of somebody: since when they were last clear of the line.
-
-    ``side`` is -1 left of it and 1 right, 0 while it is not known; ``passes`` counts how often they went
-    through it to the right since, less how often to the left.
-    """
-
-    place: Place
-    side: int
-    passes: int
-
-
-class LineCrossing:
-    """Watches one line.
-
-    A crossing is the way from clear of the line on one side to clear of it on the other, through it and not
-    around its ends. Reversed, it is a crossing in the other direction; a walk that does not meet the line is
-    none, however near it comes.
-
-    Parameters
-    ----------
-    start, end : (float, float)
-        In any unit that is the same across and down.
-    """
-
-    def __init__(self, start: Place, end: Place) -> None:
-        self._start = start
-        length = math.hypot(end[0] - start[0], end[1] - start[1])
-        self._length = length
-        self._along = (end[0] - start[0]) / length, (end[1] - start[1]) / length
-        self._walks: dict[int, _Walk] = {}
-
-    def step(self, visitor: int, place: Place, margin: float) -> Direction | None:
-        """Follow a visitor to the next place; tell if that completes a crossing.
-
-        Parameters
-        ----------
-        visitor : int
-        place : (float, float)
-        margin : float
-            How far from the line is clear of it.
-        """
-        away, _ = self._coordinates(place)
-        side = 0 if abs(away) <= margin else 1 if away > 0 else -1
-        walk = self._walks.get(visitor)
-        if walk is None:
-            self._walks[visitor] = _Walk(place, side, 0)
-            return None
-        walk.passes += self._pass(walk.place, place)
-        walk.place = place
-        if side == 0:
-            return None
-        crossed = walk.side == -side and walk.passes == side
-        walk.side, walk.passes = side, 0
-        if not crossed:
-            return None
-        return "in" if side > 0 else "out"
-
-    def forget(self, visitor: int) -> None:
-        """Forget a visitor."""
-        self._walks.pop(visitor, None)
-
-    def _coordinates(self, place: Place) -> tuple[float, float]:
-        """How far to the right of the line, and how far along it, a place is. In a picture y goes down."""
-        x, y = place[0] - self._start[0], place[1] - self._start[1]
-        return self._along[0] * y - self._along[1] * x, self._along[0] * x + self._along[1] * y
-
-    def _pass(self, before: Place, after: Place) -> int:
-        """1 or -1 where a step goes through the line to its right or left, else 0. On it is right of it."""
-        (away, along), (next_away, next_along) = self._coordinates(before), self._coordinates(after)
-        if (away >= 0) == (next_away >= 0):
-            return 0
-        at = along + (next_along - along) * away / (away - next_away)
-        if not 0 <= at <= self._length:
-            return 0
-        return 1 if next_away >= 0 else -1
-
-
-# FOLDED staying.py: Who is in a zone, and since when.
-
-Place = tuple[float, float]
-
-
-class ZoneStay:
-    """Watches one zone. Whoever is in it has entered; whoever is clear of it has left.
-
-    Parameters
-    ----------
-    polygon : sequence of (float, float)
-        In any unit that is the same across and down.
-    before : ZoneStay, optional
-        The same zone in another place: whoever is in it is in this one, until clear of it.
-    """
-
-    def __init__(self, polygon: Sequence[Place], before: ZoneStay | None = None) -> None:
-        self._corners = np.array(polygon, np.float64)
-        self._sides = np.roll(self._corners, -1, axis=0) - self._corners
-        self._entered_s: dict[int, float] = {} if before is None else dict(before._entered_s)
-
-    @property
-    def occupancy(self) -> int:
-        """How many are in it."""
-        return len(self._entered_s)
-
-    def step(
-        self, visitor: int, place: Place, margin: float, time_s: float
-    ) -> Literal["enter"] | float | None:
-        """Follow a visitor to the next place.
-
-        Parameters
-        ----------
-        visitor : int
-        place : (float, float)
-        margin : float
-            How far outside the zone is clear of it.
-        time_s : float
-
-        Returns
-        -------
-        "enter", float or None
-            The time that the stay took, seconds, if that ended it.
-        """
-        inside = self._contains(place)
-        if visitor not in self._entered_s:
-            if not inside:
-                return None
-            self._entered_s[visitor] = time_s
-            return "enter"
-        if inside or self._distance(place) <= margin:
-            return None
-        return time_s - self._entered_s.pop(visitor)
-
-    def forget(self, visitor: int, seen_s: float) -> float | None:
-        """End the stay of a visitor who was last seen at some time; gives what it took, if there was one."""
-        entered_s = self._entered_s.pop(visitor, None)
-        return None if entered_s is None else seen_s - entered_s
-
-    def _contains(self, place: Place) -> bool:
-        """Whether a ray to the right crosses the outline an odd number of times."""
-        x, y = place
-        start, end = self._corners, self._corners + self._sides
-        spans = (start[:, 1] > y) != (end[:, 1] > y)
-        # A horizontal side spans nothing: what it is divided by does not matter.
-        rise = np.where(spans, self._sides[:, 1], 1.0)
-        at = start[:, 0] + (y - start[:, 1]) / rise * self._sides[:, 0]
-        return int((spans & (x < at)).sum()) % 2 == 1
-
-    def _distance(self, place: Place) -> float:
-        """To the nearest point of the outline."""
-        away = np.array(place) - self._corners
-        length_squared = np.maximum((self._sides**2).sum(axis=1), 1e-18)
-        share = np.clip((away * self._sides).sum(axis=1) / length_squared, 0, 1)
-        return float(np.hypot(*(away - share[:, None] * self._sides).T).min())
-
-
-# FOLDED visitors.py: Who is who across short losses of identity.
+from edge_fairmot.types import CountingEvent, Counts, Float64Array, LineCounts, Point, Tracks, ZoneCounts
 
 REACH = 0.75
-"""How far from where somebody should be by now a new identity may appear and be the same one: box heights."""
+"""A new track continues a lost person up to this distance from the expected position, in box heights."""
 
 LARGEST_GROWTH = 1.4
-"""Nobody's box grows or shrinks by more than this factor in the time that is bridged."""
+"""Maximum ratio of the box heights of a new track and a lost person."""
 
-PACE_MEMORY_S = 0.5
-"""Over which a pace is averaged: a few steps of a walking body sway, and so does the box."""
+VELOCITY_MEMORY_S = 0.5
+"""Time over which a velocity is averaged: a walking body sways with each step, and so does its box."""
 
+EDGE = 1e-6
+"""Boxes are clipped this far inside the image, so that its edge is inside a zone that reaches it."""
 
-@dataclass(slots=True)
-class Visitor:
-    """Somebody, under one track id after the other perhaps.
+LATEST_TIME_S = 1e12
+"""No clock has counted so many seconds. Milliseconds since 1970 exceed it."""
 
-    Attributes
-    ----------
-    number : int
-        From 1; never given twice.
-    track_id : int
-        The newest.
-    x, y : float
-        Where they were last, picture heights.
-    height : float
-        Of their box, picture heights.
-    seen_s : float
-        When.
-    pace_x, pace_y : float
-        Picture heights a second.
-    """
-
-    number: int
-    track_id: int
-    x: float
-    y: float
-    height: float
-    seen_s: float
-    pace_x: float = 0.0
-    pace_y: float = 0.0
-
-    def move(self, x: float, y: float, height: float, time_s: float) -> None:
-        """Go to where they are seen now."""
-        elapsed_s = time_s - self.seen_s
-        if elapsed_s > 0:
-            share = 1 - math.exp(-elapsed_s / PACE_MEMORY_S)
-            self.pace_x += share * ((x - self.x) / elapsed_s - self.pace_x)
-            self.pace_y += share * ((y - self.y) / elapsed_s - self.pace_y)
-        self.x, self.y, self.height, self.seen_s = x, y, height, time_s
-
-
-class VisitorBook:
-    """Knows visitors by the ids of their tracks.
-
-    An id that is new goes to the visitor who was lost where it appears, if there is one: nearest first, each
-    visitor once. An id that comes back keeps its visitor, unless another id has it by then.
-
-    Parameters
-    ----------
-    memory_s : float
-        Visitors not seen for longer are forgotten.
-    width : float
-        Of the picture, in its heights. Whoever was walking out of it is not waited for.
-    """
-
-    def __init__(self, memory_s: float, width: float) -> None:
-        self._memory_s, self._width = memory_s, width
-        self._visitors: dict[int, Visitor] = {}
-        self._greeted = 0
-
-    def forget(self, time_s: float) -> list[Visitor]:
-        """Give, and forget, those who have been away for too long."""
-        gone = [visitor for visitor in self._visitors.values() if time_s - visitor.seen_s > self._memory_s]
-        for visitor in gone:
-            del self._visitors[visitor.track_id]
-        return gone
-
-    def greet(self, ids: list[int], places: Float64Array, time_s: float) -> list[Visitor]:
-        """Find the visitor of each track.
-
-        Parameters
-        ----------
-        ids : list of int
-        places : float64 (N, 3)
-            x, y and box height, picture heights.
-        time_s : float
-
-        Returns
-        -------
-        list of Visitor
-            As they were before, to be moved by the caller; new ones are at their first place.
-        """
-        present = set(ids)
-        lost = [visitor for track_id, visitor in self._visitors.items() if track_id not in present]
-        new = [row for row, track_id in enumerate(ids) if track_id not in self._visitors]
-        pairs = [
-            (distance, row, visitor)
-            for row in new
-            for visitor in lost
-            if (distance := self._distance(visitor, places[row].tolist(), time_s)) is not None
-        ]
-        for _, row, visitor in sorted(pairs, key=lambda pair: pair[:2]):
-            if ids[row] not in self._visitors and visitor.track_id not in present:
-                del self._visitors[visitor.track_id]
-                visitor.track_id = ids[row]
-                self._visitors[ids[row]] = visitor
-        return [self._known(track_id, places[row].tolist(), time_s) for row, track_id in enumerate(ids)]
-
-    def _known(self, track_id: int, place: list[float], time_s: float) -> Visitor:
-        if track_id not in self._visitors:
-            self._greeted += 1
-            x, y, height = place
-            self._visitors[track_id] = Visitor(self._greeted, track_id, x, y, height, time_s)
-        return self._visitors[track_id]
-
-    def _distance(self, visitor: Visitor, place: list[float], time_s: float) -> float | None:
-        """Box heights from where a lost visitor would be by now; None where it is somebody else."""
-        x, y, height = place
-        elapsed_s = time_s - visitor.seen_s
-        expected_x, expected_y = (
-            visitor.x + visitor.pace_x * elapsed_s,
-            visitor.y + visitor.pace_y * elapsed_s,
-        )
-        stayed = 0 < expected_x < self._width and expected_y < 1 + visitor.height / 2
-        if not stayed or max(height, visitor.height) > LARGEST_GROWTH * min(height, visitor.height):
-            return None
-        distance = math.hypot(x - expected_x, y - expected_y) / visitor.height
-        return distance if distance <= REACH else None
-
-
-@dataclass(slots=True)
-class _LineWatch:
-    crossing: LineCrossing
-    counts: dict[Direction, int]
-
-
-@dataclass(slots=True)
-class _ZoneWatch:
-    stay: ZoneStay
-    entries: int = 0
-    stays: int = 0
-    dwell_s: float = 0.0
-    longest_s: float = 0.0
-
-    def leave(self, dwell_s: float) -> None:
-        self.stays += 1
-        self.dwell_s += dwell_s
-        self.longest_s = max(self.longest_s, dwell_s)
+FIRST_STEPS = 5
+"""If each of the first steps of time exceeds ``memory_s``, no person is followed: the unit is wrong."""
 
 
 class Counter:
-    """Counts people over lines and in zones.
+    """Counts people who cross lines, and occupancy and dwell times of zones.
 
     Parameters
     ----------
     config : CountingConfig
     frame_size : (int, int)
-        Width and height of the pictures that the tracks are of, pixels; their shape is that of the room in
-        which distances are measured.
+        Width and height of the images, pixels.
 
     Raises
     ------
@@ -353,20 +59,21 @@ class Counter:
         if min(frame_size) < 1:
             raise InvalidInputError(f"frame_size must be positive, not {frame_size}")
         self._frame_size = frame_size
-        # Distances are in picture heights, so that they are the same across and down.
+        # Unit of length: the image's height, across and down.
         self._aspect = frame_size[0] / frame_size[1]
-        self._visitors = VisitorBook(config.memory_s, self._aspect)
-        self._lines: dict[str, _LineWatch] = {}
-        self._zones: dict[str, _ZoneWatch] = {}
-        self._time_s = -float("inf")
+        self._persons = Persons(config.memory_s, self._aspect)
+        self._lines: dict[str, LineCrossing] = {}
+        self._zones: dict[str, ZoneOccupancy] = {}
+        self._time_s = -math.inf
+        self._first_steps_s: list[float] = []
         self.config = self._drawn = config
-        self._take_over()
+        self._apply_drawn()
 
     def redraw(self, lines: Sequence[Line], zones: Sequence[Zone]) -> None:
-        """Change what is counted while counting goes on; may be called from another thread.
+        """Replace the lines and zones while counting goes on; may be called from another thread.
 
-        The next update goes by it, and :attr:`config` and the totals change there. What keeps its name keeps
-        its totals, and a zone those who are in it: whoever the moved zone leaves outside has left it.
+        They apply from the next update on; :attr:`config` and the counts change there. A shape that keeps its
+        name keeps its counts. A zone keeps the persons inside: those outside its new polygon leave.
 
         Parameters
         ----------
@@ -376,134 +83,367 @@ class Counter:
         Raises
         ------
         InvalidInputError
-            If two of a kind have one name.
+            If two lines or two zones have one name.
         """
         self._drawn = replace(self._drawn, lines=tuple(lines), zones=tuple(zones))
 
     @property
     def counts(self) -> Counts:
-        """Totals up to now, as a snapshot that later updates do not change."""
-        lines, zones = {}, {}
-        for line in self.config.lines:
-            counted = self._lines[line.name].counts
-            lines[line.name] = LineCounts(line.name, line.start, line.end, counted["in"], counted["out"])
-        for zone in self.config.zones:
-            watch = self._zones[zone.name]
-            zones[zone.name] = ZoneCounts(
-                zone.name,
-                zone.polygon,
-                watch.stay.occupancy,
-                watch.entries,
-                watch.stays,
-                watch.dwell_s / watch.stays if watch.stays else 0.0,
-                watch.longest_s,
-            )
-        return Counts(MappingProxyType(lines), MappingProxyType(zones))
+        """Counts up to now, as a snapshot that later updates do not change."""
+        lines, zones = self._lines, self._zones
+        return Counts(
+            MappingProxyType({line.name: lines[line.name].counts(line) for line in self.config.lines}),
+            MappingProxyType({zone.name: zones[zone.name].counts(zone) for zone in self.config.zones}),
+        )
 
     def update(
         self, tracks: Tracks, time_s: float, frame_size: tuple[int, int] | None = None
     ) -> tuple[CountingEvent, ...]:
-        """Take the tracks of the next frame.
+        """Count the tracks of the next frame.
+
+        A person's position is the anchor of the box: for lines, of the whole box, also outside the image; for
+        zones, of the box clipped to the image.
 
         Parameters
         ----------
         tracks : Tracks
             Source pixels.
         time_s : float
-            Of the frame, later than the one before.
+            The frame's time, seconds, later than that of the frame before.
         frame_size : (int, int), optional
-            Of the frame, where a source may change it in mid-stream; as before when not given.
+            The frame's width and height, where a source may change them; as before when not given.
 
         Returns
         -------
         tuple of CountingEvent
-            In the order of the lines, then the zones.
+            For each person, in the order of the lines, then the zones.
 
         Raises
         ------
         InvalidInputError
-            If time does not go forward.
+            If time does not go forward or is not in seconds, or a box is not finite or has no positive width
+            and height.
         """
-        if not self._time_s < time_s < float("inf"):
-            raise InvalidInputError(
-                f"time_s must be finite and later than {self._time_s}, not {time_s}: "
-                "make another counter for another source"
-            )
-        self._time_s = time_s
-        self._frame_size = frame_size or self._frame_size
+        boxes = self._boxes(tracks, frame_size or self._frame_size)
+        self._check_time(time_s)
+        self._time_s, self._frame_size = time_s, frame_size or self._frame_size
         if self._drawn is not self.config:
-            self._take_over()
-        events = [event for visitor in self._visitors.forget(time_s) for event in self._farewell(visitor)]
-        places = self._places(tracks)
-        visitors = self._visitors.greet(tracks.track_id.tolist(), places, time_s)
-        for visitor, (x, y, height) in zip(visitors, places.tolist(), strict=True):
-            visitor.move(x, y, height, time_s)
-            events += self._cross(visitor)
-            events += self._stay(visitor)
+            self._apply_drawn()
+        positions, heights = self._anchors(boxes), boxes[:, 3] - boxes[:, 1]
+        clipped = np.clip(boxes, EDGE, np.tile([self._aspect - EDGE, 1 - EDGE], 2))
+        in_image = (clipped[:, 2:] > clipped[:, :2]).all(axis=1, keepdims=True)
+        in_zones = np.where(in_image, self._anchors(clipped), positions)
+
+        events = [event for person in self._persons.forget(time_s) for event in self._end(person)]
+        places = np.column_stack((positions, heights))
+        persons = self._persons.identify(tracks.track_id.tolist(), places, time_s)
+        for person, (x, y, height), in_zone in zip(persons, places.tolist(), in_zones.tolist(), strict=True):
+            person.move(x, y, height, time_s)
+            events += self._count(person, (in_zone[0], in_zone[1]))
         return tuple(events)
 
-    def _take_over(self) -> None:
-        """Go by what was drawn last. Whoever reads totals meanwhile has the old ones or the new ones."""
-        before, drawn = self.config, self._drawn
-        self._lines = {line.name: self._line_watch(line, line in before.lines) for line in drawn.lines}
-        self._zones = {zone.name: self._zone_watch(zone, zone in before.zones) for zone in drawn.zones}
+    def _check_time(self, time_s: float) -> None:
+        if not self._time_s < time_s < LATEST_TIME_S:
+            raise InvalidInputError(
+                f"time_s must be finite seconds and later than {self._time_s}, not {time_s}: "
+                "divide milliseconds by 1e3; make another counter for another source"
+            )
+        steps_s, memory_s = self._first_steps_s, self.config.memory_s
+        if len(steps_s) == FIRST_STEPS or not math.isfinite(self._time_s):
+            return
+        steps_s.append(time_s - self._time_s)
+        if len(steps_s) == FIRST_STEPS and min(steps_s) > memory_s:
+            raise InvalidInputError(
+                f"time_s went forward by {min(steps_s):g} or more from frame to frame, longer than memory_s, "
+                f"{memory_s:g}, so every person would be counted anew in every frame: "
+                "give time_s in seconds (milliseconds divided by 1e3), or a larger memory_s"
+            )
+
+    def _boxes(self, tracks: Tracks, frame_size: tuple[int, int]) -> Float64Array:
+        """Return the boxes, float64 (N, 4), xyxy, in image heights."""
+        good = np.isfinite(tracks.xyxy).all(axis=1)
+        good &= (tracks.xyxy[:, 2:] > tracks.xyxy[:, :2]).all(axis=1)
+        if not good.all():
+            row = int(np.argmin(good))
+            raise InvalidInputError(
+                "boxes must be finite and have a positive width and height, but that of track "
+                f"{tracks.track_id[row]} is {tracks.xyxy[row].tolist()}: leave such tracks out"
+            )
+        scale = np.tile([self._aspect / frame_size[0], 1 / frame_size[1]], 2)
+        boxes: Float64Array = tracks.xyxy.astype(np.float64) * scale
+        return boxes
+
+    def _anchors(self, boxes: Float64Array) -> Float64Array:
+        """Return the persons' positions, float64 (N, 2)."""
+        left, top, right, bottom = boxes.T
+        y = bottom if self.config.anchor == "feet" else (top + bottom) / 2
+        return np.column_stack(((left + right) / 2, y))
+
+    def _apply_drawn(self) -> None:
+        """Count by the shapes drawn last; shapes that keep their name keep their counts."""
+        drawn = self._drawn
+        lines, zones = self._lines, self._zones
+        self._lines = {line.name: lines.get(line.name, LineCrossing()) for line in drawn.lines}
+        self._zones = {zone.name: zones.get(zone.name, ZoneOccupancy()) for zone in drawn.zones}
+        for line in drawn.lines:
+            self._lines[line.name].place(self._scaled(line.start), self._scaled(line.end))
+        for zone in drawn.zones:
+            self._zones[zone.name].place([self._scaled(corner) for corner in zone.polygon])
         self.config = drawn
 
-    def _line_watch(self, line: Line, same: bool) -> _LineWatch:
-        known = self._lines.get(line.name)
-        if known is not None and same:
-            return known
-        (start_x, start_y), (end_x, end_y) = line.start, line.end
-        crossing = LineCrossing((start_x * self._aspect, start_y), (end_x * self._aspect, end_y))
-        return _LineWatch(crossing, {"in": 0, "out": 0} if known is None else known.counts)
+    def _scaled(self, point: Point) -> Point:
+        return point[0] * self._aspect, point[1]
 
-    def _zone_watch(self, zone: Zone, same: bool) -> _ZoneWatch:
-        known = self._zones.get(zone.name)
-        if known is not None and same:
-            return known
-        corners = [(x * self._aspect, y) for x, y in zone.polygon]
-        if known is None:
-            return _ZoneWatch(ZoneStay(corners))
-        return replace(known, stay=ZoneStay(corners, known.stay))
-
-    def _places(self, tracks: Tracks) -> Float64Array:
-        """x, y and box height, float64 (N, 3), picture heights."""
-        width_px, height_px = self._frame_size
-        scale = np.tile([self._aspect / width_px, 1 / height_px], 2)
-        left, top, right, bottom = (tracks.xyxy.astype(np.float64) * scale).T
-        y = bottom if self.config.anchor == "feet" else (top + bottom) / 2
-        return np.stack([(left + right) / 2, y, bottom - top], axis=1)
-
-    def _cross(self, visitor: Visitor) -> list[CountingEvent]:
-        margin = self.config.hysteresis * visitor.height
+    def _count(self, person: Person, in_zone: Point) -> list[CountingEvent]:
+        """Return the events of a person who has moved; ``in_zone`` is the position for zones."""
+        margin, time_s = self.config.hysteresis * person.height, person.seen_s
         events = []
-        for name, watch in self._lines.items():
-            direction = watch.crossing.step(visitor.number, (visitor.x, visitor.y), margin)
+        for name, line in self._lines.items():
+            direction = line.update(person.number, (person.x, person.y), margin)
             if direction is not None:
-                watch.counts[direction] += 1
-                events.append(CountingEvent(direction, name, visitor.track_id, visitor.seen_s))
-        return events
-
-    def _stay(self, visitor: Visitor) -> list[CountingEvent]:
-        margin = self.config.hysteresis * visitor.height
-        events = []
-        for name, watch in self._zones.items():
-            change = watch.stay.step(visitor.number, (visitor.x, visitor.y), margin, visitor.seen_s)
-            if change == "enter":
-                watch.entries += 1
-                events.append(CountingEvent("enter", name, visitor.track_id, visitor.seen_s))
-            elif change is not None:
-                watch.leave(change)
-                events.append(CountingEvent("leave", name, visitor.track_id, visitor.seen_s, change))
-        return events
-
-    def _farewell(self, visitor: Visitor) -> list[CountingEvent]:
-        for line in self._lines.values():
-            line.crossing.forget(visitor.number)
-        events = []
+                events.append(CountingEvent(direction, name, person.track_id, time_s))
         for name, zone in self._zones.items():
-            dwell_s = zone.stay.forget(visitor.number, visitor.seen_s)
-            if dwell_s is not None:
-                zone.leave(dwell_s)
-                events.append(CountingEvent("leave", name, visitor.track_id, visitor.seen_s, dwell_s))
+            change = zone.update(person.number, in_zone, margin, time_s)
+            if change == "enter":
+                events.append(CountingEvent("enter", name, person.track_id, time_s))
+            elif change is not None:
+                events.append(CountingEvent("leave", name, person.track_id, time_s, change))
         return events
+
+    def _end(self, person: Person) -> list[CountingEvent]:
+        """Return the events of a person who is not seen any more: leaves, at the time of the last sight."""
+        for line in self._lines.values():
+            line.forget(person.number)
+        return [
+            CountingEvent("leave", name, person.track_id, person.seen_s, dwell_s)
+            for name, zone in self._zones.items()
+            if (dwell_s := zone.leave(person.number, person.seen_s)) is not None
+        ]
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A person's way since the person was last clear of the line.
+
+    ``side`` is -1 left of the line, 1 right of it, 0 while unknown. ``passes`` counts the steps through the
+    line: to its right, minus to its left.
+    """
+
+    point: Point
+    side: int
+    passes: int
+
+
+class LineCrossing:
+    """Counts crossings of one line; points are in any unit that is the same across and down.
+
+    A crossing is a way from clear of the line on one side to clear of it on the other, through the line and
+    not around its ends. The way back is a crossing in the other direction.
+    """
+
+    def __init__(self) -> None:
+        self._start = self._end = (0.0, 0.0)
+        self._walks: dict[int, _Walk] = {}
+        self._counts = {"in": 0, "out": 0}
+
+    def place(self, start: Point, end: Point) -> None:
+        """Set the line's ends. A line that moves keeps its counts and forgets where persons were."""
+        if (start, end) != (self._start, self._end):
+            self._start, self._end, self._length = start, end, math.dist(start, end)
+            self._along = (end[0] - start[0]) / self._length, (end[1] - start[1]) / self._length
+            self._walks.clear()
+
+    def counts(self, line: Line) -> LineCounts:
+        """Return the counts, with the name and the ends of the line."""
+        return LineCounts(line.name, line.start, line.end, self._counts["in"], self._counts["out"])
+
+    def update(self, person: int, point: Point, margin: float) -> Literal["in", "out"] | None:
+        """Move a person, who is clear of the line beyond ``margin``; return the direction of a crossing."""
+        away, _ = self._coordinates(point)
+        side = 0 if abs(away) <= margin else 1 if away > 0 else -1
+        walk = self._walks.get(person)
+        if walk is None:
+            self._walks[person] = _Walk(point, side, 0)
+            return None
+        walk.passes += self._pass(walk.point, point)
+        walk.point = point
+        if side == 0:
+            return None
+        crossed = walk.side == -side and walk.passes == side
+        walk.side, walk.passes = side, 0
+        if not crossed:
+            return None
+        direction: Literal["in", "out"] = "in" if side > 0 else "out"
+        self._counts[direction] += 1
+        return direction
+
+    def forget(self, person: int) -> None:
+        """Forget a person."""
+        self._walks.pop(person, None)
+
+    def _coordinates(self, point: Point) -> tuple[float, float]:
+        """Distance to the right of the line, and along it. In an image y goes down."""
+        x, y = point[0] - self._start[0], point[1] - self._start[1]
+        return self._along[0] * y - self._along[1] * x, self._along[0] * x + self._along[1] * y
+
+    def _pass(self, before: Point, after: Point) -> int:
+        """Return 1 or -1 if a step goes through the line to its right or left, else 0; on it is right."""
+        (away, along), (next_away, next_along) = self._coordinates(before), self._coordinates(after)
+        if (away >= 0) == (next_away >= 0):
+            return 0
+        at = along + (next_along - along) * away / (away - next_away)
+        if not 0 <= at <= self._length:
+            return 0
+        return 1 if next_away >= 0 else -1
+
+
+class ZoneOccupancy:
+    """Follows the persons inside one zone; points are in any unit that is the same across and down.
+
+    A person enters at the first point inside, and leaves at the first point clear of the zone.
+    """
+
+    def __init__(self) -> None:
+        self._entered_s: dict[int, float] = {}
+        self._entries = self._stays = 0
+        self._dwell_s = self._longest_s = 0.0
+
+    def place(self, polygon: Sequence[Point]) -> None:
+        """Set the zone's corners. A zone that moves keeps its counts and the persons inside."""
+        self._corners = np.array(polygon, np.float64)
+        self._sides = np.roll(self._corners, -1, axis=0) - self._corners
+
+    def counts(self, zone: Zone) -> ZoneCounts:
+        """Return the counts, with the name and the corners of the zone."""
+        mean_s = self._dwell_s / self._stays if self._stays else 0.0
+        totals = (len(self._entered_s), self._entries, self._stays, mean_s, self._longest_s)
+        return ZoneCounts(zone.name, zone.polygon, *totals)
+
+    def update(
+        self, person: int, point: Point, margin: float, time_s: float
+    ) -> Literal["enter"] | float | None:
+        """Move a person, who is clear beyond ``margin`` of the zone; return "enter" or the dwell time."""
+        inside = self._contains(point)
+        if person not in self._entered_s:
+            if not inside:
+                return None
+            self._entered_s[person] = time_s
+            self._entries += 1
+            return "enter"
+        if inside or self._distance(point) <= margin:
+            return None
+        return self.leave(person, time_s)
+
+    def leave(self, person: int, time_s: float) -> float | None:
+        """End a person's stay; return its dwell time, or None if the person was not inside."""
+        entered_s = self._entered_s.pop(person, None)
+        if entered_s is None:
+            return None
+        dwell_s = time_s - entered_s
+        self._stays += 1
+        self._dwell_s += dwell_s
+        self._longest_s = max(self._longest_s, dwell_s)
+        return dwell_s
+
+    def _contains(self, point: Point) -> bool:
+        """Whether a ray to the right crosses the outline an odd number of times."""
+        x, y = point
+        start, end = self._corners, self._corners + self._sides
+        spans = (start[:, 1] > y) != (end[:, 1] > y)
+        # A horizontal side spans nothing; its divisor does not matter.
+        rise = np.where(spans, self._sides[:, 1], 1.0)
+        at = start[:, 0] + (y - start[:, 1]) / rise * self._sides[:, 0]
+        return int((spans & (x < at)).sum()) % 2 == 1
+
+    def _distance(self, point: Point) -> float:
+        """Distance to the nearest point of the outline."""
+        away = np.array(point) - self._corners
+        length_squared = np.maximum((self._sides**2).sum(axis=1), 1e-18)
+        share = np.clip((away * self._sides).sum(axis=1) / length_squared, 0, 1)
+        return float(np.hypot(*(away - share[:, None] * self._sides).T).min())
+
+
+@dataclass(slots=True)
+class Person:
+    """A person, perhaps with several track ids one after the other; ``track_id`` is the newest.
+
+    Lengths are in image heights, velocities in image heights per second. ``number`` is never given twice.
+    """
+
+    number: int
+    track_id: int
+    x: float
+    y: float
+    height: float
+    seen_s: float
+    velocity_x: float = 0.0
+    velocity_y: float = 0.0
+
+    def move(self, x: float, y: float, height: float, time_s: float) -> None:
+        """Set the position where the person is seen now, and average the velocity."""
+        elapsed_s = time_s - self.seen_s
+        if elapsed_s > 0:
+            share = 1 - math.exp(-elapsed_s / VELOCITY_MEMORY_S)
+            self.velocity_x += share * ((x - self.x) / elapsed_s - self.velocity_x)
+            self.velocity_y += share * ((y - self.y) / elapsed_s - self.velocity_y)
+        self.x, self.y, self.height, self.seen_s = x, y, height, time_s
+
+
+class Persons:
+    """Finds the person of each track, also when a person's track id changes.
+
+    A new track id continues the lost person who should be where the track starts: nearest pairs first, each
+    person once. A track id that returns continues its person, unless another id has done so. A person is
+    forgotten after ``memory_s``. A person who walks out of the image, ``width`` image heights wide, is not
+    continued.
+    """
+
+    def __init__(self, memory_s: float, width: float) -> None:
+        self._memory_s, self._width = memory_s, width
+        self._by_id: dict[int, Person] = {}
+        self._last_number = 0
+
+    def forget(self, time_s: float) -> list[Person]:
+        """Forget, and return, the persons who were not seen for too long."""
+        gone = [person for person in self._by_id.values() if time_s - person.seen_s > self._memory_s]
+        for person in gone:
+            del self._by_id[person.track_id]
+        return gone
+
+    def identify(self, ids: list[int], places: Float64Array, time_s: float) -> list[Person]:
+        """Return the person of each track; ``places``, (N, 3), are x, y and box height.
+
+        A person is still at the last position, and a new one at the first.
+        """
+        present = set(ids)
+        lost = [person for track_id, person in self._by_id.items() if track_id not in present]
+        new = [row for row, track_id in enumerate(ids) if track_id not in self._by_id]
+        pairs = [
+            (distance, row, person)
+            for row in new
+            for person in lost
+            if (distance := self._distance(person, places[row].tolist(), time_s)) is not None
+        ]
+        for _, row, person in sorted(pairs, key=lambda pair: pair[:2]):
+            if ids[row] not in self._by_id and person.track_id not in present:
+                del self._by_id[person.track_id]
+                person.track_id = ids[row]
+                self._by_id[ids[row]] = person
+        for row, track_id in enumerate(ids):
+            if track_id not in self._by_id:
+                self._last_number += 1
+                x, y, height = places[row].tolist()
+                self._by_id[track_id] = Person(self._last_number, track_id, x, y, height, time_s)
+        return [self._by_id[track_id] for track_id in ids]
+
+    def _distance(self, person: Person, place: list[float], time_s: float) -> float | None:
+        """Return the distance of a track from a lost person's expected position, box heights, or None."""
+        x, y, height = place
+        elapsed_s = time_s - person.seen_s
+        expected_x = person.x + person.velocity_x * elapsed_s
+        expected_y = person.y + person.velocity_y * elapsed_s
+        stayed = 0 < expected_x < self._width and expected_y < 1 + person.height / 2
+        if not stayed or max(height, person.height) > LARGEST_GROWTH * min(height, person.height):
+            return None
+        distance = math.hypot(x - expected_x, y - expected_y) / person.height
+        return distance if distance <= REACH else None

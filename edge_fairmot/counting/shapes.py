@@ -1,36 +1,37 @@
-"""What is to be counted: lines and zones in parts of the picture's width and height."""
+"""Lines and zones: what is counted, and how it is written in flags, TOML and JSON."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from edge_fairmot.errors import InvalidInputError
-
-Point: TypeAlias = tuple[float, float]
-"""x and y from the upper left corner, in parts of the picture's width and height: 0 to 1."""
+from edge_fairmot.types import Point
 
 SHORTEST = 1e-6
-"""Of a line. Much less is no number to divide by."""
+"""Minimum length of a line and width of a zone, as a share of the image."""
 
 ANCHORS = ("feet", "center")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A directed line. Looking along it from start to end, ``in`` is from left to right.
+    """A directed line. Looking along it from ``start`` to ``end``, ``in`` is from left to right.
 
     Attributes
     ----------
     name : str
     start, end : (float, float)
+        Shares of the image's width and height.
 
     Raises
     ------
     InvalidInputError
-        If it has no name or no length, or leaves the picture.
+        If it has no name or no length, or leaves the image.
     """
 
     name: str
@@ -45,18 +46,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A polygon.
+    """A polygon. Where it reaches the image's edge, the edge belongs to it.
 
     Attributes
     ----------
     name : str
     polygon : tuple of (float, float)
-        Three corners or more, in order.
+        Three or more corners in order, shares of the image's width and height.
 
     Raises
     ------
     InvalidInputError
-        If it has no name or no area, or leaves the picture.
+        If it has no name or no area, if it leaves the image, or if its sides cross or touch each other.
     """
 
     name: str
@@ -64,34 +65,46 @@ class Zone:
 
     def __post_init__(self) -> None:
         _check_shape("zone", self.name, self.polygon)
-        if len(set(self.polygon)) < 3:
+        different = len(set(self.polygon))
+        if different < 3:
             raise InvalidInputError(
-                f"zone {self.name!r} needs three different corners or more, not {len(set(self.polygon))}"
+                f"zone {self.name!r} needs three or more different corners, not {different}"
+            )
+        corners = np.array(self.polygon)
+        # The second singular value of the centred corners measures their distance from one common line.
+        if np.linalg.svd(corners - corners.mean(axis=0), compute_uv=False)[1] < SHORTEST:
+            raise InvalidInputError(
+                f"zone {self.name!r} has no area: all its corners are on one line; give one beside it"
+            )
+        if (crossing := _crossing_sides(self.polygon)) is not None:
+            raise InvalidInputError(
+                f"the sides of zone {self.name!r} from {_shown(crossing[0])} and from {_shown(crossing[1])} "
+                "cross or touch: give the corners in order around the zone"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class CountingConfig:
-    """Everything that is to be counted, and how.
+    """What is counted, and how.
 
     Attributes
     ----------
     lines : tuple of Line
     zones : tuple of Zone
     anchor : str
-        Which point of a box is where somebody is: ``feet``, the middle of its lower edge, or ``center``, for
-        a camera that looks straight down.
+        The point of a box that is the person's position: ``feet``, the middle of its lower edge, or
+        ``center``, for a camera that looks straight down.
     hysteresis : float
-        Somebody has changed sides only when this far beyond a line, and has left a zone only when this far
-        outside: in parts of the height of their box.
+        A person has crossed a line, or has left a zone, only this far beyond it; in heights of the person's
+        box.
     memory_s : float
-        Somebody who is not seen for so long is gone. Before that, the same identity, or a new one where this
-        one was going, goes on where it ended.
+        A person who is not seen for longer has left. Until then the same track id, or a new one that starts
+        where the person should be, continues the person.
 
     Raises
     ------
     InvalidInputError
-        If two shapes of a kind have one name, or a value is out of range.
+        If two lines or two zones have one name, or a value is outside its range.
     """
 
     lines: tuple[Line, ...] = ()
@@ -111,68 +124,45 @@ class CountingConfig:
         for name, high in (("hysteresis", 10.0), ("memory_s", 3600.0)):
             value = getattr(self, name)
             if not 0 <= value <= high:
-                raise InvalidInputError(f"{name} must be between 0 and {high:g}, not {value:g}")
-
-
-def _check_shape(kind: str, name: str, points: Sequence[Point]) -> None:
-    if not name:
-        raise InvalidInputError(f"a {kind} needs a name")
-    for point in points:
-        if not all(math.isfinite(part) and 0 <= part <= 1 for part in point):
-            raise InvalidInputError(
-                f"{kind} {name!r} has the point {point[0]:g},{point[1]:g} outside the picture: "
-                "give parts of its width and height, 0 to 1"
-            )
-
-
-# FOLDED parsing.py: Lines and zones as they are written in flags and in TOML files.
+                raise InvalidInputError(f"{name} must be between 0 and {high:g}, not {value}")
 
 
 def parse_line(text: str) -> Line:
-    """Read ``name:x1,y1,x2,y2``.
+    """Read a line from ``name:x1,y1,x2,y2``.
 
     Raises
     ------
     InvalidInputError
-        If it is something else.
+        If the text has another form.
     """
-    name, numbers = _split(text, ",")
-    if numbers is None or len(numbers) != 4:
+    name, numbers = _split(text)
+    if len(numbers) != 4:
         raise InvalidInputError(f"{text!r} is no line: write name:x1,y1,x2,y2, as in door:0.2,0.8,0.8,0.8")
     return Line(name, (numbers[0], numbers[1]), (numbers[2], numbers[3]))
 
 
 def parse_zone(text: str) -> Zone:
-    """Read ``name:x,y;x,y;x,y``.
+    """Read a zone from ``name:x,y;x,y;x,y``.
 
     Raises
     ------
     InvalidInputError
-        If it is something else.
+        If the text has another form.
     """
-    name, numbers = _split(text.replace(";", ","), ",")
-    if numbers is None or len(numbers) != 2 * (text.count(";") + 1):
+    name, numbers = _split(text.replace(";", ","))
+    if len(numbers) != 2 * (text.count(";") + 1):
         raise InvalidInputError(
             f"{text!r} is no zone: write name:x,y;x,y;x,y, as in queue:0.1,0.5;0.4,0.5;0.4,0.9"
         )
     return Zone(name, tuple(zip(numbers[::2], numbers[1::2], strict=True)))
 
 
-def _split(text: str, separator: str) -> tuple[str, list[float] | None]:
-    """Name and numbers; None where they are none."""
-    name, _, values = text.rpartition(":")
-    try:
-        return name.strip(), [float(value) for value in values.split(separator)]
-    except ValueError:
-        return name, None
-
-
 def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
-    """Make a configuration of what a TOML file holds.
+    """Read lines, zones and settings from the tables of a TOML or JSON document.
 
     ::
 
-        [counting]                # all of it may be left out
+        [counting]                # may be left out
         anchor = "feet"
         hysteresis = 0.1
         memory_s = 4.0
@@ -186,87 +176,103 @@ def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
         name = "queue"
         polygon = [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]
 
-    Parameters
-    ----------
-    document : mapping
-
-    Returns
-    -------
-    CountingConfig
-
     Raises
     ------
     InvalidInputError
-        If a key is unknown or missing, or a value is not what it should be.
+        If a key is unknown or missing, or a value is wrong.
     """
-    _check_keys("the file", document, {"counting", "line", "zone"}, set())
-    settings = _table("[counting]", document.get("counting", {}))
-    _check_keys(
-        "[counting]", settings, {field.name for field in fields(CountingConfig)} - {"lines", "zones"}, set()
-    )
-    lines, zones = [], []
-    for table in _tables("line", document):
-        _check_keys("a [[line]]", table, {"name", "start", "end"}, {"name", "start", "end"})
-        name = _text("a [[line]]", table["name"])
-        lines.append(Line(name, _point(name, table["start"]), _point(name, table["end"])))
-    for table in _tables("zone", document):
-        _check_keys("a [[zone]]", table, {"name", "polygon"}, {"name", "polygon"})
-        name = _text("a [[zone]]", table["name"])
-        if not isinstance(table["polygon"], list):
+    _check_keys("the file", document, ("counting", "line", "zone"))
+    lines = [
+        Line(table["name"], *_points(table["name"], [table["start"], table["end"]]))
+        for table in _tables(document, "line", ("end", "name", "start"))
+    ]
+    zones = [
+        Zone(table["name"], _points(table["name"], table["polygon"]))
+        for table in _tables(document, "zone", ("name", "polygon"))
+    ]
+    settings = document.get("counting", {})
+    if not isinstance(settings, dict):
+        raise InvalidInputError(f"[counting] must be a table, not {settings!r}")
+    _check_keys("[counting]", settings, ("anchor", "hysteresis", "memory_s"))
+    for key, value in settings.items():
+        if key != "anchor" and type(value) not in (int, float):
+            raise InvalidInputError(f"{key} must be a number, not {value!r}")
+    return CountingConfig(tuple(lines), tuple(zones), **settings)
+
+
+def _check_shape(kind: str, name: str, points: Sequence[Point]) -> None:
+    if not name:
+        raise InvalidInputError(f"a {kind} needs a name")
+    for point in points:
+        if not all(0 <= part <= 1 for part in point):
             raise InvalidInputError(
-                f"zone {name!r}: polygon must be a list of points such as [[0, 0], [1, 0], [1, 1]]"
+                f"{kind} {name!r} has the point {_shown(point)} outside the image: "
+                "give shares of its width and height, 0 to 1"
             )
-        zones.append(Zone(name, tuple(_point(name, point) for point in table["polygon"])))
-    usual = CountingConfig()
-    return CountingConfig(
-        tuple(lines),
-        tuple(zones),
-        _text("anchor", settings.get("anchor", usual.anchor)),
-        _number("hysteresis", settings.get("hysteresis", usual.hysteresis)),
-        _number("memory_s", settings.get("memory_s", usual.memory_s)),
+
+
+def _shown(point: Point) -> str:
+    return f"{point[0]:g},{point[1]:g}"
+
+
+def _crossing_sides(polygon: Sequence[Point]) -> tuple[Point, Point] | None:
+    """Return the first corners of two sides that meet and are not neighbours, if there are any."""
+    corners = [corner for i, corner in enumerate(polygon) if corner != polygon[i - 1]]
+    count = len(corners)
+    for i in range(count):
+        for j in range(i + 2, count - (i == 0)):
+            a, b, c, d = corners[i], corners[i + 1], corners[j], corners[(j + 1) % count]
+            if segments_meet(a, b, c, d):
+                return a, c
+    return None
+
+
+def segments_meet(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Whether the segments from a to b and from c to d have a common point."""
+
+    def side(p: Point, q: Point, r: Point) -> float:
+        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+
+    overlap = all(
+        max(min(a[k], b[k]), min(c[k], d[k])) <= min(max(a[k], b[k]), max(c[k], d[k])) for k in (0, 1)
     )
+    return overlap and side(a, b, c) * side(a, b, d) <= 0 and side(c, d, a) * side(c, d, b) <= 0
 
 
-def _check_keys(where: str, table: Mapping[str, Any], known: set[str], needed: set[str]) -> None:
+def _split(text: str) -> tuple[str, list[float]]:
+    """Return the name and the numbers; no numbers where they cannot be read."""
+    name, _, values = text.rpartition(":")
+    try:
+        return name.strip(), [float(value) for value in values.split(",")]
+    except ValueError:
+        return name, []
+
+
+def _check_keys(where: str, table: Mapping[str, Any], known: Collection[str]) -> None:
     for key in table:
         if key not in known:
-            raise InvalidInputError(
-                f"{where} has {key!r}, which is not known: use {', '.join(sorted(known))}"
-            )
-    for key in sorted(needed):
-        if key not in table:
-            raise InvalidInputError(f"{where} lacks {key!r}: it needs {', '.join(sorted(needed))}")
+            raise InvalidInputError(f"{where} has {key!r}, which is not known: use {', '.join(known)}")
 
 
-def _table(where: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidInputError(f"{where} must be a table, not {value!r}")
-    return value
-
-
-def _tables(kind: str, document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    value = document.get(kind, [])
-    if not isinstance(value, list):
+def _tables(document: Mapping[str, Any], kind: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the tables ``[[kind]]``, each with a name and all of the keys."""
+    tables = document.get(kind, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InvalidInputError(f"write [[{kind}]], with two brackets, before each {kind}")
-    return [_table(f"a [[{kind}]]", table) for table in value]
+    for table in tables:
+        _check_keys(f"a [[{kind}]]", table, keys)
+        for key in keys:
+            if key not in table:
+                raise InvalidInputError(f"a [[{kind}]] lacks {key!r}: it needs {', '.join(keys)}")
+        if not isinstance(table["name"], str):
+            raise InvalidInputError(f"the name of a {kind} must be a text, not {table['name']!r}")
+    return tables
 
 
-def _text(where: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise InvalidInputError(f"{where} has {value!r} where a text is needed")
-    return value
-
-
-def _number(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidInputError(f"{key} must be a number, not {value!r}")
-    try:
-        return float(value)
-    except OverflowError:
-        raise InvalidInputError(f"{key} is a number of too many digits: give one that is meant") from None
-
-
-def _point(name: str, value: Any) -> Point:
-    if not isinstance(value, list) or len(value) != 2:
-        raise InvalidInputError(f"{name!r} has {value!r} where a point such as [0.2, 0.8] is needed")
-    return _number(f"a point of {name!r}", value[0]), _number(f"a point of {name!r}", value[1])
+def _points(name: str, value: Any) -> tuple[Point, ...]:
+    """Read the points of a shape: a list of [x, y]."""
+    for point in value if isinstance(value, list) else [value]:
+        numbers = [part for part in point if type(part) in (int, float)] if isinstance(point, list) else []
+        if len(numbers) != 2 or len(point) != 2 or not max(map(abs, numbers)) < 1e9:
+            raise InvalidInputError(f"{name!r} has {point!r} where a point such as [0.2, 0.8] is needed")
+    return tuple((float(x), float(y)) for x, y in value)

@@ -162,8 +162,13 @@ def event_document(frame_number: int, event: CountingEvent) -> dict[str, Any]:
     return document
 
 
-def counts_document(counts: Counts) -> dict[str, Any]:
-    """Return counts as JSON takes them, with times in whole milliseconds."""
+def counts_document(counts: Counts | None) -> dict[str, Any]:
+    """Return totals as JSON takes them, without any line or zone where nothing is counted.
+
+    ``{"lines": {"door": {"in": 12, "out": 9}}, "zones": {"queue": {"occupancy": 2, "entries": 7, "stays": 5,
+    "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}``
+    """
+    counts = Counts() if counts is None else counts
     return {
         "lines": {name: {"in": line.inwards, "out": line.outwards} for name, line in counts.lines.items()},
         "zones": {

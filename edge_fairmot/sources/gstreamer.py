@@ -1,4 +1,4 @@
-"""Cameras that a GStreamer pipeline reads, as a Jetson's CSI cameras: pictures come through a pipe.
+"""Cameras behind a GStreamer pipeline, such as a Jetson's CSI cameras; frames come through a pipe.
 
 The OpenCV that pip installs has no GStreamer in it; ``gst-launch-1.0`` is on every Jetson.
 """
@@ -11,14 +11,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from threading import Timer
 
 import numpy as np
 
 from edge_fairmot.errors import InvalidInputError, SourceError
 from edge_fairmot.protocols import SourceInfo
-from edge_fairmot.sources.base import ReadingGuard
+from edge_fairmot.sources.base import FrameSource
 from edge_fairmot.types import Frame, UInt8Array
 
 GSTREAMER_PREFIX = "gstreamer:"
@@ -28,79 +27,46 @@ EXAMPLE = (
     "! nvvidconv ! video/x-raw,format=BGRx"
 )
 LONGEST_OPENING_S = 15.0
-"""Until the first picture."""
+"""Until the first frame."""
 
 ROW_BYTES = 4
-"""GStreamer begins every row of a picture at a multiple of this."""
+"""GStreamer begins every row of an image at a multiple of this."""
 
 
-class GStreamerSource(AbstractContextManager["GStreamerSource"]):
-    """Frames of a GStreamer pipeline.
+class GStreamerSource(FrameSource):
+    """Frames of a pipeline in the syntax of ``gst-launch-1.0``, with the times of their arrival.
 
-    The pipeline's last ``width``, ``height`` and ``framerate`` say what it gives; it ends before a sink, and
-    a conversion to BGR is put there. Frames have the time when they came through.
-
-    Parameters
-    ----------
-    spec : str
-        ``gstreamer:`` and a pipeline in the syntax of ``gst-launch-1.0``.
-
-    Raises
-    ------
-    InvalidInputError
-        If the pipeline does not say width, height and frame rate.
-    SourceError
-        If there is no GStreamer, or its first picture does not come.
+    The pipeline's last ``width``, ``height`` and ``framerate`` say what it gives. It ends before a sink: a
+    conversion to BGR is put there.
     """
 
     def __init__(self, spec: str) -> None:
+        super().__init__(pipeline_name(spec))
         pipeline = spec.removeprefix(GSTREAMER_PREFIX).strip()
-        width, height, rate = _promised(pipeline)
+        width, height, rate = stated_format(pipeline)
         self._row_bytes = -(-3 * width // ROW_BYTES) * ROW_BYTES
         caps = f"video/x-raw,format=BGR,width={width},height={height}"
         command = [LAUNCHER, "-q", *shlex.split(pipeline), *f"! videoconvert ! {caps} ! fdsink fd=1".split()]
         if shutil.which(LAUNCHER) is None:
             raise SourceError(f"{LAUNCHER} is not installed: sudo apt install gstreamer1.0-tools")
-        self._info = SourceInfo(pipeline_name(spec), (width, height), rate, None, live=True)
-        # What it complains of goes where ours does: a pipe of its own would fill in months, and block it.
+        self._info = SourceInfo(self._name, (width, height), rate, None, live=True)
+        # Its complaints go to our stderr: a pipe of their own would fill in months, and block it.
         # A session of its own: Ctrl-C in a terminal is for us, and would look like the camera's end there.
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
         )
-        self._guard = ReadingGuard(self._release)
-        hurry = Timer(LONGEST_OPENING_S, self._process.kill)
-        hurry.start()
+        limit = Timer(LONGEST_OPENING_S, self._process.kill)
+        limit.start()
         self._first: UInt8Array | None = self._take()
-        hurry.cancel()
+        limit.cancel()
         if self._first is None:
             self.close()
-            raise SourceError(f"the GStreamer pipeline gives no picture: see what {LAUNCHER} said above")
-
-    @property
-    def info(self) -> SourceInfo:
-        """What the pipeline says."""
-        return self._info
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames as they come, once.
-
-        Raises
-        ------
-        SourceError
-            If the pipeline ends; at once, if the source was read or closed before.
-        """
-        first, self._first = self._first, None
-        if first is None or self._guard.closed:
-            raise SourceError("the pipeline was read or closed already: open it again")
-        return self._read(first)
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+            raise SourceError(f"the GStreamer pipeline gives no frame: see what {LAUNCHER} said above")
 
     def close(self) -> None:
-        """End the pipeline, and with it a read that goes on. May be called twice."""
+        """End the pipeline, and with it a read that is going on. May be called twice."""
         self._process.kill()
-        self._guard.close()
+        super().close()
 
     def _release(self) -> None:
         assert self._process.stdout is not None
@@ -117,7 +83,8 @@ class GStreamerSource(AbstractContextManager["GStreamerSource"]):
         rows = np.frombuffer(data, np.uint8).reshape(height, self._row_bytes)
         return np.ascontiguousarray(rows[:, : 3 * width]).reshape(height, width, 3)
 
-    def _read(self, image: UInt8Array | None) -> Iterator[Frame]:
+    def _frames(self) -> Iterator[Frame]:
+        image, self._first = self._first, None
         count = 0
         while image is not None:
             yield Frame(image, count, time.monotonic())
@@ -141,7 +108,7 @@ def pipeline_name(spec: str) -> str:
     return GSTREAMER_PREFIX + " ".join(spec.removeprefix(GSTREAMER_PREFIX).split()[:1])
 
 
-def _promised(pipeline: str) -> tuple[int, int, float]:
+def stated_format(pipeline: str) -> tuple[int, int, float]:
     """Width, height and frames per second, by the last of each in the pipeline."""
     found = {
         name: re.findall(rf"\b{name}=(?:\((?:int|fraction)\))?(\d+)(?:/(\d+))?", pipeline)

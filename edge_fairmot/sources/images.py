@@ -1,196 +1,248 @@
-"""Pictures of a folder as frames."""
+"""Images of a folder as frames, and MOTChallenge sequences, which are such a folder or a video."""
 
 from __future__ import annotations
 
 import configparser
+import logging
 import re
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from edge_fairmot.errors import InvalidInputError, SourceError
-from edge_fairmot.protocols import Source, SourceInfo
-from edge_fairmot.sources.video import VideoSource
+from edge_fairmot.errors import SourceError
+from edge_fairmot.protocols import SourceInfo
+from edge_fairmot.sources.address import format_size
+from edge_fairmot.sources.av import VideoSource
+from edge_fairmot.sources.base import FrameSource, SourceOptions
 from edge_fairmot.types import Frame, UInt8Array
 
-# FOLDED picture.py: One picture file: is it one, is it whole, what is in it.
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+SEQINFO_NAME = "seqinfo.ini"
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+DEFAULT_FRAME_RATE = 25.0
+"""Images carry no clock; this is the rate of most MOTChallenge sequences."""
+
+LARGEST_FILE = 1 << 30
+REMEDY = "remove it or replace it"
+
+_log = logging.getLogger(__name__)
 
 
-def is_picture(path: Path) -> bool:
-    """Whether the name is a picture's. Hidden files, which macOS leaves beside real ones, are not."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+def is_image(path: Path) -> bool:
+    """Whether the name is an image's. Hidden files, which macOS leaves beside real ones, are not."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def read_picture(path: Path) -> UInt8Array:
-    """Decode one picture, upright by its EXIF orientation.
+def read_image(path: Path) -> UInt8Array:
+    """Decode an image file: uint8 (H, W, 3), BGR, upright by its EXIF orientation.
 
-    Returns
-    -------
-    uint8 (H, W, 3)
-        BGR.
-
-    Raises
-    ------
-    SourceError
-        If it cannot be read or decoded, or ends early.
+    16-bit images are scaled from their smallest and largest value to 0 and 255. Raises SourceError where the
+    file cannot be read or decoded, is cut off or is damaged.
     """
-    remedy = "remove it or replace it"
     try:
+        if not path.is_file():
+            missing = "is a link to a file that is not there" if path.is_symlink() else "is not a file"
+            raise SourceError(
+                f"{path} {missing if path.exists() or path.is_symlink() else 'is missing'}: {REMEDY}"
+            )
+        if path.stat().st_size > LARGEST_FILE:
+            raise SourceError(f"{path} is larger than 1 GiB: {REMEDY}")
         data = path.read_bytes()
     except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
-    # OpenCV 4 fills up a picture that was cut off with grey and calls it good.
+        raise SourceError(f"{path} cannot be read ({error.strerror}): {REMEDY}") from error
     if not data or _lacks_end(data):
-        raise SourceError(f"{path} is cut off after {len(data)} bytes: {remedy}")
+        raise SourceError(f"{path} is cut off after {len(data)} bytes: {REMEDY}")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
-        raise SourceError(f"{path} cannot be decoded as a picture ({error.err}): {remedy}") from error
+        raise SourceError(f"{path} cannot be decoded as an image ({error.err}): {REMEDY}") from error
     if image is None:
-        raise SourceError(f"{path} cannot be decoded as a picture: {remedy}")
+        raise SourceError(f"{path} cannot be decoded as an image: {REMEDY}")
+    if data.startswith(JPEG_START) and _is_damaged(data):
+        raise SourceError(f"{path} is damaged inside: {REMEDY}")
+    if image.dtype != np.uint8:
+        low, high = int(image.min()), int(image.max())
+        image = np.rint((image.astype(np.float32) - low) * (255 / max(1, high - low)))
     return np.asarray(image, np.uint8)
 
 
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+SCAN, COMMENT, APPLICATION = 0xDA, 0xFE, range(0xE0, 0xF0)
+"""Codes of JPEG markers, ITU-T T.81, table B.1."""
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker code, start and end of the segments of a JPEG file; the last is the scan with all the rest."""
+    start = 2
+    while data[start : start + 1] == b"\xff":
+        code = start + 1
+        while data[code : code + 1] == b"\xff":  # fill bytes, T.81 B.1.1.2
+            code += 1
+        if code >= len(data):
+            return
+        end = code + 1 + int.from_bytes(data[code + 1 : code + 3], "big")
+        yield data[code], start, len(data) if data[code] == SCAN else end
+        if data[code] == SCAN:
+            return
+        start = end
+
+
 def _lacks_end(data: bytes) -> bool:
-    """Whether the end marker of a JPEG or PNG is missing."""
+    """Whether the end mark of a JPEG or PNG file is missing. A thumbnail in the header has one of its own."""
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data
-    if not data.startswith(b"\xff\xd8"):
+    if not data.startswith(JPEG_START):
         return False
-    # The scan starts after the segments of the header, which may hold a thumbnail with an end of its own.
-    position = 2
-    while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] != b"\xda":
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return data.find(b"\xff\xd9", position) < 0
+    scans = [start for code, start, _ in _jpeg_segments(data) if code == SCAN]
+    return not scans or data.find(JPEG_END, scans[0]) < 0
 
 
-DEFAULT_FRAME_RATE = 25.0
-"""Pictures carry no clock; this is the rate of most MOTChallenge sequences."""
+def _is_damaged(data: bytes) -> bool:
+    """Whether a JPEG decodes only where its errors are ignored: OpenCV fills up the rest without a word."""
+    from av import CodecContext, Packet  # noqa: PLC0415
+    from av.error import FFmpegError, InvalidDataError  # noqa: PLC0415
+
+    # What applications and cameras write into the header is not looked at.
+    parts = [
+        data[start:end]
+        for code, start, end in _jpeg_segments(data)
+        if code != COMMENT and code not in APPLICATION
+    ]
+    packet = Packet(JPEG_START + b"".join(parts))
+
+    def decodes(strictness: str) -> bool:
+        decoder = CodecContext.create("mjpeg", "r")
+        decoder.options = {"err_detect": strictness}
+        try:
+            return bool(decoder.decode(packet))
+        except InvalidDataError:
+            return False
+
+    try:
+        return not decodes("explode") and decodes("careful")
+    except FFmpegError:  # a kind of JPEG that OpenCV knows and FFmpeg does not
+        return False
 
 
 def natural_order(name: str) -> tuple[str, str]:
-    """Sort key under which ``img2`` comes before ``img10``.
-
-    Every number is led by its count of digits; the name itself decides between ``img1`` and ``img01``.
-    """
+    """Sort key with ``img2`` before ``img10``; the name itself decides between ``img1`` and ``img01``."""
     return re.sub("0*([0-9]+)", lambda number: f"{len(number[1]):04d}{number[1]}", name), name
 
 
-class ImageFolderSource(AbstractContextManager["ImageFolderSource"]):
-    """The pictures of one folder (jpg, jpeg, png, bmp, webp), in natural order of their names.
+class ImageFolderSource(FrameSource):
+    """The images of one folder, in natural order of their names; ``time_s`` is ``index / frame_rate``.
 
-    Parameters
-    ----------
-    path : str or Path
-        Folder. Folders inside it and files of other kinds are passed over.
-    frame_rate : float
-        Frames per second; ``time_s`` is ``index / frame_rate``.
-    same_size : bool
-        Whether a picture that differs in size from the first is a fault: frames of one video have one size.
-
-    Raises
-    ------
-    SourceError
-        If it is no folder, holds no picture, or its first picture cannot be decoded.
-    InvalidInputError
-        If the rate is not positive.
+    Images of one video have one size: without ``same_size`` they may differ. With ``numbered`` names end in
+    frame numbers, as in a MOTChallenge sequence: ``index`` is the number less one, or the number where the
+    first is 0.
     """
 
     def __init__(
-        self, path: str | Path, frame_rate: float = DEFAULT_FRAME_RATE, *, same_size: bool = True
+        self,
+        path: str | Path,
+        options: SourceOptions | None = None,
+        *,
+        same_size: bool = True,
+        numbered: bool = False,
     ) -> None:
-        if not 0 < frame_rate < float("inf"):
-            raise InvalidInputError(f"frame_rate must be positive, not {frame_rate}")
-        self._path, self._same_size = Path(path), same_size
-        self._pictures: list[Path] | None = _list_pictures(self._path)
-        height, width = read_picture(self._pictures[0]).shape[:2]
-        self._info = SourceInfo(str(path), (width, height), frame_rate, len(self._pictures))
-        self._closed = False
+        super().__init__(str(path))
+        options = options or SourceOptions()
+        rate = options.frame_rate or DEFAULT_FRAME_RATE
+        images = _list_images(Path(path))
+        self.numbers = _read_numbers(images, must=numbered)
+        indices = (
+            [number - min(1, self.numbers[0]) for number in self.numbers] if numbered else range(len(images))
+        )
+        self._images = [
+            (index, image)
+            for index, image in zip(indices, images, strict=True)
+            if not (options.is_before(index / rate) or options.is_after(index / rate))
+        ][: options.max_frames]
+        if not self._images:
+            raise SourceError(
+                f"{path} ends at {(indices[-1] + 1) / rate:.2f} s: start before {options.start_s:g} s"
+            )
+        height, width = read_image(self._images[0][1]).shape[:2]
+        self._info = SourceInfo(self._name, (width, height), rate, len(self._images))
+        self._same_size = same_size
+        gaps = Gaps.find(self.numbers) if same_size else None
+        if gaps is not None and gaps.count <= len(images):  # else the names are times, not numbers
+            how = "the others keep their numbers" if numbered else "frames are counted by their position"
+            _log.warning("%s lacks %d images, first number %d: %s", path, gaps.count, gaps.first, how)
 
-    @property
-    def info(self) -> SourceInfo:
-        """Size of the first picture, count of all."""
-        return self._info
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames in order, once.
-
-        Raises
-        ------
-        SourceError
-            At a picture that cannot be decoded, or differs in size where it must not; at once, if the source
-            was read or closed before.
-        """
-        pictures, self._pictures = self._pictures, None
-        if pictures is None:
-            raise SourceError(f"{self._path} was read or closed already: open it again")
-        return self._read(pictures)
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the iteration. May be called twice."""
-        self._closed = True
-        self._pictures = None
-
-    def _read(self, pictures: list[Path]) -> Iterator[Frame]:
+    def _frames(self) -> Iterator[Frame]:
         width, height = self._info.frame_size
-        for index, path in enumerate(pictures):
-            if self._closed:
+        for index, path in self._images:
+            if self._guard.closed:
                 return
-            image = read_picture(path)
+            image = read_image(path)
             if self._same_size and image.shape[:2] != (height, width):
                 raise SourceError(
-                    f"{path} is {image.shape[1]}x{image.shape[0]} pixels where {pictures[0].name} is "
+                    f"{path} is {image.shape[1]}x{image.shape[0]} pixels where {self._images[0][1].name} is "
                     f"{width}x{height}: remove it or resize it"
                 )
             yield Frame(image, index, index / self._info.frame_rate)
 
 
-def _list_pictures(folder: Path) -> list[Path]:
+def _list_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder: check the path")
     try:
-        pictures = [path for path in folder.iterdir() if is_picture(path) and path.is_file()]
+        images = [path for path in folder.iterdir() if is_image(path) and not path.is_dir()]
     except OSError as error:
         raise SourceError(f"{folder} cannot be read ({error.strerror}): check its permissions") from error
-    if not pictures:
-        kinds = ", ".join(sorted(PICTURE_SUFFIXES))
-        raise SourceError(f"{folder} holds no pictures ({kinds}): check the path")
-    return sorted(pictures, key=lambda path: natural_order(path.name))
+    if not images:
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise SourceError(f"{folder} holds no images ({kinds}): check the path")
+    return sorted(images, key=lambda path: natural_order(path.name))
 
 
-# FOLDED sequence.py: A MOTChallenge sequence: a folder that says in ``seqinfo.ini`` what it holds.
+def _read_numbers(images: list[Path], *, must: bool) -> list[int]:
+    """Rising numbers at the ends of the names; empty where they are none and need not be."""
+    numbers: list[int] = []
+    for path in images:
+        match = re.search(r"\d{1,15}$", path.stem)
+        if match is None or (numbers and int(match[0]) <= numbers[-1]):
+            if must:
+                raise SourceError(
+                    f"{path} does not fit among the frame numbers: name it by its frame, as 000001.jpg, "
+                    "or remove it"
+                )
+            return []
+        numbers.append(int(match[0]))
+    return numbers
 
-SEQINFO_NAME = "seqinfo.ini"
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """Numbers that are missing in a row of frame numbers, which may go in steps (every fifth frame)."""
+
+    count: int
+    first: int
+
+    @classmethod
+    def find(cls, numbers: list[int]) -> Gaps | None:
+        """Find the gaps between rising numbers; None where there are none."""
+        steps = [after - number for number, after in pairwise(numbers)]
+        step, times = Counter(steps).most_common(1)[0] if steps else (1, 0)
+        step = step if times > 1 else 1
+        missing = [max(0, found - 1) // step if found > step else 0 for found in steps]
+        if not any(missing):
+            return None
+        return cls(sum(missing), next(n + step for n, lacks in zip(numbers, missing, strict=False) if lacks))
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceInfo:
-    """The keys of ``seqinfo.ini`` that are used.
-
-    Attributes
-    ----------
-    name : str
-        The folder's name where the key is absent.
-    picture_folder : str
-        ``imDir``; ``img1`` where the key is absent.
-    frame_rate : float
-    frame_size : (int, int)
-        Width and height, pixels.
-    frame_count : int or None
-        ``seqLength``; None where the key is absent.
-    """
+    """The keys of ``seqinfo.ini`` that are used; ``frame_count`` is ``seqLength``, None where absent."""
 
     name: str
-    picture_folder: str
+    image_folder: str
     frame_rate: float
     frame_size: tuple[int, int]
     frame_count: int | None
@@ -199,10 +251,7 @@ class SequenceInfo:
 def read_seqinfo(path: str | Path) -> SequenceInfo:
     """Read a ``seqinfo.ini``.
 
-    Raises
-    ------
-    SourceError
-        If it is not there, not an ini file with a section ``[Sequence]``, or a key is missing or malformed.
+    Raises SourceError where it is absent, holds no section ``[Sequence]``, or lacks a key or its value.
     """
     path = Path(path)
     parser = configparser.ConfigParser(interpolation=None)
@@ -217,92 +266,11 @@ def read_seqinfo(path: str | Path) -> SequenceInfo:
         ) from error
     return SequenceInfo(
         name=section.get("name", path.resolve().parent.name),
-        picture_folder=section.get("imDir", "img1"),
+        image_folder=section.get("imDir", "img1"),
         frame_rate=_positive(section, "frameRate", path),
         frame_size=(_whole(section, "imWidth", path), _whole(section, "imHeight", path)),
         frame_count=_whole(section, "seqLength", path) if "seqLength" in section else None,
     )
-
-
-class SequenceSource(AbstractContextManager["SequenceSource"]):
-    """Frames of one MOTChallenge sequence.
-
-    They are the pictures in ``imDir`` or, where that folder is absent, the video ``<name>.mp4`` beside
-    ``seqinfo.ini``. The rate is the one in ``seqinfo.ini``; ``time_s`` is ``index / frameRate``.
-
-    Parameters
-    ----------
-    path : str or Path
-        The folder with ``seqinfo.ini``.
-
-    Raises
-    ------
-    SourceError
-        If ``seqinfo.ini`` is unusable, or the frames are not there, unreadable or of another size.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        folder = Path(path)
-        self._seqinfo_path = folder / SEQINFO_NAME
-        sequence = read_seqinfo(self._seqinfo_path)
-        self._frames = _open_frames(folder, sequence)
-        given = self._frames.info
-        if given.frame_size != sequence.frame_size:
-            self._frames.close()
-            raise SourceError(
-                f"{self._seqinfo_path} says {_size(sequence.frame_size)} pixels, but the frames are "
-                f"{_size(given.frame_size)}: correct imWidth and imHeight"
-            )
-        self._length = sequence.frame_count
-        self._closed = False
-        self._info = SourceInfo(
-            str(path), sequence.frame_size, sequence.frame_rate, self._length or given.frame_count
-        )
-
-    @property
-    def info(self) -> SourceInfo:
-        """What ``seqinfo.ini`` says."""
-        return self._info
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames in order, once.
-
-        Raises
-        ------
-        SourceError
-            As of the pictures or the video; after the last frame, if there are fewer or more than
-            ``seqLength``; at once, if the source was read or closed before.
-        """
-        return self._read(iter(self._frames))
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Release the frames. May be called twice."""
-        self._closed = True
-        self._frames.close()
-
-    def _read(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        count = 0
-        for frame in frames:
-            yield replace(frame, time_s=frame.index / self._info.frame_rate)
-            count += 1
-        if not self._closed and self._length is not None and count != self._length:
-            raise SourceError(
-                f"{self._seqinfo_path} says seqLength={self._length}, but there are {count} frames: "
-                "restore the missing frames or correct seqLength"
-            )
-
-
-def _open_frames(folder: Path, sequence: SequenceInfo) -> Source:
-    pictures = folder / sequence.picture_folder
-    if pictures.is_dir():
-        return ImageFolderSource(pictures, sequence.frame_rate)
-    video = folder / f"{sequence.name}.mp4"
-    if video.is_file():
-        return VideoSource(video)
-    raise SourceError(f"{folder} has neither the pictures {pictures} nor the video {video}: add one of them")
 
 
 def _positive(section: configparser.SectionProxy, key: str, path: Path) -> float:
@@ -325,5 +293,71 @@ def _whole(section: configparser.SectionProxy, key: str, path: Path) -> int:
     return int(value)
 
 
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
+class SequenceSource(FrameSource):
+    """Frames of one MOTChallenge sequence: the folder with ``seqinfo.ini``, or its folder of images.
+
+    They are the images in ``imDir``, numbered by their names, or, where that folder is absent, the video
+    ``<name>.mp4`` beside ``seqinfo.ini``. ``time_s`` is ``index / frameRate``.
+    """
+
+    def __init__(self, path: str | Path, options: SourceOptions | None = None) -> None:
+        folder = find_sequence(Path(path)) or Path(path)
+        self._seqinfo_path, options = folder / SEQINFO_NAME, options or SourceOptions()
+        sequence = read_seqinfo(self._seqinfo_path)
+        self._source = _open_frames(folder, sequence, options)
+        super().__init__(str(path))
+        info = self._source.info
+        if info.frame_size != sequence.frame_size:
+            self.close()
+            raise SourceError(
+                f"{self._seqinfo_path} says {format_size(sequence.frame_size)} pixels, but the frames are "
+                f"{format_size(info.frame_size)}: correct imWidth and imHeight"
+            )
+        self._length = None if options.selects_part else sequence.frame_count
+        self._info = replace(info, name=self._name)
+
+    def close(self) -> None:
+        """End the iteration and release the frames. May be called twice, from any thread."""
+        super().close()
+        self._source.close()
+
+    def _frames(self) -> Iterator[Frame]:
+        count = last = 0
+        for frame in self._source:
+            yield frame
+            count, last = count + 1, frame.index + 1
+        if not self._guard.closed and self._length is not None:
+            self._check_length(count, last, self._length)
+
+    def _check_length(self, count: int, last: int, length: int) -> None:
+        numbers = self._source.numbers if isinstance(self._source, ImageFolderSource) else []
+        gaps = Gaps.find(numbers)
+        if length == count or (gaps is None and numbers and length in (last, last - numbers[0] + 1)):
+            return
+        first = f", and number {gaps.first} is missing" if gaps else ""
+        raise SourceError(
+            f"{self._seqinfo_path} says seqLength={length}, but there are {count} frames{first}: restore the "
+            "missing frames or correct seqLength"
+        )
+
+
+def find_sequence(folder: Path) -> Path | None:
+    """Find the MOTChallenge sequence that a folder is, or holds the images of; None where it is neither."""
+    if (folder / SEQINFO_NAME).exists():
+        return folder
+    parent = folder.absolute().parent
+    if (parent / SEQINFO_NAME).exists() and read_seqinfo(parent / SEQINFO_NAME).image_folder == folder.name:
+        return parent
+    return None
+
+
+def _open_frames(
+    folder: Path, sequence: SequenceInfo, options: SourceOptions
+) -> ImageFolderSource | VideoSource:
+    options = replace(options, frame_rate=options.frame_rate or sequence.frame_rate)
+    images, video = folder / sequence.image_folder, folder / f"{sequence.name}.mp4"
+    if images.is_dir():
+        return ImageFolderSource(images, options, numbered=True)
+    if video.is_file():
+        return VideoSource(video, options)
+    raise SourceError(f"{folder} has neither the images {images} nor the video {video}: add one of them")

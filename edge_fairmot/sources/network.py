@@ -1,40 +1,39 @@
-"""Network cameras (RTSP, HTTP) through PyAV, which is FFmpeg."""
+"""Network cameras (RTSP, HTTP), read with PyAV, which is FFmpeg."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
+from edge_fairmot.errors import InvalidInputError, SourceError
 from edge_fairmot.protocols import SourceInfo
-from edge_fairmot.sources.address import is_network_address, take_option, without_secrets
-from edge_fairmot.sources.base import ReadingGuard
-from edge_fairmot.sources.decoding import RisingClock, StreamClock
+from edge_fairmot.sources.address import encode_userinfo, is_network_address, redact, take_option
+from edge_fairmot.sources.av import DEFAULT_FRAME_RATE, Decoder, has_flag, presentation_time
+from edge_fairmot.sources.base import FrameSource
+from edge_fairmot.sources.clock import StreamClock
 from edge_fairmot.types import Frame
 
 if TYPE_CHECKING:
-    import av
+    from av import Packet, VideoFrame
     from av.container import InputContainer
+    from av.error import FFmpegError
 
 TRANSPORTS = ("tcp", "udp")
 
-DEFAULT_FRAME_RATE = 25.0
-"""For a camera that does not tell its rate; frames come with their times all the same."""
-
-MAX_FRAME_RATE = 240.0
-"""Above this a stated rate is a clock's, not a camera's."""
-
 ANALYSIS_US = "1000000"
-"""How long FFmpeg watches a stream before it gives the first picture: usually it takes 5 s."""
+"""How long FFmpeg watches a stream before it gives the first frame; 5 s is its default."""
 
-TIMELESS_FORMATS = frozenset({"mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe", "h264", "hevc"})
-"""Formats that carry no times: FFmpeg makes some up from a rate that nobody told it. Arrival counts there."""
+LONGEST_STREAM_GAP_S = 10.0
+"""A camera whose clock goes forward by more was set."""
+
+SNAPSHOT_RATE = 5.0
+"""Frames per second asked of an address that answers with one image."""
+
+ENCODING_HINT = "in a password write % / ? # @ as %25 %2F %3F %23 %40"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,7 @@ class NetworkOptions:
     Attributes
     ----------
     transport : str
-        Of RTSP: ``tcp``, which every network lets through and loses nothing, or ``udp``, which waits for
-        nothing.
+        Of RTSP: ``tcp``, which passes every network and loses nothing, or ``udp``, which is faster.
     open_timeout_s, read_timeout_s : float
         How long opening may take, and each read.
 
@@ -69,174 +67,134 @@ class NetworkOptions:
                 raise InvalidInputError(f"{name} must be above 0 and at most 600, not {getattr(self, name)}")
 
 
-class NetworkSource(AbstractContextManager["NetworkSource"]):
-    """Frames of a network camera, with their presentation times.
+class NetworkSource(FrameSource):
+    """Frames of a network camera, with their presentation times, or with their arrival where it gives none.
 
-    ``?transport=udp`` in the address is taken out of it before the camera sees it. What cannot be decoded
-    or is marked as damaged is passed over: after a loss pictures come again with the next whole one. Name
-    and messages are without user, password and query.
-
-    Parameters
-    ----------
-    address : str
-        ``rtsp://``, ``rtsps://``, ``http://`` or ``https://``.
-    options : NetworkOptions, optional
-
-    Raises
-    ------
-    SourceError
-        If nothing answers, or what answers gives no picture in time.
-    InvalidInputError
-        If it is no such address, or the transport in it is unknown.
-    MissingDependencyError
-        If PyAV is not installed.
+    ``?transport=udp`` in the address is taken out of it before the camera sees it. Frames that cannot be
+    decoded or are marked as damaged are passed over. An address that answers with one image is asked again
+    and again. Name and messages hold no user, password and query.
     """
 
     def __init__(self, address: str, options: NetworkOptions | None = None) -> None:
-        self._name = without_secrets(address)
+        name = redact(address)
         if not is_network_address(address):
-            raise InvalidInputError(f"{self._name} is no address: write rtsp://camera/stream, or http://")
-        bare, transport = take_option(address, "transport")
+            raise InvalidInputError(f"{name} is no address: write rtsp://camera/stream, or http://")
+        self._address, transport = take_option(encode_userinfo(address), "transport")
         options = options or NetworkOptions()
         self._options = options if transport is None else replace(options, transport=transport)
-        self._av = _import_av()
-        container = self._open(bare)
-        self._guard = ReadingGuard(container.close)
+        super().__init__(name)
+        self._container = self._open()
         try:
-            self._info, self._pictures = self._look(container)
+            self._look()
         except BaseException:
-            self._guard.close()
+            self.close()
             raise
 
-    @property
-    def info(self) -> SourceInfo:
-        """Size of the first picture, and the rate that the camera tells."""
-        return self._info
+    def _open(self, form: str | None = None) -> InputContainer:
+        import av  # noqa: PLC0415
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames as they come, once.
-
-        Raises
-        ------
-        SourceError
-            If the camera goes away or says nothing for longer than the timeout; at once, if the source was
-            read or closed before.
-        """
-        pictures, self._pictures = self._pictures, None
-        if pictures is None or self._guard.closed:
-            raise SourceError(f"{self._name} was read or closed already: open it again")
-        return self._read(pictures)
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the iteration and the connection; a read that goes on ends with its timeout.
-
-        May be called twice.
-        """
-        self._guard.close()
-
-    def _open(self, address: str) -> InputContainer:
         options = {"analyzeduration": ANALYSIS_US}
-        if address.lower().startswith("rtsp"):
-            # Sound is not asked for: FFmpeg waits for every stream of which it was promised one.
+        if self._address.startswith("rtsp"):
+            # Sound is not asked for: FFmpeg waits for every stream that it was promised.
             options |= {"rtsp_transport": self._options.transport, "allowed_media_types": "video"}
         began_s = time.monotonic()
         timeouts = (self._options.open_timeout_s, self._options.read_timeout_s)
         try:
-            container: InputContainer = self._av.open(
-                address, "r", options=options, timeout=timeouts, metadata_errors="replace"
+            return av.open(
+                self._address, "r", form, options=options, timeout=timeouts, metadata_errors="replace"
             )
-            return container
-        except self._av.error.FFmpegError as error:
-            # FFmpeg's message and the error itself hold the address with its password.
+        except av.error.FFmpegError as error:
+            # The message and the error itself hold the address with its password: neither goes further.
             problem = _problem(error, began_s, self._options.open_timeout_s)
-        raise SourceError(f"{self._name} cannot be opened ({problem}): check the address, and that it is on")
-
-    def _look(self, container: InputContainer) -> tuple[SourceInfo, Iterator[av.VideoFrame] | None]:
-        """Wait for the first picture: a camera that opens and shows nothing is not open."""
-        if not container.streams.video:
-            raise SourceError(f"{self._name} has no video: check the address")
-        if container.duration and self._name.startswith("http"):
-            seconds = container.duration / 1e6
-            raise InvalidInputError(
-                f"{self._name} is a recording of {seconds:.0f} s, no camera: download it, and give the file"
-            )
-        stream = container.streams.video[0]
-        stream.thread_type = "SLICE"  # threads by the frame hold back a frame each
-        pictures = self._decode(container)
-        first = self._take(pictures)
-        if first is None:
-            raise SourceError(f"{self._name} ended before its first picture: check the camera")
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
-        self._keeps_time = container.format.name not in TIMELESS_FORMATS
-        info = SourceInfo(
-            name=self._name,
-            frame_size=(first.width, first.height),
-            frame_rate=rate if 0 < rate <= MAX_FRAME_RATE else DEFAULT_FRAME_RATE,
-            frame_count=None,
-            live=True,
+            is_no_video = isinstance(error, av.error.InvalidDataError)
+        if is_no_video and form is None and self._address.startswith("http"):
+            return self._open("mjpeg")  # Motion JPEG without a boundary before its first image
+        hint = f"; {ENCODING_HINT}" if "@" in self._address else ""
+        raise SourceError(
+            f"{self._name} cannot be opened ({problem}): check the address, and that the camera is on{hint}"
         )
-        return info, _chain(first, pictures)
 
-    def _decode(self, container: InputContainer) -> Iterator[av.VideoFrame]:
+    def _look(self) -> None:
+        """Wait for the first frame: a camera that opens and shows nothing is not open."""
+        container = self._container
+        self._decoder = Decoder(container, self._name, "SLICE")  # threads by the frame hold back a frame each
+        if container.duration and self._address.startswith("http"):
+            raise InvalidInputError(
+                f"{self._name} is a recording of {container.duration / 1e6:.0f} s, no camera: download it, "
+                "and give the file"
+            )
+        self._is_snapshot = container.format.name.endswith("_pipe")
+        self._keeps_time = not (self._is_snapshot or has_flag(container, "no_timestamps"))
+        self._decoded = self._decode()
+        self._first = self._take()
+        if self._first is None:
+            raise SourceError(f"{self._name} ended before its first frame: check the camera")
+        height, width = self._decoder.image(self._first).shape[:2]
+        rate = SNAPSHOT_RATE if self._is_snapshot else self._decoder.frame_rate or DEFAULT_FRAME_RATE
+        self._info = SourceInfo(self._name, (width, height), rate, None, live=True)
+
+    def _decode(self) -> Iterator[VideoFrame]:
         began_s = time.monotonic()
-        patience_s: float | None = self._options.open_timeout_s + self._options.read_timeout_s
-        for packet in container.demux(container.streams.video[0]):
+        patience_s = self._options.open_timeout_s + self._options.read_timeout_s
+        for packet in self._packets():
             if self._guard.closed:  # while nothing could be decoded
                 return
-            if patience_s is not None and time.monotonic() - began_s > patience_s:
+            if time.monotonic() - began_s > patience_s:
                 raise SourceError(
                     f"{self._name} sends nothing that can be decoded: check the camera's codec settings"
                 )
-            with suppress(self._av.error.InvalidDataError):
-                for picture in packet.decode():
-                    if isinstance(picture, self._av.VideoFrame) and not picture.is_corrupt:
-                        patience_s = None
-                        yield picture
+            for frame in self._decoder.decode(packet):
+                patience_s = math.inf
+                yield frame
 
-    def _take(self, pictures: Iterator[av.VideoFrame]) -> av.VideoFrame | None:
-        """Give the next picture; None at the end, and when closed."""
+    def _packets(self) -> Iterator[Packet[Any]]:
+        if not self._is_snapshot:
+            yield from self._container.demux(self._decoder.stream)
+            return
+        from av.error import FFmpegError  # noqa: PLC0415
+
+        while not self._guard.closed:
+            began_s = time.monotonic()
+            with suppress(FFmpegError):  # an answer of unknown length ends with an error
+                yield from self._container.demux(self._decoder.stream)
+            self._container.close()
+            time.sleep(max(0.0, 1 / SNAPSHOT_RATE - (time.monotonic() - began_s)))
+            self._container = self._open()
+            self._decoder = Decoder(self._container, self._name, "SLICE")
+
+    def _take(self) -> VideoFrame | None:
+        """Next frame; None at the end, and when closed."""
+        from av.error import FFmpegError  # noqa: PLC0415
+
         began_s = time.monotonic()
         try:
             with self._guard.reading() as is_open:
-                return next(pictures, None) if is_open else None
-        except self._av.error.FFmpegError as error:
+                return next(self._decoded, None) if is_open else None
+        except FFmpegError as error:
             problem = _problem(error, began_s, self._options.read_timeout_s)
         if self._guard.closed:
             return None
-        raise SourceError(
-            f"{self._name} gives no more pictures ({problem}): check the camera and the network"
-        )
+        raise SourceError(f"{self._name} gives no more frames ({problem}): check the camera and the network")
 
-    def _read(self, pictures: Iterator[av.VideoFrame]) -> Iterator[Frame]:
-        clock = StreamClock(RisingClock(1 / self._info.frame_rate))
+    def _release(self) -> None:
+        self._container.close()
+
+    def _frames(self) -> Iterator[Frame]:
+        clock = StreamClock(1 / self._info.frame_rate, LONGEST_STREAM_GAP_S)
         count = 0
-        while (picture := self._take(pictures)) is not None:
-            presented_s = picture.time if self._keeps_time else time.monotonic()
-            image = np.ascontiguousarray(picture.to_ndarray(format="bgr24"), np.uint8)
-            yield Frame(image, count, clock.advance(presented_s))
+        frame, self._first = self._first, None
+        while frame is not None:
+            stamp = presentation_time(frame) if self._keeps_time else time.monotonic()
+            time_s = clock.advance(None if stamp is None else float(stamp))
+            yield Frame(self._decoder.image(frame), count, time_s)
             count += 1
+            frame = self._take()
         if not self._guard.closed:
             raise SourceError(f"{self._name} ended after {count} frames: check the camera")
 
 
-def _problem(error: av.error.FFmpegError, began_s: float, timeout_s: float) -> str:
-    # What a timeout interrupts reports whatever it makes of the interruption.
+def _problem(error: FFmpegError, began_s: float, timeout_s: float) -> str:
+    # A read that the timeout interrupts fails with any error.
     if time.monotonic() - began_s >= timeout_s:
         return f"nothing came for {timeout_s:g} s"
     return error.strerror or type(error).__name__
-
-
-def _import_av() -> ModuleType:
-    try:
-        import av  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError("av", "live", "to read network cameras") from error
-    return av
-
-
-def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-    yield first
-    yield from rest

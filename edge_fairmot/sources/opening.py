@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
+from functools import cache
 from pathlib import Path
-from typing import TypeAlias
 
-from edge_fairmot.benchmarks.street import SPEC_PREFIX, parse_street
-from edge_fairmot.benchmarks.street.source import SyntheticSource
-from edge_fairmot.errors import SourceError
-from edge_fairmot.sources.address import is_network_address, without_secrets
+from edge_fairmot.errors import InvalidInputError, SourceError
+from edge_fairmot.sources.address import is_network_address, redact
+from edge_fairmot.sources.av import VideoSource
+from edge_fairmot.sources.base import OpenedSource, SourceOptions
 from edge_fairmot.sources.gstreamer import GSTREAMER_PREFIX, GStreamerSource, pipeline_name
-from edge_fairmot.sources.images import SEQINFO_NAME, ImageFolderSource, SequenceSource, is_picture
+from edge_fairmot.sources.images import ImageFolderSource, SequenceSource, find_sequence, is_image
 from edge_fairmot.sources.network import NetworkOptions, NetworkSource
 from edge_fairmot.sources.picamera import PICAMERA_PREFIX, PicameraSource, parse_picamera
 from edge_fairmot.sources.v4l2 import DEVICE_PREFIX, DeviceSource, parse_device
-from edge_fairmot.sources.video import VideoSource
+
+ENTRY_POINT_GROUP = "edge_fairmot.sources"
+"""Sources of other packages. The name of an entry point is what stands before the colon of an address, as in
+``synthetic:seed=3``; its value is called with the address, and gives a source and context manager."""
 
 ACCEPTED = (
-    "a video file, a folder of pictures, a MOTChallenge sequence (a folder with seqinfo.ini), "
+    "a video file, a folder of images, a MOTChallenge sequence (a folder with seqinfo.ini), "
     "synthetic: (a street that needs no file), or a camera: picamera2:, /dev/video0, rtsp://..., http://... "
     "or gstreamer:..."
-)
-
-AnySource: TypeAlias = (
-    VideoSource
-    | ImageFolderSource
-    | SequenceSource
-    | SyntheticSource
-    | PicameraSource
-    | DeviceSource
-    | NetworkSource
-    | GStreamerSource
 )
 
 
@@ -39,22 +33,37 @@ def is_camera(spec: str) -> bool:
     return is_network_address(spec) or spec.startswith((PICAMERA_PREFIX, GSTREAMER_PREFIX, DEVICE_PREFIX))
 
 
-def shown_name(spec: str) -> str:
+def redacted_name(spec: str) -> str:
     """Give a source's name as it may be shown, logged and written to files: without passwords."""
-    return pipeline_name(spec) if spec.startswith(GSTREAMER_PREFIX) else without_secrets(spec)
+    return pipeline_name(spec) if spec.startswith(GSTREAMER_PREFIX) else redact(spec)
 
 
-def open_source(spec: str | Path, network: NetworkOptions | None = None) -> AnySource:
-    """Open what a path points to, a camera, or the street that ``synthetic:`` describes.
+def find_entry_point(spec: str) -> importlib.metadata.EntryPoint | None:
+    """Find the entry point that opens an address; None where there is none."""
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)", spec)
+    return _entry_points().get(scheme[0]) if scheme else None
+
+
+@cache
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def open_source(
+    spec: str | Path, options: SourceOptions | None = None, *, network: NetworkOptions | None = None
+) -> OpenedSource:
+    """Open what a path points to, a camera, or a source of another package.
 
     Parameters
     ----------
     spec : str or Path
-        A video file, a folder of pictures, a folder with ``seqinfo.ini``;
-        ``synthetic:`` with the options of :class:`edge_fairmot.benchmarks.street.StreetOptions`, as in
-        ``synthetic:seed=3,frames=600,size=1280x720``; ``picamera2:`` with those of
-        :class:`edge_fairmot.sources.PicameraOptions`; ``/dev/video0?size=1280x720&fps=30``;
-        ``rtsp://camera/stream?transport=udp``, ``http://camera/video``; ``gstreamer:`` and a pipeline.
+        A video file, a folder of images, a folder with ``seqinfo.ini``;
+        ``picamera2:size=1280x720,fps=30,lores=704x396,flip=hv,lens=auto,camera=0`` with any of the options;
+        ``/dev/video0?size=1280x720&fps=30``; ``rtsp://camera/stream?transport=udp``, ``http://camera/video``;
+        ``gstreamer:`` and a pipeline; ``synthetic:`` with the options of the street, as in
+        ``synthetic:seed=3,frames=600,size=1280x720``.
+    options : SourceOptions, optional
+        For a file or a folder.
     network : NetworkOptions, optional
         For an address.
 
@@ -74,28 +83,35 @@ def open_source(spec: str | Path, network: NetworkOptions | None = None) -> AnyS
         If the package that reads it is not installed.
     """
     text = str(spec)
-    if is_camera(text):
-        return _open_camera(text, network)
-    if text.startswith(SPEC_PREFIX):
-        return SyntheticSource(parse_street(text))
-    return _open_path(Path(spec), text)
+    point = find_entry_point(text)
+    if point is None and not is_camera(text):
+        return _open_path(Path(spec), text, options or SourceOptions())
+    if options not in (None, SourceOptions()):
+        raise InvalidInputError(
+            f"{redacted_name(text)} is no file or folder: rate and part are given for those; leave them out"
+        )
+    if point is not None:
+        opened: OpenedSource = point.load()(text)
+        return opened
+    return _open_camera(text, network)
 
 
-def open_pictures(spec: str | Path) -> AnySource:
-    """Open a source whose pictures are looked at one by one; those of a folder may be of many sizes.
+def open_images(spec: str | Path, options: SourceOptions | None = None) -> OpenedSource:
+    """Open a source whose frames are looked at one by one: the images of a folder may differ in size.
 
     Parameters
     ----------
     spec : str or Path
+    options : SourceOptions, optional
         As for :func:`open_source`, and raises as it does.
     """
     folder = Path(spec)
-    if folder.is_dir() and not (folder / SEQINFO_NAME).exists():
-        return ImageFolderSource(folder, same_size=False)
-    return open_source(spec)
+    if folder.is_dir() and find_sequence(folder) is None:
+        return ImageFolderSource(folder, options, same_size=False)
+    return open_source(spec, options)
 
 
-def _open_camera(spec: str, network: NetworkOptions | None) -> AnySource:
+def _open_camera(spec: str, network: NetworkOptions | None) -> OpenedSource:
     if spec.startswith(PICAMERA_PREFIX):
         return PicameraSource(parse_picamera(spec))
     if spec.startswith(GSTREAMER_PREFIX):
@@ -105,17 +121,19 @@ def _open_camera(spec: str, network: NetworkOptions | None) -> AnySource:
     return NetworkSource(spec, network)
 
 
-def _open_path(path: Path, spec: str) -> AnySource:
+def _open_path(path: Path, spec: str, options: SourceOptions) -> OpenedSource:
     if not spec:
         raise SourceError(f"the source is empty: give {ACCEPTED}")
     if "://" in spec:
-        raise SourceError(f"{without_secrets(spec)} is an address, which is not supported: give {ACCEPTED}")
+        raise SourceError(f"{redact(spec)} is an address, which is not supported: give {ACCEPTED}")
     if not path.exists():
-        raise SourceError(f"{spec} does not exist: give {ACCEPTED}")
+        raise SourceError(f"{redact(spec)} does not exist: give {ACCEPTED}")
     if path.is_dir():
-        return SequenceSource(path) if (path / SEQINFO_NAME).exists() else ImageFolderSource(path)
+        return (
+            ImageFolderSource(path, options) if find_sequence(path) is None else SequenceSource(path, options)
+        )
     if not path.is_file():
         raise SourceError(f"{spec} is a device, which is not supported: give {ACCEPTED}")
-    if is_picture(path):
-        raise SourceError(f"{spec} is a single picture: give the folder that holds it, {path.parent}")
-    return VideoSource(path)
+    if is_image(path):
+        raise SourceError(f"{spec} is a single image: give the folder that holds it, {path.parent}")
+    return VideoSource(path, options)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -14,52 +13,28 @@ import numpy as np
 
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
 from edge_fairmot.protocols import SourceInfo
-from edge_fairmot.sources.address import read_options, read_rate, read_size
-from edge_fairmot.sources.base import ReadingGuard
+from edge_fairmot.sources.address import format_size, parse_rate, parse_size, read_options
+from edge_fairmot.sources.base import FrameSource
 from edge_fairmot.types import Frame, UInt8Array
-
-# FOLDED picamera_options.py: What a Raspberry Pi camera can be asked for, and the text that asks: ``picamera2:size=1280x720,fps=30``.
 
 PICAMERA_PREFIX = "picamera2:"
 
 FLIPS = {"none": (False, False), "h": (True, False), "v": (False, True), "hv": (True, True)}
-"""Horizontal and vertical, by name; ``hv`` is a camera that hangs upside down."""
+"""Horizontal and vertical, by name; ``hv`` is for a camera that hangs upside down."""
 
 
 @dataclass(frozen=True, slots=True)
 class PicameraOptions:
-    """What a Raspberry Pi camera is asked for.
+    """What a Raspberry Pi camera is asked for. InvalidInputError where a value is out of range."""
 
-    Attributes
-    ----------
-    camera : int
-        Which one, where there are several: as ``rpicam-hello --list-cameras`` counts them.
-    size : (int, int)
-        Width and height, pixels, even. The camera's processor scales to it.
-    fps : float
-        Frames per second.
-    lores : (int, int) or None
-        Size of a second, smaller picture from the camera's processor, for the network's input. Of the same
-        shape as ``size``, and as the model's input to save all of the resizing: ``size=1152x640`` with
-        ``lores=576x320``. None makes the network's input of the large picture.
-    flip : str
-        ``none``, ``h``, ``v`` or ``hv``.
-    lens : float or None
-        Where the lens is held, in dioptres: 0 is far away, 2 is half a metre. None lets it focus by itself,
-        where it can.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value is out of range.
-    """
-
-    camera: int = 0
-    size: tuple[int, int] = (1280, 720)
+    camera: int = 0  # number, as rpicam-hello --list-cameras counts
+    size: tuple[int, int] = (1280, 720)  # width and height, pixels, even
     fps: float = 30.0
     lores: tuple[int, int] | None = None
-    flip: str = "none"
-    lens: float | None = None
+    """Size of a second, smaller image that the camera's processor makes for the network's input. With the
+    aspect of ``size`` and the model's input size no resizing is left: ``size=1152x640,lores=576x320``."""
+    flip: str = "none"  # one of FLIPS
+    lens: float | None = None  # dioptres: 0 is far away, 2 is half a metre; None focuses by itself
 
     def __post_init__(self) -> None:
         if self.flip not in FLIPS:
@@ -72,32 +47,25 @@ class PicameraOptions:
             raise InvalidInputError(f"lens must be between 0 and 32 dioptres, or auto, not {self.lens:g}")
         for name, size in (("size", self.size), ("lores", self.lores)):
             if size is not None and (min(size) < 64 or size[0] % 2 or size[1] % 2):
-                raise InvalidInputError(f"{name} must be even and at least 64x64, not {size[0]}x{size[1]}")
+                raise InvalidInputError(f"{name} must be even and at least 64x64, not {format_size(size)}")
         if self.lores is not None and (self.lores[0] > self.size[0] or self.lores[1] > self.size[1]):
             raise InvalidInputError(
-                f"lores must not be larger than size, {self.size[0]}x{self.size[1]}, "
-                f"but is {self.lores[0]}x{self.lores[1]}"
+                f"lores must not be larger than size, {format_size(self.size)}, "
+                f"but is {format_size(self.lores)}"
             )
 
 
 def parse_picamera(spec: str) -> PicameraOptions:
     """Read ``picamera2:`` and what follows: ``name=value`` pairs between commas, any or none.
 
-    Raises
-    ------
-    InvalidInputError
-        If a name is unknown or given twice, or a value cannot be read or is out of range.
-
-    Examples
-    --------
     >>> parse_picamera("picamera2:size=1152x640,lores=576x320,flip=hv").lores
     (576, 320)
     """
     readers: dict[str, Callable[[str], Any]] = {
         "camera": int,
-        "size": read_size,
-        "fps": read_rate,
-        "lores": read_size,
+        "size": parse_size,
+        "fps": parse_rate,
+        "lores": parse_size,
         "flip": str,
         "lens": lambda text: None if text == "auto" else float(text),
     }
@@ -110,7 +78,7 @@ def parse_picamera(spec: str) -> PicameraOptions:
 
 
 LONGEST_WAIT_S = 5.0
-"""For one picture. libcamera itself only complains on stderr when the cable comes loose."""
+"""For one frame. libcamera itself only complains on stderr when the cable comes loose."""
 
 BGR_IN_MEMORY = "RGB888"
 """picamera2 names the bytes of a pixel from the highest down."""
@@ -121,24 +89,12 @@ APT_REMEDY = (
 )
 
 
-class PicameraSource(AbstractContextManager["PicameraSource"]):
-    """Frames of a Raspberry Pi camera, at the times when the sensor began to read them out.
+class PicameraSource(FrameSource):
+    """Frames of a Raspberry Pi camera, at the times when the sensor began to read them out."""
 
-    Parameters
-    ----------
-    options : PicameraOptions, optional
-
-    Raises
-    ------
-    MissingDependencyError
-        If picamera2 is not there, or this Python does not see it.
-    SourceError
-        If there is no such camera, it is in use, or gives no picture.
-    """
-
-    def __init__(self, options: PicameraOptions | None = None) -> None:
-        self._options = options = options or PicameraOptions()
-        self._name = f"{PICAMERA_PREFIX}camera={options.camera}"
+    def __init__(self, options: PicameraOptions) -> None:
+        self._options = options
+        super().__init__(f"{PICAMERA_PREFIX}camera={options.camera}")
         picamera2, libcamera = _import_picamera()
         try:
             self._camera: Any = picamera2.Picamera2(options.camera)
@@ -146,51 +102,27 @@ class PicameraSource(AbstractContextManager["PicameraSource"]):
             raise SourceError(
                 f"{self._name} cannot be opened ({error}): check the cable, and rpicam-hello --list-cameras"
             ) from error
-        self._guard = ReadingGuard(self._camera.close)
         try:
             self._start(libcamera)
             self._first = self._take()
         except BaseException:
-            self._guard.close()
+            super().close()
             raise
         assert self._first is not None
         _, metadata = self._first
         duration_us = metadata.get("FrameDuration", 0)
         main = self._camera.stream_configuration("main")
-        self._info = SourceInfo(
-            self._name,
-            tuple(main["size"]),
-            1e6 / duration_us if duration_us else options.fps,
-            None,
-            live=True,
-        )
-
-    @property
-    def info(self) -> SourceInfo:
-        """Size as configured, and the rate of the first frame: a sensor mode may be slower than asked for."""
-        return self._info
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames as they come, once.
-
-        Raises
-        ------
-        SourceError
-            If the camera gives no more; at once, if the source was read or closed before.
-        """
-        first, self._first = self._first, None
-        if first is None or self._guard.closed:
-            raise SourceError(f"{self._name} was read or closed already: open it again")
-        return self._read(first)
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        rate = 1e6 / duration_us if duration_us else options.fps
+        self._info = SourceInfo(self._name, tuple(main["size"]), rate, None, live=True)
 
     def close(self) -> None:
         """End the iteration and let go of the camera. May be called twice."""
         if not self._guard.closed:
-            self._camera.cancel_all_and_flush()  # ends the wait for a picture
-        self._guard.close()
+            self._camera.cancel_all_and_flush()  # ends the wait for a frame
+        super().close()
+
+    def _release(self) -> None:
+        self._camera.close()
 
     def _start(self, libcamera: Any) -> None:
         options, camera = self._options, self._camera
@@ -229,12 +161,10 @@ class PicameraSource(AbstractContextManager["PicameraSource"]):
             except FutureTimeoutError:
                 self._camera.cancel_all_and_flush()
                 raise SourceError(
-                    f"{self._name} gives no picture for {LONGEST_WAIT_S:g} s: check its ribbon cable"
+                    f"{self._name} gives no frame for {LONGEST_WAIT_S:g} s: check its ribbon cable"
                 ) from None
             except (RuntimeError, OSError) as error:
-                raise SourceError(
-                    f"{self._name} gives no more pictures ({error}): check its cable"
-                ) from error
+                raise SourceError(f"{self._name} gives no more frames ({error}): check its cable") from error
             try:
                 metadata = request.get_metadata()
                 image = request.make_array("main")
@@ -247,15 +177,15 @@ class PicameraSource(AbstractContextManager["PicameraSource"]):
         assert self._options.lores is not None
         planes = request.make_array("lores")
         width, height = self._camera.stream_configuration("lores")["size"]
-        # Rows are padded to what the memory likes; the padding goes after the conversion.
+        # Rows are padded; the padding goes after the conversion.
         bgr = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
         return np.ascontiguousarray(bgr[:height, :width], np.uint8)
 
-    def _read(self, taken: tuple[Frame, dict[str, Any]] | None) -> Iterator[Frame]:
+    def _frames(self) -> Iterator[Frame]:
+        taken, self._first = self._first, None
         count = 0
         while taken is not None:
-            frame, _ = taken
-            yield Frame(frame.image, count, frame.time_s, frame.reduced)
+            yield replace(taken[0], index=count)
             count += 1
             taken = self._take()
 

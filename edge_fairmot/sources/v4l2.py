@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import numpy as np
 
 from edge_fairmot.errors import SourceError
 from edge_fairmot.protocols import SourceInfo
-from edge_fairmot.sources.address import read_options, read_rate, read_size
-from edge_fairmot.sources.base import ReadingGuard
-from edge_fairmot.sources.decoding import RisingClock
+from edge_fairmot.sources.address import parse_rate, parse_size, read_options
+from edge_fairmot.sources.base import FrameSource
+from edge_fairmot.sources.clock import StreamClock
 from edge_fairmot.types import Frame, UInt8Array
 
 DEVICE_PREFIX = "/dev/video"
@@ -25,105 +24,53 @@ DEFAULT_FRAME_RATE = 30.0
 """For a driver that does not tell its rate."""
 
 MOTION_JPEG = cv2.VideoWriter.fourcc(*"MJPG")
-"""Asked for first: USB 2 has no room for uncompressed pictures of 720 lines at more than a few a second."""
+"""Asked for first: USB 2 has no room for uncompressed frames of 720 lines at more than a few per second."""
 
-MAX_BROKEN_PICTURES = 30
-"""In a row that cannot be decoded: a cable that is bent breaks one now and then, and that is no loss."""
+MOST_BROKEN_FRAMES = 30
+"""Frames in a row that cannot be decoded. A bent cable breaks one now and then, which is no loss."""
 
 SAME_CLOCK_S = 10.0
-"""The kernel stamps frames on its monotonic clock. A stamp further from it is of another clock, or none."""
+"""The kernel stamps frames on its monotonic clock; a stamp further from it is of another clock, or none."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceOptions:
-    """What a camera is asked for; the driver gives what is nearest.
-
-    Attributes
-    ----------
-    size : (int, int) or None
-        Width and height, pixels; None leaves the driver's.
-    fps : float or None
-        Frames per second; None leaves the driver's.
-    """
+    """Size (width, height) and rate that a camera is asked for, or None; the driver gives what is nearest."""
 
     size: tuple[int, int] | None = None
     fps: float | None = None
 
 
 def parse_device(spec: str) -> tuple[Path, DeviceOptions]:
-    """Read ``/dev/video0?size=1280x720&fps=30``; any option may be left out.
-
-    Raises
-    ------
-    InvalidInputError
-        If an option is unknown or cannot be read.
-    """
+    """Read ``/dev/video0?size=1280x720&fps=30``; any option may be left out."""
     path, _, query = spec.partition("?")
-    readers = {"size": read_size, "fps": read_rate}
+    readers = {"size": parse_size, "fps": parse_rate}
     options = read_options(spec, query.split("&"), readers, "/dev/video0?size=1280x720&fps=30")
     return Path(path), DeviceOptions(**options)
 
 
-class DeviceSource(AbstractContextManager["DeviceSource"]):
-    """Frames of one camera, with the kernel's time stamps.
-
-    Parameters
-    ----------
-    path : str or Path
-        As in ``/dev/video0``.
-    options : DeviceOptions, optional
-
-    Raises
-    ------
-    SourceError
-        If it is not there, not allowed, in use, or gives no picture.
-    """
+class DeviceSource(FrameSource):
+    """Frames of one camera, such as ``/dev/video0``, with the kernel's time stamps."""
 
     def __init__(self, path: str | Path, options: DeviceOptions | None = None) -> None:
-        options = options or DeviceOptions()
         self._path = Path(path)
         _check_access(self._path)
-        self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_V4L2)
-        self._guard = ReadingGuard(self._capture.release)
+        self._capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
+        super().__init__(str(path))
         if self._capture.isOpened():
-            self._ask(options)
+            self._ask(options or DeviceOptions())
         self._first = self._take()
         if self._first is None:
-            self._guard.close()
+            self.close()
             raise SourceError(
-                f"{path} gives no picture: see what it can do with v4l2-ctl -d {path} --list-formats-ext, "
+                f"{path} gives no frame: see what it can do with v4l2-ctl -d {path} --list-formats-ext, "
                 f"and what else uses it with fuser -v {path}"
             )
         height, width = self._first[0].shape[:2]
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self._info = SourceInfo(
-            str(path), (width, height), rate if 0 < rate <= 1000 else DEFAULT_FRAME_RATE, None, live=True
+            self._name, (width, height), rate if 0 < rate <= 1000 else DEFAULT_FRAME_RATE, None, live=True
         )
-
-    @property
-    def info(self) -> SourceInfo:
-        """Size of the first picture, and the rate that the driver says it gives."""
-        return self._info
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames as they come, once.
-
-        Raises
-        ------
-        SourceError
-            If the camera gives no more; at once, if the source was read or closed before.
-        """
-        first, self._first = self._first, None
-        if first is None or self._guard.closed:
-            raise SourceError(f"{self._path} was read or closed already: open it again")
-        return self._read(first)
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the iteration and let go of the camera, after the read that goes on. May be called twice."""
-        self._guard.close()
 
     def _ask(self, options: DeviceOptions) -> None:
         # In this order: a size that only Motion JPEG has is refused before it.
@@ -135,7 +82,7 @@ class DeviceSource(AbstractContextManager["DeviceSource"]):
             self._capture.set(cv2.CAP_PROP_FPS, options.fps)
 
     def _take(self) -> tuple[UInt8Array, float] | None:
-        for _ in range(MAX_BROKEN_PICTURES):
+        for _ in range(MOST_BROKEN_FRAMES):
             with self._guard.reading() as is_open:
                 if not is_open or not self._capture.grab():
                     return None
@@ -146,8 +93,12 @@ class DeviceSource(AbstractContextManager["DeviceSource"]):
                 return np.asarray(image, np.uint8), stamp_s if abs(stamp_s - now_s) < SAME_CLOCK_S else now_s
         return None
 
-    def _read(self, taken: tuple[UInt8Array, float] | None) -> Iterator[Frame]:
-        clock = RisingClock(1 / self._info.frame_rate)
+    def _release(self) -> None:
+        self._capture.release()
+
+    def _frames(self) -> Iterator[Frame]:
+        clock = StreamClock(1 / self._info.frame_rate)
+        taken, self._first = self._first, None
         count = 0
         while taken is not None:
             image, time_s = taken
@@ -155,11 +106,11 @@ class DeviceSource(AbstractContextManager["DeviceSource"]):
             count += 1
             taken = self._take()
         if not self._guard.closed:
-            raise SourceError(f"{self._path} gives no more pictures after {count}: was the camera unplugged?")
+            raise SourceError(f"{self._path} gives no more frames after {count}: was the camera unplugged?")
 
 
 def _check_access(path: Path) -> None:
-    """Say what OpenCV would not: it opens, or it does not."""
+    """Raise with a reason; OpenCV gives none."""
     if not path.exists():
         raise SourceError(f"{path} is not there: plug the camera in; ls /dev/video* shows what there is")
     if not os.access(path, os.R_OK | os.W_OK):

@@ -1,6 +1,6 @@
-"""Detections in, identities out: arrays only, no pictures, no files, no reading of clocks."""
+"""The tracker: detections in, identities out. Arrays only: no images, no files, no real clock."""
 
-from edge_fairmot.tracking.config import TrackerConfig
+from edge_fairmot.tracking.config import PRESETS, TrackerConfig, preset
 from edge_fairmot.tracking.tracker import Tracker
 
-__all__ = ["Tracker", "TrackerConfig"]
+__all__ = ["PRESETS", "Tracker", "TrackerConfig", "preset"]

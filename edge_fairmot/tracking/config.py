@@ -1,4 +1,4 @@
-"""What a tracker can be told once, when it is made."""
+"""Settings of the tracker, and presets of them."""
 
 from __future__ import annotations
 
@@ -11,60 +11,65 @@ CHI_SQUARE_95_4_DOF = 9.4877
 """95 % quantile of the chi-square distribution with 4 degrees of freedom: one per measured quantity."""
 
 REFERENCE_FRAME_RATE = 30.0
-"""Frames per second at which ``track_buffer`` counts frames; the original's convention."""
+"""Frames per second in which ``track_buffer`` counts, as in FairMOT."""
 
-BIRTH_MARGIN_IN_CROWDS = 0.1
-"""Above the score threshold; ByteTrack's."""
+NEW_TRACK_MARGIN = 0.1
+"""Preset ``bytetrack``: new tracks need a score this far above the score threshold, as in ByteTrack."""
 
-LOW_SCORE_IN_CROWDS = 0.3
-"""Of six synthetic streets; from 0.25 on it matters little, and lower ones bring false boxes."""
+LOW_SCORE = 0.3
+"""Preset ``bytetrack``: chosen on six synthetic streets. Up to 0.25 it makes little difference; lower scores
+bring false boxes."""
+
+PRESETS = ("fairmot", "bytetrack", "crowded")
+"""Names for :func:`preset`. ``crowded`` is another name of ``bytetrack``."""
 
 _RANGES = {
     "score_threshold": (0.0, 1.0),
-    "embedding_limit": (0.0, 2.0),
-    "motion_weight": (0.0, 1.0),
-    "iou_limit": (0.0, 1.0),
-    "unconfirmed_iou_limit": (0.0, 1.0),
+    "first_match_thresh": (0.0, 2.0),
+    "lambda_": (0.0, 1.0),
+    "second_match_thresh": (0.0, 1.0),
+    "third_match_thresh": (0.0, 1.0),
     "duplicate_iou_distance": (0.0, 1.0),
-    "feature_momentum": (0.0, 1.0),
+    "ema_alpha": (0.0, 1.0),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerConfig:
-    """Settings of a :class:`~edge_fairmot.tracking.Tracker`; the defaults are the original's.
+    """Settings of a :class:`~edge_fairmot.tracking.Tracker`; the defaults are FairMOT's.
 
     Attributes
     ----------
     score_threshold : float
-        A detection counts when its score is greater.
+        Detections with a greater score take part.
     track_buffer : int
-        How long a lost track is kept, in frames of a 30 Hz video.
+        Maximum time that a track may be lost, in frames of a 30 Hz video.
     frame_rate : float
-        Frame periods per second: the unit of time of the motion model.
-    embedding_limit : float
-        First association: cost, of appearance and motion together, of leaving a pair unmatched.
-    motion_weight : float
-        First association: share of the gating distance in the cost; the rest is appearance.
+        Frame periods per second. A frame period is the motion model's unit of time.
+    first_match_thresh : float
+        First association (embedding and motion): maximum cost of a match.
+    lambda_ : float
+        First association: weight of the embedding distance in the cost. ``1 - lambda_`` is the weight of the
+        motion model's gating distance.
     gating_limit : float
-        First association: squared Mahalanobis distance beyond which a pair is not allowed.
-    iou_limit : float
-        Second association, tracked tracks: cost (1 - IoU) of leaving a pair unmatched.
-    unconfirmed_iou_limit : float
-        Third association, unconfirmed tracks: cost (1 - IoU) of leaving a pair unmatched.
+        First association: maximum squared Mahalanobis distance of a match.
+    second_match_thresh : float
+        Second association (IoU) of tracked tracks: maximum cost, 1 - IoU, of a match.
+    third_match_thresh : float
+        Third association (IoU) of unconfirmed tracks: maximum cost, 1 - IoU, of a match.
     duplicate_iou_distance : float
-        A tracked and a lost track nearer than this (1 - IoU) are one object.
-    feature_momentum : float
-        Share of the old appearance when a new one is blended in.
-    low_score_threshold : float, optional
-        Detections that score more than this, if not more than ``score_threshold``, keep tracks in view that
-        found no other: by IoU, after the second association (ByteTrack, Zhang et al., ECCV 2022). They begin
-        and find again none. None, as in the original, passes them over.
-    birth_threshold : float, optional
-        Tracks begin with detections that score more. None, as in the original: with any that count.
-    spare_hidden : bool
-        Whether a tracked and a lost track on one another are taken for one object only where the tracked one
-        began after the other was lost. The original does always, and forgets who stands behind another.
+        A tracked and a lost track with a smaller distance, 1 - IoU, are duplicates.
+    ema_alpha : float
+        Weight of the old embedding in a track's exponential moving average.
+    track_low_thresh : float, optional
+        Detections with a score above this and up to ``score_threshold`` are matched by IoU with the tracked
+        tracks that the second association left (ByteTrack, Zhang et al., ECCV 2022). They start no track and
+        recover no lost one. None, as in FairMOT: they take no part.
+    new_track_thresh : float, optional
+        Only detections with a greater score start a track. None, as in FairMOT: ``score_threshold``.
+    keep_occluded : bool
+        True: a lost track is a duplicate only of a track that started after the loss. So a track that is lost
+        behind another one is kept. False, as in FairMOT: it is a duplicate of any tracked track.
 
     Raises
     ------
@@ -75,32 +80,27 @@ class TrackerConfig:
     score_threshold: float = 0.4
     track_buffer: int = 30
     frame_rate: float = 30.0
-    embedding_limit: float = 0.4
-    motion_weight: float = 0.02
+    first_match_thresh: float = 0.4
+    lambda_: float = 0.98
     gating_limit: float = CHI_SQUARE_95_4_DOF
-    iou_limit: float = 0.5
-    unconfirmed_iou_limit: float = 0.7
+    second_match_thresh: float = 0.5
+    third_match_thresh: float = 0.7
     duplicate_iou_distance: float = 0.15
-    feature_momentum: float = 0.9
-    low_score_threshold: float | None = None
-    birth_threshold: float | None = None
-    spare_hidden: bool = False
+    ema_alpha: float = 0.9
+    track_low_thresh: float | None = None
+    new_track_thresh: float | None = None
+    keep_occluded: bool = False
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
+        ranges = dict(_RANGES)
+        if self.track_low_thresh is not None:
+            ranges["track_low_thresh"] = (0.0, self.score_threshold)
+        if self.new_track_thresh is not None:
+            ranges["new_track_thresh"] = (self.score_threshold, 1.0)
+        for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InvalidInputError(f"{name} must be between {low:g} and {high:g}, not {value}")
-        if self.low_score_threshold is not None and not 0 <= self.low_score_threshold <= self.score_threshold:
-            raise InvalidInputError(
-                f"low_score_threshold must be between 0 and score_threshold, {self.score_threshold:g}, not "
-                f"{self.low_score_threshold}"
-            )
-        if self.birth_threshold is not None and not self.score_threshold <= self.birth_threshold <= 1:
-            raise InvalidInputError(
-                f"birth_threshold must be between score_threshold, {self.score_threshold:g}, and 1, not "
-                f"{self.birth_threshold}"
-            )
         if not 0 < self.frame_rate < math.inf:
             raise InvalidInputError(f"frame_rate must be positive and finite, not {self.frame_rate}")
         if not 0 <= self.track_buffer < math.inf:
@@ -110,24 +110,45 @@ class TrackerConfig:
 
     @property
     def lowest_score(self) -> float:
-        """Detections that do not score more take no part."""
-        return self.score_threshold if self.low_score_threshold is None else self.low_score_threshold
+        """Detections take part only with a greater score."""
+        return self.score_threshold if self.track_low_thresh is None else self.track_low_thresh
 
     @property
-    def birth_score(self) -> float:
-        """Tracks begin with detections that score more."""
-        return self.score_threshold if self.birth_threshold is None else self.birth_threshold
+    def max_time_lost(self) -> int:
+        """Maximum time that a track may be lost, whole frame periods at ``frame_rate``."""
+        return int(self.frame_rate / REFERENCE_FRAME_RATE * self.track_buffer)
 
-    def in_crowds(self) -> TrackerConfig:
-        """Give the same settings for people who hide one another."""
+    def bytetrack(self) -> TrackerConfig:
+        """Return these settings with ByteTrack's association of low scores, for crowds.
+
+        It sets ``track_low_thresh`` and ``new_track_thresh`` where they are None, and ``keep_occluded``.
+        """
+        low, new = self.track_low_thresh, self.new_track_thresh
         return replace(
             self,
-            low_score_threshold=min(LOW_SCORE_IN_CROWDS, self.score_threshold),
-            birth_threshold=min(1.0, self.score_threshold + BIRTH_MARGIN_IN_CROWDS),
-            spare_hidden=True,
+            track_low_thresh=min(LOW_SCORE, self.score_threshold) if low is None else low,
+            new_track_thresh=min(1.0, self.score_threshold + NEW_TRACK_MARGIN) if new is None else new,
+            keep_occluded=True,
         )
 
-    @property
-    def longest_loss(self) -> int:
-        """How long a track may be lost, whole frame periods at ``frame_rate``."""
-        return int(self.frame_rate / REFERENCE_FRAME_RATE * self.track_buffer)
+
+def preset(name: str, config: TrackerConfig | None = None) -> TrackerConfig:
+    """Return settings with the association rules of a preset.
+
+    Parameters
+    ----------
+    name : str
+        ``fairmot``: the settings as they are; the defaults are FairMOT's rules. ``bytetrack`` or ``crowded``:
+        :meth:`TrackerConfig.bytetrack`.
+    config : TrackerConfig, optional
+        ``TrackerConfig()`` when not given.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no preset of this name.
+    """
+    config = config or TrackerConfig()
+    if name not in PRESETS:
+        raise InvalidInputError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
+    return config if name == "fairmot" else config.bytetrack()

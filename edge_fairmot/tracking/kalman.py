@@ -1,13 +1,12 @@
-"""The constant-velocity Kalman filter of DeepSORT, for many tracks at once.
+"""The constant-velocity Kalman filter of DeepSORT and FairMOT, for many tracks at once.
 
-Four quantities of a box are measured: centre x, centre y, aspect (width / height) and height (xyah). Each
-has a velocity, per frame period. The transition couples a quantity with its own velocity only, and the
-initial, process and measurement covariances are diagonal. So of the 8x8 covariance only four 2x2 blocks
-are ever non-zero and the innovation covariance is diagonal: no matrix needs a factorisation. A `motion`
-array holds what remains.
+It measures four quantities of a box, xyah: centre x, centre y, aspect (width / height) and height. Each has a
+velocity, in units per frame period. The transition couples a quantity with its own velocity only, and the
+initial, process and measurement covariances are diagonal. So only four 2x2 blocks of the 8x8 covariance are
+ever non-zero, the innovation covariance is diagonal, and no matrix needs a factorisation.
 
-``motion : float64 (5, M, 4)`` unpacks into five arrays (M, 4) over tracks and xyah: position, velocity,
-variance of position, covariance of position and velocity, variance of velocity. Source pixels.
+``motion``, float64 (M, 5, 4), is the state of M tracks: position, velocity, variance of the position,
+covariance of position and velocity, variance of the velocity; each of xyah, in source pixels.
 """
 
 from __future__ import annotations
@@ -28,139 +27,77 @@ MEASURED_ASPECT_STD = 1e-1
 
 
 def xyah_from_xyxy(xyxy: Float64Array) -> Float64Array:
-    """Turn corners into what the filter measures.
-
-    Parameters
-    ----------
-    xyxy : float64 (N, 4)
-        Source pixels, of positive size.
-
-    Returns
-    -------
-    float64 (N, 4)
-        Centre x, centre y, aspect, height.
-    """
-    xyah = np.empty_like(xyxy)
+    """Turn boxes of positive size, (N, 4), into measurements, (N, 4)."""
     size = xyxy[:, 2:] - xyxy[:, :2]
-    xyah[:, :2] = xyxy[:, :2] + size / 2
-    xyah[:, 2] = size[:, 0] / size[:, 1]
-    xyah[:, 3] = size[:, 1]
-    return xyah
+    return np.column_stack((xyxy[:, :2] + size / 2, size[:, 0] / size[:, 1], size[:, 1]))
 
 
 def xyxy_from_xyah(xyah: Float64Array) -> Float64Array:
-    """Turn what the filter measures into corners: the inverse of :func:`xyah_from_xyxy`."""
-    size = xyah[:, 2:].copy()
-    size[:, 0] *= xyah[:, 3]
-    xyxy = np.empty_like(xyah)
-    xyxy[:, :2] = xyah[:, :2] - size / 2
-    xyxy[:, 2:] = xyxy[:, :2] + size
-    return xyxy
+    """Turn measurements, (N, 4), into boxes: the inverse of ``xyah_from_xyxy``."""
+    size = np.column_stack((xyah[:, 2] * xyah[:, 3], xyah[:, 3]))
+    low = xyah[:, :2] - size / 2
+    return np.column_stack((low, low + size))
 
 
 def initiate(measured: Float64Array) -> Float64Array:
-    """Begin tracks at rest.
-
-    Parameters
-    ----------
-    measured : float64 (N, 4)
-        xyah, source pixels.
-
-    Returns
-    -------
-    float64 (5, N, 4)
-        Motion.
-    """
+    """Return the motion of new tracks: at the measured xyah, (N, 4), and at rest."""
     height = measured[:, 3]
-    motion = np.zeros((5, *measured.shape))
-    motion[0] = measured
-    motion[2] = _variance(height, 2 * POSITION_WEIGHT, ASPECT_STD)
-    motion[4] = _variance(height, 10 * VELOCITY_WEIGHT, ASPECT_VELOCITY_STD)
-    return motion
+    nothing = np.zeros_like(measured)
+    var_p = _variance(height, 2 * POSITION_WEIGHT, ASPECT_STD)
+    var_v = _variance(height, 10 * VELOCITY_WEIGHT, ASPECT_VELOCITY_STD)
+    return np.stack((measured, nothing, var_p, nothing, var_v), axis=1)
 
 
-def predict(motion: Float64Array, periods: float, holds_height: BoolArray) -> Float64Array:
-    """Move tracks on in time.
+def predict(motion: Float64Array, periods: float, stop_height: BoolArray) -> Float64Array:
+    """Return the motion some frame periods later; ``stop_height``, (M,), zeroes the height's velocity first.
 
-    A whole number of periods gives what as many steps of one period give at constant height; the formula
-    is a polynomial in the number of periods and holds between them too.
-
-    Parameters
-    ----------
-    motion : float64 (5, M, 4)
-    periods : float
-        Elapsed frame periods, positive.
-    holds_height : bool (M,)
-        Whose height velocity is forgotten first.
-
-    Returns
-    -------
-    float64 (5, M, 4)
-        Motion.
+    At constant height, k periods give the same as k predictions of one period. The formula is a polynomial
+    in the number of periods, so it also holds for a fraction of one.
     """
-    position, velocity, var_p, cov, var_v = motion
+    position, velocity, var_p, cov, var_v = motion.swapaxes(0, 1)
     velocity = velocity.copy()
-    velocity[holds_height, 3] = 0
+    velocity[stop_height, 3] = 0
     noise_p = _variance(position[:, 3], POSITION_WEIGHT, ASPECT_STD)
     noise_v = _variance(position[:, 3], VELOCITY_WEIGHT, ASPECT_VELOCITY_STD)
     k = periods
-    # Sums over steps j = 0 .. k-1 of j and of j squared: the velocity noise of one step is a drift in
-    # all later ones.
+    # Sums of j and of j squared over the steps j = 0 .. k-1: the velocity noise of a step moves the track in
+    # all later steps.
     drift, drift_squared = k * (k - 1) / 2, (k - 1) * k * (2 * k - 1) / 6
-    moved = np.empty_like(motion)
-    moved[0] = position + k * velocity
-    moved[1] = velocity
-    moved[2] = var_p + 2 * k * cov + k * k * var_v + k * noise_p + drift_squared * noise_v
-    moved[3] = cov + k * var_v + drift * noise_v
-    moved[4] = var_v + k * noise_v
-    return moved
+    return np.stack(
+        (
+            position + k * velocity,
+            velocity,
+            var_p + 2 * k * cov + k * k * var_v + k * noise_p + drift_squared * noise_v,
+            cov + k * var_v + drift * noise_v,
+            var_v + k * noise_v,
+        ),
+        axis=1,
+    )
 
 
-def correct(motion: Float64Array, measured: Float64Array) -> Float64Array:
-    """Take in one measurement a track.
-
-    Parameters
-    ----------
-    motion : float64 (5, M, 4)
-    measured : float64 (M, 4)
-        xyah, source pixels.
-
-    Returns
-    -------
-    float64 (5, M, 4)
-        Motion: the posterior.
-    """
-    position, velocity, var_p, cov, var_v = motion
+def update(motion: Float64Array, measured: Float64Array) -> Float64Array:
+    """Return the posterior after one measurement of each track, xyah, (M, 4)."""
+    position, velocity, var_p, cov, var_v = motion.swapaxes(0, 1)
     noise = _variance(position[:, 3], POSITION_WEIGHT, MEASURED_ASPECT_STD)
     innovation_var = var_p + noise
     innovation = (measured - position) / innovation_var
-    # noise / innovation_var is 1 - gain without the cancellation, which after a long gap would leave a
-    # variance of rounding errors, perhaps negative.
+    # Equals 1 - gain without the cancellation, which could make a variance negative after a long gap.
     rest = noise / innovation_var
-    posterior = np.empty_like(motion)
-    posterior[0] = position + var_p * innovation
-    posterior[1] = velocity + cov * innovation
-    posterior[2] = var_p * rest
-    posterior[3] = cov * rest
-    posterior[4] = var_v - cov * cov / innovation_var
-    return posterior
+    return np.stack(
+        (
+            position + var_p * innovation,
+            velocity + cov * innovation,
+            var_p * rest,
+            cov * rest,
+            var_v - cov * cov / innovation_var,
+        ),
+        axis=1,
+    )
 
 
 def gating_distance(motion: Float64Array, measured: Float64Array) -> Float64Array:
-    """Squared Mahalanobis distance of every track to every measurement.
-
-    Parameters
-    ----------
-    motion : float64 (5, M, 4)
-    measured : float64 (N, 4)
-        xyah, source pixels.
-
-    Returns
-    -------
-    float64 (M, N)
-        Chi-square distributed with 4 degrees of freedom if they belong together.
-    """
-    position, _, var_p, _, _ = motion
+    """Squared Mahalanobis distance of M tracks to N measurements, xyah: (M, N), chi-square with 4 dof."""
+    position, var_p = motion[:, 0], motion[:, 2]
     weight = 1 / (var_p + _variance(position[:, 3], POSITION_WEIGHT, MEASURED_ASPECT_STD))
     squares = position[:, None] - measured
     squares *= squares
@@ -168,28 +105,16 @@ def gating_distance(motion: Float64Array, measured: Float64Array) -> Float64Arra
     return distance[..., 0]
 
 
+def rescale(motion: Float64Array, factor: tuple[float, float]) -> Float64Array:
+    """Return the motion in images of another size; ``factor`` of width and height, new over old."""
+    width, height = factor
+    scale = np.array([width, height, width / height, height])
+    rescaled: Float64Array = motion * np.stack([scale, scale, scale**2, scale**2, scale**2])
+    return rescaled
+
+
 def _variance(height: Float64Array, weight: float, aspect_std: float) -> Float64Array:
     variance = np.empty((len(height), 4))
     variance[:] = np.square(weight * height)[:, None]
     variance[:, 2] = aspect_std**2
     return variance
-
-
-def rescale(motion: Float64Array, factor: tuple[float, float]) -> Float64Array:
-    """Move into a picture of another size.
-
-    Parameters
-    ----------
-    motion : float64 (5, M, 4)
-    factor : (float, float)
-        Of width and height, new over old.
-
-    Returns
-    -------
-    float64 (5, M, 4)
-    """
-    width, height = factor
-    scale = np.array([width, height, width / height, height])
-    # Positions and velocities go with the scale, variances with its square.
-    rescaled: Float64Array = motion * np.stack([scale, scale, scale**2, scale**2, scale**2])[:, None]
-    return rescaled

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_fairmot.bundled import bundled_model
-from edge_fairmot.cli.live_settings import read_live_settings
+from edge_fairmot.cli.run_config import read_run_config
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,10 +44,10 @@ def test_the_unit_s_command_and_configuration_are_ours() -> None:
     command = "/opt/edge-fairmot/bin/edge-fairmot live --config ${CREDENTIALS_DIRECTORY}/live.toml"
     assert f"ExecStart={command}\n" in text
     assert "LoadCredential=live.toml:/etc/edge-fairmot/live.toml" in text
-    settings, counting = read_live_settings(SERVICE / "live.toml", {})
+    settings = read_run_config(SERVICE / "live.toml", (), {})
     assert settings.source.startswith("rtsp://")
-    assert settings.model == bundled_model()
-    assert [line.name for line in counting.lines] == ["door"]
+    assert settings.model_path == bundled_model()
+    assert [line.name for line in settings.counted.lines] == ["door"]
 
 
 def test_the_image_is_made_of_what_is_there() -> None:

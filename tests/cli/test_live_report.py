@@ -19,8 +19,8 @@ def test_trouble_is_in_the_log_in_the_summary_and_told_to_systemd(still_model: P
     config.write_text(
         f'source = "{STREET}"\nmodel = "{still_model}"\n'
         '[log]\nformat = "json"\nevery_s = 0.3\n'
-        f'[mqtt]\nbroker = "mqtt://127.0.0.1:1"\nspool = "{tmp_path}/events.db"\n'
-        f'[record]\npath = "{tmp_path}/kept/shop.jsonl"\nkeep_free = "900000GB"\n'
+        f'[mqtt]\nbroker = "mqtt://127.0.0.1:1"\noutbox = "{tmp_path}/events.db"\n'
+        f'[record]\npath = "{tmp_path}/kept/shop.jsonl"\nkeep_free_bytes = "900000GB"\n'
         f'[output]\nsummary = "{tmp_path}/summary.json"\n' + HALL
     )
     address = tmp_path / "notify"
@@ -46,14 +46,17 @@ def test_trouble_is_in_the_log_in_the_summary_and_told_to_systemd(still_model: P
     assert words in told["message"]
     assert "STATUS=running: " in said
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert (summary["complete"], summary["recording"]["missed_frames"]) == (True, summary["frames"])
-    assert summary["recording"]["missed_events"] == 1
-    assert "cannot be reached" in summary["mqtt"]["trouble"]
+    assert (summary["complete"], summary["outputs"]["recording"]["missed_frames"]) == (
+        True,
+        summary["frames"],
+    )
+    assert summary["outputs"]["recording"]["missed_events"] == 1
+    assert "cannot be reached" in summary["outputs"]["mqtt"]["trouble"]
 
 
 def test_of_outputs_that_are_well_the_log_says_nothing(still_model: Path, tmp_path: Path) -> None:
     record = ("--record", tmp_path / "kept" / "shop.jsonl")
-    with live(STREET, "-m", still_model, "--log-every-s", "0.2", *record) as run:
+    with live(STREET, "-m", still_model, "--set", "log.every_s=0.2", *record) as run:
         line = run.wait_for("frames")
         assert run.end() == 0
     assert "recording" not in line

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge_fairmot.cli.logs import FIELDS, JsonFormatter, TextFormatter
+from edge_fairmot.cli.console import FIELDS, JsonFormatter, TextFormatter
 
 
 def record(message: str, *arguments: Any, **fields: Any) -> logging.LogRecord:

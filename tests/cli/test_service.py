@@ -26,7 +26,7 @@ def manager(tmp_path: Path) -> Iterator[tuple[str, Receive]]:
 def test_it_is_told_in_lines(manager: tuple[str, Receive]) -> None:
     address, receive = manager
     with ServiceManager({"NOTIFY_SOCKET": address}) as service:
-        service.tell(READY=1, STATUS="running")
+        service.notify(READY=1, STATUS="running")
     assert receive() == "READY=1\nSTATUS=running"
 
 
@@ -35,7 +35,7 @@ def test_an_abstract_socket_is_understood() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(f"\0{name}")
         receiver.settimeout(20)
-        ServiceManager({"NOTIFY_SOCKET": f"@{name}"}).tell(STOPPING=1)
+        ServiceManager({"NOTIFY_SOCKET": f"@{name}"}).notify(STOPPING=1)
         assert receiver.recv(100) == b"STOPPING=1"
 
 
@@ -47,20 +47,20 @@ def test_signs_of_life_end_when_there_is_none(manager: tuple[str, Receive]) -> N
         return bool(answers) and answers.pop()
 
     with ServiceManager({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "60000"}) as service:
-        assert service.limit_s == 0.06
-        service.watch(is_alive, lambda: "well")
+        assert service.watchdog_s == 0.06
+        service.start_watchdog(is_alive, lambda: "well")
         assert [receive(), receive()] == 2 * ["WATCHDOG=1\nSTATUS=well"]
-        service.tell(STOPPING=1)
+        service.notify(STOPPING=1)
         assert receive() == "STOPPING=1"
 
 
 @pytest.mark.parametrize("environment", [{}, {"WATCHDOG_USEC": "1000"}, {"NOTIFY_SOCKET": "/no/such/socket"}])
 def test_without_systemd_nothing_happens(environment: dict[str, str]) -> None:
     with ServiceManager(environment) as service:
-        service.tell(READY=1)
-        service.watch(lambda: True, lambda: "well")
+        service.notify(READY=1)
+        service.start_watchdog(lambda: True, lambda: "well")
 
 
 def test_a_watchdog_that_is_another_process_s_is_left_alone() -> None:
     other = {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
-    assert ServiceManager(other).limit_s == 0
+    assert ServiceManager(other).watchdog_s == 0

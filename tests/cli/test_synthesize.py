@@ -16,18 +16,15 @@ def test_a_street_is_tracked_and_evaluated_without_a_file(small_model, tmp_path)
     output = tmp_path / "out"
     run("track", SPEC, "-m", small_model, "-o", output)
     summary = json.loads((output / "summary.json").read_text())
-    assert (summary["complete"], summary["frames"]) == (True, 12)
-    assert summary["source"]["name"] == SPEC
-    assert (output / "video.mp4").stat().st_size > 10_000
+    assert (summary["complete"], summary["frames"], summary["source"]["name"]) == (True, 12, SPEC)
     truth = read_mot_text(output / "gt.txt", ground_truth=True)
     assert (truth.frame.min(), truth.frame.max()) == (1, 12)
     figures = json.loads(run("eval", output / "gt.txt", "--gt", output / "gt.txt", "--json").stdout)
     assert figures[str(output / "gt.txt")]["recall"] == 1.0
 
 
-def test_a_sequence_holds_what_the_street_shows(tmp_path):
-    shown = run("synthesize", SPEC, "-o", tmp_path / "street").stdout
-    assert SPEC in shown
+def test_a_sequence_holds_the_frames_and_the_ground_truth(tmp_path):
+    assert SPEC in run("synthesize", SPEC, "-o", tmp_path / "street").stdout
     with open_source(tmp_path / "street") as written, open_source(SPEC) as street:
         assert written.info.frame_rate == street.info.frame_rate
         pairs = list(zip(written, street, strict=True))
@@ -40,18 +37,9 @@ def test_a_sequence_holds_what_the_street_shows(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spec", "complaint"),
-    [
-        ("synthetic:colour=red", "'colour=red' is no option of the street"),
-        ("synthetic:frames=endless", "give frames=500"),
-        ("street.mp4", "'street.mp4' is no option of the street"),
-    ],
+    ("spec", "message"),
+    [("synthetic:colour=red", "'colour=red' is no option"), ("synthetic:frames=endless", "frames=500")],
 )
-def test_bad_options_are_one_line_and_leave_nothing(tmp_path, spec, complaint):
-    assert complaint in error_of("synthesize", spec, "-o", tmp_path / "out")
+def test_wrong_options_are_one_line_and_leave_nothing(tmp_path, spec, message):
+    assert message in error_of("synthesize", spec, "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_track_names_a_bad_option_too(small_model, tmp_path):
-    message = error_of("track", "synthetic:people=none", "-m", small_model, "-o", tmp_path / "out")
-    assert "people=none cannot be read: write people=34" in message

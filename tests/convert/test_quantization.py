@@ -20,7 +20,7 @@ from edge_fairmot.convert.equalization import equalize
 from edge_fairmot.convert.parity import check_picture
 from edge_fairmot.convert.quantization import convolution_layers, int8_share, quantize
 from edge_fairmot.errors import ConversionError, InvalidInputError
-from edge_fairmot.runtimes import open_runtime, ort_session
+from edge_fairmot.runtimes import open_runtime, ort
 
 LENIENT = replace(INT8_BUDGET, recall=0.0, precision=0.0, iou_mean=0.0, cosine_mean=0.0)
 """A random network amplifies rounding without bound: what is tested here is the mechanism."""
@@ -311,7 +311,7 @@ def test_footage_without_people_judges_nothing(model, ranges, images):
 
 
 def test_candidates_are_judged_with_the_kernels_that_will_run_them(model, ranges, images, monkeypatch):
-    monkeypatch.setattr(ort_session, "int8_sums_overflow", lambda: True)
+    monkeypatch.setattr(ort, "int8_sums_overflow", lambda: True)
     opened = []
     open_session = onnxruntime.InferenceSession
 

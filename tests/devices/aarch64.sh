@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# edge-fairmot on aarch64: in an emulated Debian, installed from arm64 wheels, it decides as it does here.
+# edge-fairmot on aarch64: in an emulated Debian, installed from arm64 wheels, it gives the same tracks as here.
 #
-#   tests/devices/aarch64.sh [ROOT]      ROOT is kept for the next time; /var/tmp/edge-fairmot-arm64 unless given
+#   tests/devices/aarch64.sh [ROOT]      ROOT is kept for the next run; /var/tmp/edge-fairmot-arm64 by default
 #
 # Needs root, debootstrap and qemu-user-static, and proot where the kernel gives no binfmt_misc. PYTHON is the
-# interpreter of an environment with edge-fairmot and its extra "convert"; .venv/bin/python unless given.
-# EMULATOR=proot calls the emulator by name even where binfmt_misc is to be had.
+# interpreter of an environment with edge-fairmot and its extra "convert"; .venv/bin/python by default.
+# EMULATOR=proot calls the emulator by name even where the kernel has binfmt_misc.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
@@ -21,8 +21,8 @@ if ! emulator=$(command -v qemu-aarch64-static) || ! command -v debootstrap > /d
     exit 0
 fi
 
-# A Raspberry Pi 4's processor: the emulator's own choice has SVE, and OpenBLAS's kernels for that multiply matrices
-# wrongly in qemu 7.2. ONNX Runtime asks /proc/cpuinfo, which is the machine's, and crashes on an x86 one.
+# The processor of a Raspberry Pi 4. The emulator's default has SVE, for which OpenBLAS multiplies matrices wrongly in
+# qemu 7.2. ONNX Runtime reads /proc/cpuinfo, which is the host's, and crashes on that of an x86 machine.
 cpu=cortex-a72
 cpuinfo=$(mktemp)
 trap 'rm -f "$cpuinfo"' EXIT
@@ -31,7 +31,7 @@ for ((number = 0; number < $(nproc); number++)); do
         "CPU architecture: 8" "CPU variant : 0x0" "CPU part : 0xd08" "CPU revision : 3" ""
 done > "$cpuinfo"
 
-# Whatever is installed here, the kernel starts arm64 programs by itself once it has been told their emulator.
+# The kernel starts arm64 programs by itself once their emulator is registered.
 registered=/proc/sys/fs/binfmt_misc/qemu-aarch64
 environment=(QEMU_CPU=$cpu HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin)
 if [ "${EMULATOR:-binfmt}" = binfmt ] && [ ! -e $registered ]; then
@@ -40,7 +40,7 @@ if [ "${EMULATOR:-binfmt}" = binfmt ] && [ ! -e $registered ]; then
 fi
 if [ "${EMULATOR:-binfmt}" = binfmt ] && [ -e $registered ]; then
     inside() {
-        # In a mount namespace of its own: what is mounted there is gone with it.
+        # In a mount namespace of its own: its mounts end with it.
         # shellcheck disable=SC2016
         unshare --mount bash -c 'mount --rbind /proc "$1/proc" && mount --rbind /sys "$1/sys" \
             && mount --bind "$0" "$1/proc/cpuinfo" && exec chroot "$@"' \
@@ -52,7 +52,7 @@ elif command -v proot > /dev/null; then
             -b /proc -b "$cpuinfo:/proc/cpuinfo" -b /sys -b /dev -w / "$@"
     }
 else
-    echo "skipped: no binfmt_misc here, and no proot to call the emulator by name: apt-get install proot"
+    echo "skipped: no binfmt_misc here, and no proot: apt-get install proot"
     exit 0
 fi
 
@@ -61,7 +61,7 @@ if [ ! -e "$root/usr/bin/pip3" ]; then
         "${SUITE:-trixie}" "$root"
     inside /debootstrap/debootstrap --second-stage
 fi
-# pip inside reaches what pip here reaches.
+# pip inside uses the network settings of this machine.
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Unrolled files on an ONNX Runtime without DeformConv, such as JetPack 6 has, decide as the native file does here.
+# Unrolled files on an ONNX Runtime without DeformConv (JetPack 6 has one) give the tracks of the native file here.
 #
-#   tests/devices/old_onnxruntime.sh [VERSION ...]        1.18.0 and 1.23.2 unless given
+#   tests/devices/old_onnxruntime.sh [VERSION ...]        1.18.0 and 1.23.2 by default
 #
-# PYTHON is the interpreter of an environment with edge-fairmot and its extra "convert"; .venv/bin/python unless given.
+# PYTHON is the interpreter of an environment with edge-fairmot and its extra "convert"; .venv/bin/python by default.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
@@ -27,18 +27,18 @@ versions=("$@")
 for version in "${versions[@]}"; do
     old=$work/venv-$version
     "$python" -m venv "$old"
-    # Wheels of 1.18 were built for numpy 1, and OpenCV's later ones are not.
+    # Wheels of ONNX Runtime 1.18 were built for numpy 1; those of OpenCV 4.12 need numpy 2.
     pins=("onnxruntime==$version")
     [[ $version == 1.18.* ]] && pins+=("numpy<2" "opencv-python-headless<4.12")
     if ! "$old/bin/pip" install -q . "${pins[@]}" 2> "$work/pip.log"; then
         echo "skipped: ONNX Runtime $version cannot be installed here: $(grep -m1 ERROR "$work/pip.log")"
         continue
     fi
-    if "$old/bin/edge-fairmot" track "$work/frames" -m "$work/native.onnx" --no-video -o "$work/out" 2> "$work/refusal"; then
-        echo "ONNX Runtime $version ran the native file: it is not old enough to show anything" && exit 1
+    if "$old/bin/edge-fairmot" track "$work/frames" -m "$work/native.onnx" --no-video -o "$work/out" 2> "$work/error"; then
+        echo "ONNX Runtime $version ran the native file: it is not old enough for this test" && exit 1
     fi
-    grep -q "edge-fairmot convert CHECKPOINT -o $work/native.onnx --size 576x320 --deform-conv gather" "$work/refusal" \
-        || { echo "the refusal does not say what mends it:" && cat "$work/refusal" && exit 1; }
+    grep -q "DeformConv is not supported here: convert the checkpoint again with --deform-conv gather" "$work/error" \
+        || { echo "the error does not name the fix:" && cat "$work/error" && exit 1; }
     for lowering in gather gridsample; do
         "$old/bin/edge-fairmot" track "$work/frames" -m "$work/$lowering.onnx" --no-video -o "$work/$version-$lowering"
         echo -n "ONNX Runtime $version, $lowering: "

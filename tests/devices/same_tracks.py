@@ -1,4 +1,4 @@
-"""Exit 1 unless two tracks.txt hold the same identities in the same boxes: same_tracks.py ONE OTHER."""
+"""Exit with 1 unless two tracks.txt hold the same identities and boxes: same_tracks.py ONE OTHER."""
 
 import sys
 from pathlib import Path

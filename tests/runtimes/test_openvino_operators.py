@@ -1,10 +1,12 @@
-"""OpenVINO computes deformable convolutions exactly, the whole operator and its sampling alone."""
+"""OpenVINO computes deformable convolutions exactly: the whole operator, and its sampling alone."""
 
 import os
+import shutil
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -12,7 +14,6 @@ import torch
 
 from edge_fairmot.convert import GraphOptions, convert
 from edge_fairmot.convert.deform_conv import TAPS, deform_conv2d_gridsample, deform_im2col
-from edge_fairmot.convert.im2col import DOMAIN, NAME, VERSION
 from edge_fairmot.convert.parity import check_picture
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 
@@ -22,15 +23,24 @@ onnx = pytest.importorskip("onnx", reason="needs onnx")
 from edge_fairmot.runtimes import openvino_operators  # noqa: E402
 
 CHANNELS, OUTPUTS = 6, 4
+DOMAIN = "edge_fairmot"
 
-on_maps = pytest.mark.parametrize("size", [(5, 7), (1, 4), (12, 3), (1, 1)])
-with_offsets = pytest.mark.parametrize("scale", [0.0, 0.7, 6.0, 1e30])
-in_batches = pytest.mark.parametrize("batch", [1, 3])
+on_layers = pytest.mark.parametrize(
+    ("batch", "scale", "size"),
+    [
+        (1, 0.0, (5, 7)),
+        (3, 0.7, (5, 7)),
+        (1, 6.0, (12, 3)),
+        (3, 1e30, (5, 7)),
+        (1, 6.0, (1, 4)),
+        (3, 0.7, (1, 1)),
+    ],
+)
 
 
 @pytest.fixture(params=["compiled", "of OpenVINO's own"])
 def im2col_kernel(request, monkeypatch):
-    """Both ways in which DeformIm2col is computed."""
+    """Both ways to compute DeformIm2col."""
     if request.param == "compiled":
         pytest.importorskip("numba", reason="needs the fast extra")
     else:
@@ -53,7 +63,7 @@ def run(folder, node, inputs, outputs):
         for name, value in inputs.items()
     ]
     result = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, outputs)
-    opsets = [onnx.helper.make_opsetid("", 19), onnx.helper.make_opsetid(DOMAIN, VERSION)]
+    opsets = [onnx.helper.make_opsetid("", 19), onnx.helper.make_opsetid(DOMAIN, 1)]
     graph = onnx.helper.make_graph([node], "deform", values, [result])
     onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), folder / "deform.onnx")
     core = openvino.Core()
@@ -63,36 +73,25 @@ def run(folder, node, inputs, outputs):
     return compiled({name: value.numpy() for name, value in inputs.items()})["y"]
 
 
-@in_batches
-@with_offsets
-@on_maps
+@on_layers
 def test_the_deformable_convolution_is_exact(tmp_path, batch, scale, size):
-    """Masks, large offsets, borders, odd sizes: corners outside the picture count as zero one by one."""
-    drawn = draw_layer(batch, scale, size)
+    """Masks, large offsets, borders, odd sizes: each corner outside the image counts as zero."""
+    layer = draw_layer(batch, scale, size)
     generator = torch.Generator().manual_seed(0)
-    weight, bias = (
-        torch.randn(*shape, generator=generator) for shape in ((OUTPUTS, CHANNELS, 3, 3), (OUTPUTS,))
-    )
-    inputs = {
-        "x": drawn["x"],
-        "weight": weight,
-        "offset": drawn["offset"],
-        "bias": bias,
-        "mask": drawn["mask"],
-    }
+    layer["weight"] = torch.randn(OUTPUTS, CHANNELS, 3, 3, generator=generator)
+    layer["bias"] = torch.randn(OUTPUTS, generator=generator)
+    inputs = {name: layer[name] for name in ("x", "weight", "offset", "bias", "mask")}
     node = onnx.helper.make_node("DeformConv", list(inputs), ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
     actual = run(tmp_path, node, inputs, [batch, OUTPUTS, *size])
-    expected = deform_conv2d_gridsample(**drawn, weight=weight, bias=bias).numpy()
+    expected = deform_conv2d_gridsample(**layer).numpy()
     np.testing.assert_allclose(actual, expected, atol=2e-5 * np.abs(expected).max())
 
 
-@in_batches
-@with_offsets
-@on_maps
+@on_layers
 @pytest.mark.usefixtures("im2col_kernel")
 def test_its_sampling_is_exact(tmp_path, batch, scale, size):
     inputs = draw_layer(batch, scale, size)
-    node = onnx.helper.make_node(NAME, list(inputs), ["y"], domain=DOMAIN, channels=CHANNELS)
+    node = onnx.helper.make_node("DeformIm2col", list(inputs), ["y"], domain=DOMAIN, channels=CHANNELS)
     actual = run(tmp_path, node, inputs, [batch, TAPS * CHANNELS, *size])
     expected = deform_im2col(**inputs).numpy()
     np.testing.assert_allclose(actual, expected, atol=2e-5 * max(np.abs(expected).max(), 1e-6))
@@ -106,89 +105,80 @@ def im2col_model(lively_network, tmp_path_factory):
     return convert(folder / "lively.pth", folder / "model.onnx", options).path
 
 
-@pytest.mark.usefixtures("im2col_kernel")
-def test_a_file_detects_as_its_native_twin(im2col_model, small_model):
-    images = check_picture((128, 96), 1)
-    with (
-        closing(open_runtime(im2col_model, "openvino")) as sampled,
-        closing(open_runtime(small_model, "openvino")) as native,
-    ):
-        actual, expected = sampled.infer(images), native.infer(images)
-    np.testing.assert_allclose(actual.scores, expected.scores, atol=1e-5)
-    np.testing.assert_allclose(actual.boxes, expected.boxes, atol=1e-2)
+def infer(model, **options):
+    with closing(open_runtime(model, "openvino", RuntimeOptions(**options))) as runtime:
+        return runtime.infer(check_picture((128, 96), 1))
 
 
 @pytest.mark.usefixtures("im2col_kernel")
-def test_a_compiled_file_comes_back_from_the_cache(im2col_model, tmp_path):
-    images, options = check_picture((128, 96), 1), RuntimeOptions(cache_folder=tmp_path / "cache")
-    scores = []
-    for _ in range(2):
-        with closing(open_runtime(im2col_model, "openvino", options)) as runtime:
-            scores.append(runtime.infer(images).scores)
+def test_a_file_detects_as_its_native_twin_also_from_the_cache(im2col_model, small_model, tmp_path):
+    expected = infer(small_model)
+    found = [infer(im2col_model, cache_folder=tmp_path / "cache") for _ in range(2)]
+    np.testing.assert_allclose(found[0].scores, expected.scores, atol=1e-5)
+    np.testing.assert_allclose(found[0].boxes, expected.boxes, atol=1e-2)
     assert len(list((tmp_path / "cache").glob("*.blob"))) == 1
-    np.testing.assert_array_equal(*scores)
+    np.testing.assert_array_equal(found[0].scores, found[1].scores)
 
 
+needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="needs the fast extra")
+
+
+@needs_numba
 def test_two_files_run_at_once(im2col_model):
-    """numba's thread pool may end the process when it is called from two threads."""
-    pytest.importorskip("numba", reason="needs the fast extra")
+    """The process may end when numba's thread pool is called from two threads."""
     images = check_picture((128, 96), 1)
-    found = [None, None]
 
-    def infer(place):
+    def scores(_):
         with closing(open_runtime(im2col_model, "openvino")) as runtime:
-            found[place] = [runtime.infer(images).scores for _ in range(10)]
+            return [runtime.infer(images).scores for _ in range(5)]
 
-    threads = [threading.Thread(target=infer, args=(place,)) for place in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for scores in (*found[0], *found[1]):
-        np.testing.assert_array_equal(scores, found[0][0])
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(scores, range(2))
+    for found in (*first, *second):
+        np.testing.assert_array_equal(found, first[0])
 
 
+@needs_numba
 @pytest.mark.parametrize("cached", [False, True])
 def test_the_kernel_uses_as_many_threads_as_asked_for(im2col_model, tmp_path, monkeypatch, cached):
-    pytest.importorskip("numba", reason="needs the fast extra")
-    from edge_fairmot.runtimes import openvino_im2col
+    from edge_fairmot.runtimes import im2col_kernel
 
-    options = RuntimeOptions(threads=1, cache_folder=tmp_path)
     if cached:
-        open_runtime(im2col_model, "openvino", options).close()
+        open_runtime(im2col_model, "openvino", RuntimeOptions(threads=1, cache_folder=tmp_path)).close()
     seen = []
 
     def record(picture, offset, mask, columns, threads):
         seen.append(threads)
         columns[:] = 0
 
-    monkeypatch.setattr(openvino_im2col, "sample_taps", record)
-    with closing(open_runtime(im2col_model, "openvino", options)) as runtime:
-        runtime.infer(check_picture((128, 96), 1))
+    monkeypatch.setattr(im2col_kernel, "sample_taps", record)
+    infer(im2col_model, threads=1, cache_folder=tmp_path)
     assert seen == [1] * 16
 
 
+@needs_numba
 @pytest.mark.parametrize("threads", [1, 2])
 def test_on_one_thread_and_on_more_the_kernel_gives_the_same(threads, monkeypatch):
-    numba = pytest.importorskip("numba", reason="needs the fast extra")
+    import numba
+
     from edge_fairmot.runtimes.im2col_kernel import sample_taps
 
     used = []
     monkeypatch.setattr(numba, "set_num_threads", used.append)
-    layer = draw_layer(1, 3.0, (12, 7))
-    picture = layer["x"][0].permute(1, 2, 0).contiguous().numpy()
+    layer = {name: value[0].numpy() for name, value in draw_layer(1, 3.0, (12, 7)).items()}
+    image = np.ascontiguousarray(layer["x"].transpose(1, 2, 0))
     columns, alone = (np.zeros((12, 7, TAPS * CHANNELS), np.float32) for _ in range(2))
 
-    sample_taps(picture, layer["offset"][0].numpy(), layer["mask"][0].numpy(), columns, threads)
-    sample_taps(picture, layer["offset"][0].numpy(), layer["mask"][0].numpy(), alone, 1)
+    sample_taps(image, layer["offset"], layer["mask"], columns, threads)
+    sample_taps(image, layer["offset"], layer["mask"], alone, 1)
 
     assert used == ([2] if threads == 2 <= numba.config.NUMBA_NUM_THREADS else [])
     assert columns.any()
     np.testing.assert_array_equal(columns, alone)
 
 
-def test_on_one_processor_a_process_comes_to_its_end(im2col_model):
-    pytest.importorskip("numba", reason="needs the fast extra")
+@needs_numba
+def test_on_one_processor_the_process_ends(im2col_model):
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("processors are chosen on Linux only")
     program = (
@@ -207,12 +197,24 @@ def test_on_one_processor_a_process_comes_to_its_end(im2col_model):
     assert done.stdout == "done\n"
 
 
-def test_a_file_without_it_does_not_wait_for_numba(small_model):
-    program = (
-        "import sys; from edge_fairmot.runtimes import open_runtime;"
-        "open_runtime(sys.argv[1], 'openvino'); print('numba' in sys.modules)"
-    )
+@needs_numba
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_service_without_a_writable_folder_has_the_kernel(tmp_path, kept):
+    from edge_fairmot.runtimes import im2col_kernel
+
+    shutil.copy(im2col_kernel.__file__, tmp_path / "kernel.py")
+    if not kept:
+        # A file in the place of a folder cannot be written into, not even by root.
+        (tmp_path / "__pycache__").write_text("")
+    program = "import kernel; print(type(kernel._sample_in_parallel._cache).__name__)"
+    nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME"), "/dev/null")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     done = subprocess.run(
-        [sys.executable, "-c", program, str(small_model)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment | nowhere,
     )
-    assert done.stdout == "False\n"
+    assert (done.returncode, done.stdout) == (0, "FunctionCache\n" if kept else "NullCache\n"), done.stderr

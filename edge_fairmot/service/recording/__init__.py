@@ -1,6 +1,6 @@
-"""Recording for months: :class:`RecordingSink`."""
+"""Recording for months: tracks, events and clips in files that follow each other, within a disk budget."""
 
-from edge_fairmot.service.recording.config import ClipConfig, RecordingConfig, parse_recording, parse_size
+from edge_fairmot.service.recording.config import RecordingConfig
 from edge_fairmot.service.recording.sink import RecordingSink
 
-__all__ = ["ClipConfig", "RecordingConfig", "RecordingSink", "parse_recording", "parse_size"]
+__all__ = ["RecordingConfig", "RecordingSink"]

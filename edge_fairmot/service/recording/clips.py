@@ -1,4 +1,4 @@
-"""Video of what happened, with the seconds before it."""
+"""Clips: video of an event, with the seconds before it."""
 
 from __future__ import annotations
 
@@ -7,29 +7,100 @@ import logging
 import math
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
+from typing import TypeAlias
+
+import cv2
+import numpy as np
 
 from edge_fairmot.errors import MissingDependencyError, SinkError
-from edge_fairmot.service.recording.config import ClipConfig
-from edge_fairmot.service.recording.ring import PictureRing
+from edge_fairmot.service.recording.config import RecordingConfig
 from edge_fairmot.sinks.video import VideoSink
-from edge_fairmot.types import Frame, Tracks, UInt8Array
-
-log = logging.getLogger(__name__)
+from edge_fairmot.types import FrameResult
 
 NICENESS = 10
-"""Of the thread that encodes, and so of the encoder's: tracking goes first."""
+"""Of the encoding thread and of the encoder's threads: tracking goes first."""
 
 IDLE_S = 5.0
-"""A clip for which no picture comes for so much longer than it may take is finished: the source is gone."""
+"""A clip is finished if no frame comes for ``after_s`` and this time: the source is gone."""
 
-FINISH_WITHIN_S = 0.6
-"""How long pictures are still encoded when the run has ended."""
+CLOSE_S = 0.6
+"""Time for encoding at the end of the run."""
+
+_log = logging.getLogger(__name__)
+
+
+class FrameRing:
+    """The results of the last ``before_s`` seconds, in half of the memory; the other half is for the encoder.
+
+    Of a source faster than ``rate`` it keeps only some frames. If ``before_s`` of them do not fit, they are
+    scaled down to a half, a third ... of their width. ``capacity`` counts frames, ``size`` is theirs.
+    """
+
+    def __init__(self, config: RecordingConfig) -> None:
+        self._config = config
+        self._results: deque[FrameResult] = deque()
+        self._source_size = (0, 0)
+        self._due_s = -math.inf
+        self._step = self.capacity = 1
+        self.size = (0, 0)
+
+    def add(self, result: FrameResult) -> FrameResult | None:
+        """Store a result; returns it as stored, or None if ``rate`` leaves it out.
+
+        A frame of another size, or with a time that does not rise, empties the ring first.
+        """
+        frame = result.frame
+        if frame.size != self._source_size or frame.time_s <= self._newest_s:
+            self._restart(frame.size)
+        if frame.time_s < self._due_s:
+            return None
+        # Counted from the due time, so that 15 frames per second become 10 and not 7.5.
+        period_s = 1 / self._config.rate
+        self._due_s = max(self._due_s, frame.time_s - period_s) + period_s
+        stored = self._shrink(result)
+        oldest_s = frame.time_s - self._config.before_s
+        while self._results and (
+            len(self._results) >= self.capacity or self._results[0].frame.time_s < oldest_s
+        ):
+            self._results.popleft()
+        self._results.append(stored)
+        return stored
+
+    def since(self, time_s: float) -> list[FrameResult]:
+        """Return the stored results from a time on, oldest first."""
+        return [result for result in self._results if result.frame.time_s >= time_s]
+
+    @property
+    def _newest_s(self) -> float:
+        return self._results[-1].frame.time_s if self._results else -math.inf
+
+    def _restart(self, source_size: tuple[int, int]) -> None:
+        self._results.clear()
+        self._source_size, self._due_s = source_size, -math.inf
+        width, height = source_size
+        budget = self._config.bytes_of("memory") / 2
+        wanted = max(1, math.ceil(self._config.before_s * self._config.rate))
+        fitting = budget / (3 * width * height)
+        # A whole number: means over 2x2 or 3x3 pixels take a tenth of the time of those over parts of pixels.
+        self._step = min(width, height, max(1, math.ceil(math.sqrt(wanted / fitting))))
+        self.size = (width // self._step, height // self._step)
+        self.capacity = max(1, int(budget / (3 * self.size[0] * self.size[1])))
+
+    def _shrink(self, result: FrameResult) -> FrameResult:
+        step, (width, height), frame, tracks = self._step, self.size, result.frame, result.tracks
+        image = frame.image
+        if step > 1:
+            whole = image[: height * step, : width * step]
+            image = np.asarray(cv2.resize(whole, self.size, interpolation=cv2.INTER_AREA), np.uint8)
+            tracks = replace(tracks, xyxy=tracks.xyxy / np.float32(step))
+        return replace(result, frame=replace(frame, image=image, reduced=None), tracks=tracks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,102 +112,90 @@ class _End:
     pass
 
 
+_Item: TypeAlias = "_Begin | _End | FrameResult | None"
+
+
 class ClipRecorder:
-    """Writes a clip when asked to: some seconds before, and some after.
+    """Encodes clips in a thread of its own. Each frame is drawn with the tracks and counts of its own moment.
 
-    Parameters
-    ----------
-    config : ClipConfig
-    frame_rate : float
-        Of the source, frames a second.
-    new_path : callable
-        Gives the path of a new clip.
-    on_trouble : callable
-        Called, from a thread of its own, when the disk takes no more.
-    overlay : callable, optional
-        Draws more on each picture, uint8 (H, W, 3) BGR; called from that thread.
-
-    Raises
-    ------
-    MissingDependencyError
-        If PyAV, which the extra ``video`` brings, is not installed.
+    ``on_error`` is called from that thread when the disk fails.
     """
 
     def __init__(
         self,
-        config: ClipConfig,
+        config: RecordingConfig,
         frame_rate: float,
         new_path: Callable[[], Path],
-        on_trouble: Callable[[SinkError], None],
-        overlay: Callable[[UInt8Array], None] | None = None,
+        on_error: Callable[[SinkError], None],
     ) -> None:
         if importlib.util.find_spec("av") is None:
             raise MissingDependencyError("av", "video", "to write video")
-        self._config, self._new_path = config, new_path
+        self._config, self._new_path, self._on_error = config, new_path, on_error
         self._rate = min(config.rate, frame_rate)
-        self._on_trouble, self._overlay = on_trouble, overlay
-        self._ring = PictureRing(config)
-        self._queue: SimpleQueue[_Begin | _End | tuple[Frame, Tracks] | None] = SimpleQueue()
-        self._put = self._taken = 0  # each counted by one thread alone
-        self._size: tuple[int, int] | None = None  # of the clip that is going on
+        self._ring = FrameRing(config)
+        self._queue: SimpleQueue[_Item] = SimpleQueue()
+        self._put = self._taken = 0  # each is counted by one thread only
+        self._size: tuple[int, int] | None = None  # of the clip in progress
         self._begun_s = self._last_s = self._until_s = -math.inf
         self._path: Path | None = None
-        self._hurry_s = math.inf
+        self._deadline_s = math.inf
         self.dropped = 0
         self._thread = threading.Thread(target=self._encode, name="edge-fairmot clips", daemon=True)
         self._thread.start()
 
     @property
     def path(self) -> Path | None:
-        """What is being written now, if anything."""
+        """Path of the clip that is being written; from any thread."""
         return self._path
 
-    def offer(self, frame: Frame, tracks: Tracks) -> None:
-        """Take a picture, for the clip that is going on and for those to come. Waits for nothing."""
-        kept = self._ring.offer(frame, tracks)
-        if kept is None:
+    def write(self, result: FrameResult) -> None:
+        """Take the next result, for the clip in progress and for later ones. Its events trigger a clip."""
+        if result.events:
+            self._trigger(result.frame.time_s)
+        stored = self._ring.add(result)
+        if stored is None:
             return
-        in_time = self._last_s < frame.time_s <= self._until_s
-        too_long = frame.time_s > self._begun_s + self._config.longest_s
+        time_s = stored.frame.time_s
+        in_time = self._last_s < time_s <= self._until_s
+        too_long = time_s > self._begun_s + self._config.longest_s
         if self._size is not None and (not in_time or too_long or self._size != self._ring.size):
             self._end()
         if self._size is not None:
-            self._send(kept)
+            self._send(stored)
         elif in_time:
-            self._begin((kept,))
+            self._begin((stored,))
 
-    def trigger(self, time_s: float) -> None:
-        """Something happened: begin a clip, or keep the one that is going on for longer."""
+    def _trigger(self, time_s: float) -> None:
+        """Begin a clip, or extend the one in progress."""
         self._until_s = time_s + self._config.after_s
         if self._size is None:
-            earliest_s = time_s - self._config.before_s
-            self._begin([picture for picture in self._ring.pictures() if picture[0].time_s >= earliest_s])
+            self._begin(self._ring.since(time_s - self._config.before_s))
 
-    def _begin(self, pictures: Sequence[tuple[Frame, Tracks]]) -> None:
-        if not pictures:
+    def _begin(self, results: Sequence[FrameResult]) -> None:
+        if not results:
             return
-        self._size, self._begun_s = self._ring.size, pictures[0][0].time_s
+        self._size, self._begun_s = self._ring.size, results[0].frame.time_s
         self._queue.put(_Begin(self._size))
-        for picture in pictures[max(0, len(pictures) - self._room()) :]:
-            self._send(picture)
+        for result in results[max(0, len(results) - self._room()) :]:
+            self._send(result)
 
     def _room(self) -> int:
         return self._ring.capacity - (self._put - self._taken)
 
-    def _send(self, picture: tuple[Frame, Tracks]) -> None:
-        self._last_s = picture[0].time_s
+    def _send(self, result: FrameResult) -> None:
+        self._last_s = result.frame.time_s
         if self._room() <= 0:
-            self.dropped += 1  # the encoder does not keep up; the times in the clip stay right
+            self.dropped += 1  # the encoder is too slow; the times of the other frames stay right
             return
         self._put += 1
-        self._queue.put(picture)
+        self._queue.put(result)
 
     def _end(self) -> None:
         self._size = None
         self._queue.put(_End())
 
     def _encode(self) -> None:
-        with suppress(OSError, AttributeError):  # where threads have no priorities of their own
+        with suppress(OSError, AttributeError):  # only Linux has priorities of single threads
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         idle_s = self._config.after_s + IDLE_S
         video: VideoSink | None = None
@@ -145,27 +204,26 @@ class ClipRecorder:
                 item = self._queue.get(timeout=None if video is None else idle_s)
             except Empty:
                 item = _End()
-            if isinstance(item, tuple):
+            if isinstance(item, FrameResult):
                 self._taken += 1
             try:
                 video = self._take(item, video)
-            except Exception as error:  # this thread is all there is for clips
+            except Exception as error:  # no error may end this thread
                 video, self._path = None, None
                 if isinstance(error, SinkError) and isinstance(error.__cause__, OSError):
-                    self._on_trouble(error)
+                    self._on_error(error)
                 else:
-                    log.warning("a clip cannot be recorded: %s", error)
+                    _log.warning("a clip cannot be recorded: %s", error)
             if item is None:
                 return
 
-    def _take(
-        self, item: _Begin | _End | tuple[Frame, Tracks] | None, video: VideoSink | None
-    ) -> VideoSink | None:
-        if isinstance(item, tuple):
-            if monotonic() > self._hurry_s:
+    def _take(self, item: _Item, video: VideoSink | None) -> VideoSink | None:
+        """Process one item of the queue; returns the open clip."""
+        if isinstance(item, FrameResult):
+            if monotonic() > self._deadline_s:
                 self.dropped += 1
             elif video is not None:
-                video.write(*item)
+                video.write(item)
             return video
         if video is not None:
             video.close()
@@ -174,12 +232,12 @@ class ClipRecorder:
             return None
         path = self._new_path()
         self._path = path
-        return VideoSink(path, item.size, self._rate, self._overlay)
+        return VideoSink(path, item.size, self._rate)
 
     def close(self) -> None:
-        """Finish what is being encoded, as far as there is time. May be called twice."""
+        """Finish the clip in progress, as far as there is time. May be called twice."""
         if self._size is not None:
             self._end()
-        self._hurry_s = min(self._hurry_s, monotonic() + FINISH_WITHIN_S)
+        self._deadline_s = min(self._deadline_s, monotonic() + CLOSE_S)
         self._queue.put(None)
         self._thread.join()

@@ -1,4 +1,4 @@
-"""What is recorded, where, and how much of the disk it may take."""
+"""What is recorded, and how much of the disk it may use."""
 
 from __future__ import annotations
 
@@ -7,134 +7,130 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.service import check_range
 
 KB, MB, GB = 10**3, 10**6, 10**9
 
 _UNITS = {"B": 1, "KB": KB, "MB": MB, "GB": GB}
 
-
-@dataclass(frozen=True, slots=True)
-class ClipConfig:
-    """Video of events.
-
-    Attributes
-    ----------
-    before_s, after_s : float
-        How much is shown of the time before an event, and after the last one of a clip.
-    longest_s : float
-        A clip is no longer, however many events there are; the next one goes on.
-    rate : float
-        Pictures a second at most.
-    memory_bytes : int
-        For pictures, of those before an event and of those being encoded. Pictures are made smaller where
-        ``before_s`` of them would not fit.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value is out of range.
-    """
-
-    before_s: float = 5.0
-    after_s: float = 5.0
-    longest_s: float = 60.0
-    rate: float = 10.0
-    memory_bytes: int = 128 * MB
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("before_s", 0, 60), ("after_s", 0, 600), ("rate", 0.1, 120)):
-            _check_range(name, getattr(self, name), low, high)
-        _check_range("longest_s", self.longest_s, self.before_s + 1, 3600)
-        _check_range("memory_bytes", self.memory_bytes, MB, 100 * GB)
+FOLDER_STEM = "tracks"
+"""File names in a folder begin with this."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingConfig:
-    """What is recorded.
+    """Settings of a recording. Sizes are written as ``500MB`` or ``2GB``.
 
     Attributes
     ----------
-    folder : Path
-        Made where it is not there.
-    stem : str
-        How the names of its files begin, see :mod:`edge_fairmot.service.recording.names`. Two runs in one folder need
-        different ones.
-    json_lines, mot_text : bool
-        Tracks as JSON Lines, and as MOTChallenge text.
-    clips : ClipConfig or None
-        None records no video.
-    file_bytes, file_s : int, float
-        A file is followed by another when it has this size, or is this old.
-    budget_bytes : int
-        For all files of the recording; the oldest go, never one that is being written.
-    keep_free_bytes : int
-        On the disk. The oldest go also when less than a quarter more is free; where none are left to go,
-        recording stops when less is free, and goes on when a quarter more is.
+    path : Path
+        ``NAME.jsonl`` or ``NAME.txt`` (MOTChallenge) for tracks and events, or a folder for both formats and
+        clips. The time goes into the names: ``NAME-20261123T142920Z.jsonl``.
+    clips : bool
+        Record a video clip of every event, also where path is not a folder.
+    before_s : float
+        Part of a clip before its first event, seconds.
+    after_s : float
+        Part of a clip after its last event, seconds.
+    longest_s : float
+        Maximum length of a clip, seconds. The next clip continues it.
+    rate : float
+        Frames per second of a clip at most.
+    memory : str
+        Memory for frames before an event and for frames that are being encoded. Frames are scaled down if
+        before_s of them do not fit.
+    file_size : str
+        A file of this size is followed by the next one.
+    file_s : float
+        A file of this age is followed by the next one, seconds.
+    budget : str
+        Size of all files of the recording. The oldest ones are deleted, but never one that is being written.
+    keep_free : str
+        Free space on the disk. The oldest files are deleted for it; then recording pauses until there is a
+        quarter more.
 
     Raises
     ------
     InvalidInputError
-        If a value is out of range, or nothing would be recorded.
+        If a value is out of range, or a size or the path cannot be read.
     """
 
-    folder: Path
-    stem: str = "tracks"
-    json_lines: bool = True
-    mot_text: bool = False
-    clips: ClipConfig | None = None
-    file_bytes: int = 64 * MB
+    path: Path
+    clips: bool = False
+    before_s: float = 5.0
+    after_s: float = 5.0
+    longest_s: float = 60.0
+    rate: float = 10.0
+    memory: str = "128MB"
+    file_size: str = "64MB"
     file_s: float = 3600.0
-    budget_bytes: int = 2 * GB
-    keep_free_bytes: int = 200 * MB
+    budget: str = "2GB"
+    keep_free: str = "200MB"
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.-]{1,64}", self.stem) or self.stem.startswith("."):
+        if self._is_folder and self.path.suffix and not self.path.is_dir():
             raise InvalidInputError(
-                f"the names of a recording begin with letters, digits, _, - and ., not {self.stem!r}"
+                "path must be NAME.jsonl, NAME.txt (MOTChallenge) or a folder for both and clips, "
+                f"not {self.path}"
             )
-        if not (self.json_lines or self.mot_text or self.clips):
-            raise InvalidInputError("nothing to record: ask for json_lines, mot_text or clips")
-        _check_range("file_bytes", self.file_bytes, KB, 100 * GB)
-        _check_range("file_s", self.file_s, 1, 31 * 86400)
-        _check_range("budget_bytes", self.budget_bytes, 4 * self.file_bytes, 10**15)
-        _check_range("keep_free_bytes", self.keep_free_bytes, 0, 10**15)
+        if not re.fullmatch(r"[\w-][\w.-]{0,63}", self.stem):
+            raise InvalidInputError(
+                f"path must have a name of letters, digits, _, - and ., 64 at most, not {self.stem!r}"
+            )
+        check_range("before_s", self.before_s, 0, 60)
+        check_range("after_s", self.after_s, 0, 600)
+        check_range("longest_s", self.longest_s, self.before_s + 1, 3600)
+        check_range("rate", self.rate, 0.1, 120)
+        check_range("file_s", self.file_s, 1, 31 * 86_400)
+        for name, low, high in (
+            ("memory", MB, 100 * GB),
+            ("file_size", KB, 100 * GB),
+            ("budget", 4 * self.bytes_of("file_size"), 1_000_000 * GB),
+            ("keep_free", 0, 1_000_000 * GB),
+        ):
+            if not low <= self.bytes_of(name) <= high:
+                raise InvalidInputError(
+                    f"{name} must be between {_size(low)} and {_size(high)}, not {getattr(self, name)}"
+                )
+
+    @property
+    def _is_folder(self) -> bool:
+        return self.path.suffix not in (".jsonl", ".txt")
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the files; made if missing."""
+        return self.path if self._is_folder else self.path.parent
+
+    @property
+    def stem(self) -> str:
+        """Beginning of the file names."""
+        return FOLDER_STEM if self._is_folder else self.path.stem
+
+    @property
+    def json_lines(self) -> bool:
+        """Whether tracks are recorded as JSON Lines."""
+        return self.path.suffix != ".txt" or self._is_folder
+
+    @property
+    def mot_text(self) -> bool:
+        """Whether tracks are recorded as MOTChallenge text."""
+        return self.path.suffix != ".jsonl"
+
+    @property
+    def has_clips(self) -> bool:
+        """Whether clips are recorded."""
+        return self.clips or self._is_folder
+
+    def bytes_of(self, name: str) -> int:
+        """Return one of the sizes in bytes; InvalidInputError if it cannot be read."""
+        text = getattr(self, name)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?B)", text.strip().upper())
+        if not found:
+            raise InvalidInputError(f"{name} must be a size such as 500MB or 2GB, not {text!r}")
+        return round(float(found[1]) * _UNITS[found[2]])
 
 
-def parse_recording(path: Path) -> RecordingConfig:
-    """Read what a path asks for: ``tracks.jsonl``, ``tracks.txt``, or a folder for both and video.
-
-    The names of the files begin with the path's, and their kind is its suffix's.
-
-    Raises
-    ------
-    InvalidInputError
-        If the suffix is another.
-    """
-    if path.suffix == ".jsonl":
-        return RecordingConfig(path.parent, path.stem)
-    if path.suffix == ".txt":
-        return RecordingConfig(path.parent, path.stem, json_lines=False, mot_text=True)
-    if path.suffix and not path.is_dir():
-        raise InvalidInputError(
-            f"a recording is NAME.jsonl, NAME.txt (MOTChallenge) or a folder for both and video, not {path}"
-        )
-    return RecordingConfig(path, mot_text=True, clips=ClipConfig())
-
-
-def parse_size(text: str) -> int:
-    """Read a size of storage, as in ``500MB`` or ``1.5 GB``; bytes.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is none.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?B)", text.strip().upper())
-    if not found:
-        raise InvalidInputError(f"a size is written 500MB or 2GB, not {text!r}")
-    return round(float(found[1]) * _UNITS[found[2]])
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise InvalidInputError(f"{name} must be between {low:g} and {high:g}, not {value:g}")
+def _size(count: int) -> str:
+    unit = next(unit for unit in reversed(_UNITS) if count >= _UNITS[unit] or unit == "B")
+    return f"{count / _UNITS[unit]:g}{unit}"

@@ -1,150 +1,143 @@
-"""Recording for months: files that follow each other, within a budget, and a disk that may be full."""
+"""The sink that records for months."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
-from edge_fairmot.counting import Event
 from edge_fairmot.errors import SinkError
+from edge_fairmot.protocols import OutputHealth
 from edge_fairmot.service.recording.clips import ClipRecorder
 from edge_fairmot.service.recording.config import RecordingConfig
-from edge_fairmot.service.recording.disk_keeper import DiskKeeper
-from edge_fairmot.service.recording.names import CLIP, EVENTS, TEXT, TRACKS, FileNames
-from edge_fairmot.service.recording.rotating_file import RotatingFile
+from edge_fairmot.service.recording.files import CLIP, EVENTS, TEXT, TRACKS, FileNames, RotatingFile, utc_now
+from edge_fairmot.service.recording.retention import Retention
 from edge_fairmot.sinks.files import require_finite
-from edge_fairmot.sinks.text import JsonLinesHeader, event_document, frame_line, header_line, mot_lines
-from edge_fairmot.system import RunLock
-from edge_fairmot.types import Frame, Tracks, UInt8Array
+from edge_fairmot.sinks.text import JsonLinesHeader, event_line, frame_line, header_line, mot_lines
+from edge_fairmot.system import FileLock
+from edge_fairmot.types import FrameResult
 
 
 class RecordingSink(AbstractContextManager["RecordingSink"]):
-    """Records tracks, and events as :meth:`take_event` is told of them.
+    """Records tracks, events, and a clip of every event.
 
-    A disk that is full, or gone, stops the recording and not the tracking; it goes on when there is room, and
-    what is lost meanwhile is counted.
-    JSON Lines begin with a header in every file, whose ``settings.recording`` has the time it was begun, UTC,
-    and the source's at that moment. Frames are counted on from file to file.
+    A disk that is full or gone pauses the recording and not the tracking. Recording continues when there is
+    space; lost frames and events are counted. Every JSON Lines file begins with the header, whose
+    ``settings.recording`` holds the time when the file was begun, UTC and by the source's clock. The next
+    file continues the frame numbers.
 
     Parameters
     ----------
     config : RecordingConfig
     header : JsonLinesHeader
         Of the run.
-    overlay : callable, optional
-        Draws more on each picture of a clip, uint8 (H, W, 3) BGR; called from another thread.
 
     Raises
     ------
     MissingDependencyError
-        If clips are asked for and PyAV, which the extra ``video`` brings, is not installed.
+        If clips are asked for and PyAV, of the extra ``video``, is not installed.
     SinkError
         If the folder cannot be used, or another run records there under the same name.
-
-    Attributes
-    ----------
-    missed, missed_events : int
-        Frames that were not recorded, and events, with their clips.
     """
 
-    def __init__(
-        self,
-        config: RecordingConfig,
-        header: JsonLinesHeader,
-        overlay: Callable[[UInt8Array], None] | None = None,
-    ) -> None:
+    def __init__(self, config: RecordingConfig, header: JsonLinesHeader) -> None:
         self._config, self._header = config, header
         self._time_s, self._closed = 0.0, False
-        self.missed = self.missed_events = 0
-        header_line(header)  # what cannot be written is told now
-        self._lock = RunLock(
+        self._missed_frames = self._missed_events = 0
+        header_line(header)  # a header that is not JSON is an error now
+        self._lock = FileLock(
             config.folder / f".{config.stem}.lock",
             f"the recording {config.folder / config.stem}",
-            "give each a name of its own",
+            "give each run another name to record to",
         )
         self._names = FileNames(config.folder, config.stem)
         self._tracks = self._rotating(TRACKS, self._first_line) if config.json_lines else None
         self._text = self._rotating(TEXT) if config.mot_text else None
         self._events = self._rotating(EVENTS)
         self._clips: ClipRecorder | None = None
-        self._keeper = DiskKeeper(config, self._writing)
-        if config.clips is not None:
+        self._retention = Retention(config, self._writing)
+        if config.has_clips:
             try:
                 self._clips = ClipRecorder(
-                    config.clips, header.frame_rate, lambda: self._new_path(CLIP), self._keeper.stop, overlay
+                    config, header.frame_rate, partial(self._new_path, CLIP), self._retention.pause
                 )
             except BaseException:
                 self.close()
                 raise
 
     @property
-    def trouble(self) -> str:
-        """Why nothing is recorded now, one line; empty while it is."""
-        return self._keeper.trouble
+    def health(self) -> Mapping[str, OutputHealth]:
+        """``recording``: the reason why it is paused, and the numbers of lost frames and events."""
+        return {
+            "recording": {
+                "trouble": self._retention.trouble,
+                "missed_frames": self._missed_frames,
+                "missed_events": self._missed_events,
+            }
+        }
 
-    def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Record one frame; the operating system has its tracks when this returns.
+    def write(self, result: FrameResult) -> None:
+        """Record one frame; the operating system has its tracks and events when this returns.
 
         Raises
         ------
         SinkError
-            If it is not finite, or comes after the end. What the disk does not take is counted, not raised.
+            If a number is not finite, or after :meth:`close`. Errors of the disk are counted and not raised.
         """
         if self._closed:
             raise SinkError(
                 f"the recording in {self._config.folder} is closed: open a new sink to write more"
             )
-        require_finite(frame, tracks)
+        require_finite(result)
+        self._time_s = result.frame.time_s
+        recorded_events = self._write_events(result)
         if self._clips is not None:
-            self._clips.offer(frame, tracks)
-        if self._keeper.trouble:
-            self.missed += 1
-            return
-        self._time_s = frame.time_s
-        height, width = frame.image.shape[:2]
-        changed = (width, height) != self._header.frame_size
-        if changed:
-            self._header = replace(self._header, frame_size=(width, height))
+            self._clips.write(result if recorded_events else replace(result, events=()))
+        if self._retention.trouble or not self._write_tracks(result):
+            self._missed_frames += 1
+
+    def _write_events(self, result: FrameResult) -> bool:
+        if not result.events:
+            return True
+        if not self._retention.trouble:
+            try:
+                self._events.write("".join(event_line(result.frame.number, event) for event in result.events))
+                return True
+            except SinkError as error:
+                self._retention.pause(error)
+        self._missed_events += len(result.events)
+        return False
+
+    def _write_tracks(self, result: FrameResult) -> bool:
+        frame = result.frame
+        has_new_size = frame.size != self._header.frame_size
+        self._header = replace(self._header, frame_size=frame.size)
         try:
             if self._tracks is not None:
-                if changed:
+                if has_new_size:
                     self._tracks.close()
-                self._tracks.write(frame_line(frame, tracks).encode())
+                self._tracks.write(frame_line(result))
             if self._text is not None:
-                self._text.write(mot_lines(frame.index + 1, tracks).encode())
+                self._text.write(mot_lines(frame.number, result.tracks))
+            return True
         except SinkError as error:
-            self.missed += 1
-            self._keeper.stop(error)
-
-    def take_event(self, frame: Frame, event: Event) -> None:
-        """Record an event, and a clip of it; to be given to :class:`edge_fairmot.sinks.EventsSink`."""
-        if self._keeper.trouble:
-            self.missed_events += 1
-            return
-        try:
-            line = json.dumps(event_document(frame.index + 1, event), allow_nan=False) + "\n"
-            self._events.write(line.encode())
-        except SinkError as error:
-            self.missed_events += 1
-            self._keeper.stop(error)
-            return
-        if self._clips is not None:
-            self._clips.trigger(frame.time_s)
+            self._retention.pause(error)
+            return False
 
     def _rotating(self, suffix: str, header: Callable[[], bytes] = bytes) -> RotatingFile:
         config = self._config
-        return RotatingFile(lambda: self._new_path(suffix), header, config.file_bytes, config.file_s)
+        return RotatingFile(
+            partial(self._new_path, suffix), header, config.bytes_of("file_size"), config.file_s
+        )
 
     def _new_path(self, suffix: str) -> Path:
-        self._keeper.begun()
+        self._retention.wake()
         return self._names.next(suffix)
 
     def _first_line(self) -> bytes:
-        begun = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        begun = utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         settings = {**self._header.settings, "recording": {"begun": begun, "time_s": self._time_s}}
         return header_line(replace(self._header, settings=settings)).encode()
 
@@ -161,10 +154,10 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
         Raises
         ------
         SinkError
-            If the disk says only now that it has not got everything. All are closed first.
+            If the disk reports only now that it is full. All files are closed first.
         """
         self._closed = True
-        with ExitStack() as stack:  # which closes the last first
-            for part in (self._lock, self._keeper, self._events, self._text, self._tracks, self._clips):
+        with ExitStack() as stack:  # closes the last one first
+            for part in (self._lock, self._retention, self._events, self._text, self._tracks, self._clips):
                 if part is not None:
                     stack.callback(part.close)

@@ -1,11 +1,11 @@
-"""What a camera sees and what is counted there, on one page: for a phone, a wall, a program or a monitoring.
+"""The page of a run: live image, tracks, counts, drawing of lines and zones, JSON, metrics for Prometheus.
 
-The loop leaves each frame with :class:`WebSink` and goes on. A thread makes a JPEG of the newest frame when a
-viewer is ready for one, and a thread with a server answers. Nothing here needs more than the numpy and OpenCV
-of the core until a sink is made.
+The loop hands each frame to :class:`WebSink` and goes on. One thread encodes the newest frame when a client
+is ready for it, and another one is the HTTP server.
 """
 
 from edge_fairmot.service.web.config import WebConfig
+from edge_fairmot.service.web.drawing import saved_drawing
 from edge_fairmot.service.web.sink import WebSink
 
-__all__ = ["WebConfig", "WebSink"]
+__all__ = ["WebConfig", "WebSink", "saved_drawing"]

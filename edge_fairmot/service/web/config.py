@@ -1,12 +1,12 @@
-"""Where the page is served, to whom, and what it costs."""
+"""Settings of the page."""
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.service import check_range, state_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +16,20 @@ class WebConfig:
     Attributes
     ----------
     host : str
-        Name or address to listen at. ``0.0.0.0`` is every network of this device.
+        Address to listen on: 127.0.0.1 is this device only, 0.0.0.0 all its networks.
     port : int
-        0 takes any that is free.
+        Port to listen on; 0 takes any free port.
     token_file : Path or None
-        Holds the secret that visitors must know; made where it does not exist. None is none on this device's
-        own addresses, and else :func:`edge_fairmot.service.web.token.default_token_file`.
-    jpeg_quality : int
-        1 to 100.
-    widest : int
-        Wider pictures are made so wide for the page, pixels.
-    counting_file : Path or None
-        TOML file in which lines and zones are saved that are drawn on the page; what else it holds stays.
-        None keeps them until the run ends.
+        File of the token that opens the page, made if missing; ``web-token`` in the state folder by default.
+    open_access : bool
+        Serve the page without a token, to everyone who can reach the address.
+    quality : int
+        JPEG quality of the images, 1 to 100.
+    max_width : int
+        Images are scaled down to this width, pixels.
+    drawing_file : Path or None
+        JSON file of the lines and zones that are drawn on the page, for each source; ``drawing.json`` in the
+        state folder by default.
 
     Raises
     ------
@@ -39,27 +40,26 @@ class WebConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     token_file: Path | None = None
-    jpeg_quality: int = 75
-    widest: int = 960
-    counting_file: Path | None = None
+    open_access: bool = False
+    quality: int = 75
+    max_width: int = 960
+    drawing_file: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.host:
-            raise InvalidInputError("the page needs a host: 127.0.0.1 for this device alone, 0.0.0.0 for all")
-        for name, low, high in (("port", 0, 65_535), ("jpeg_quality", 1, 100), ("widest", 64, 8_192)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InvalidInputError(f"{name} must be between {low} and {high}, not {value}")
+            raise InvalidInputError("host must not be empty: 127.0.0.1 is this device, 0.0.0.0 all networks")
+        check_range("port", self.port, 0, 65_535)
+        check_range("quality", self.quality, 1, 100)
+        check_range("max_width", self.max_width, 64, 8_192)
 
     @property
-    def is_local(self) -> bool:
-        """Whether only programs on this device can reach the page."""
-        return is_loopback(self.host)
+    def token_path(self) -> Path | None:
+        """Token file in use; None with open access. SinkError if this user has no home folder."""
+        if self.open_access:
+            return None
+        return self.token_file or state_folder() / "web-token"
 
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address means this device itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    @property
+    def drawing_path(self) -> Path:
+        """Drawing file in use. SinkError if this user has no home folder."""
+        return self.drawing_file or state_folder() / "drawing.json"

@@ -1,124 +1,179 @@
-"""Lines and zones that are drawn on the page: checked, saved, and handed to the counter."""
+"""Lines and zones that are drawn on the page: checked, saved in a JSON file, handed to the counter."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+from pathlib import Path
 from typing import Any, NoReturn
 
-from edge_fairmot.counting import Counter, CountingConfig, parse_counting
-from edge_fairmot.errors import InvalidInputError, SinkError
-from edge_fairmot.service.web.counting_file import CountingFile, shapes_document
+from edge_fairmot.counting import Counter, CountingConfig, Line, Zone, parse_counting
+from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.service.web.config import WebConfig
+from edge_fairmot.sources.address import redact
+from edge_fairmot.system import atomic_write
 
-MOST_SHAPES, MOST_CORNERS, LONGEST_NAME = 32, 64, 60
-"""More than anybody draws by hand, and little enough to be tried in every frame."""
+MAX_SHAPES, MAX_CORNERS, MAX_NAME_LENGTH = 32, 64, 60
+"""Every shape is tested in every frame."""
 
 _log = logging.getLogger(__name__)
 
 
-class Drawing:
-    """What is drawn now, with a number that rises with every change.
+def saved_drawing(config: WebConfig, source: str) -> CountingConfig | None:
+    """Return the lines and zones that were drawn for a source on the page of an earlier run.
+
+    They replace all lines and zones of the run's settings, some of which may have been deleted on the page.
 
     Parameters
     ----------
-    counter : Counter
-    file : CountingFile or None
-        None keeps changes until the run ends.
-    """
+    config : WebConfig
+    source : str
+        Name of the source, as in ``SourceInfo``.
 
-    def __init__(self, counter: Counter, file: CountingFile | None) -> None:
-        self._counter = counter
-        self._file = file
-        self._config: CountingConfig = counter.config
-        self._not_saved: str | None = None
-        self._revision = 1
-
-    def document(self) -> dict[str, Any]:
-        """Give what is drawn, as TOML holds it, with ``revision`` and the file's name as ``saved_to``.
-
-        ``not_saved`` is why the file does not hold it, or None.
-        """
-        return {
-            "revision": self._revision,
-            "saved_to": None if self._file is None else str(self._file.path),
-            "not_saved": self._not_saved,
-            **shapes_document(self._config),
-        }
-
-    def replace(self, document: dict[str, Any]) -> bool:
-        """Take another drawing over: into the file, and also where that fails to the counter.
-
-        Parameters
-        ----------
-        document : dict
-            ``line`` and ``zone`` as :meth:`document` gives them, and the ``revision`` that was changed.
-
-        Returns
-        -------
-        bool
-            False, and nothing is changed, where that is no longer the present revision.
-
-        Raises
-        ------
-        InvalidInputError
-            If it is not a drawing, or one of too much.
-        """
-        config = parse_counting({key: value for key, value in document.items() if key != "revision"})
-        _check_extent(config)
-        if document.get("revision") != self._revision:
-            return False
-        self._not_saved = self._save(config)
-        self._counter.redraw(config.lines, config.zones)
-        self._config = config
-        self._revision += 1
-        return True
-
-    def _save(self, config: CountingConfig) -> str | None:
-        """Give the reason where that fails: who stands before the door and draws wants it counted."""
-        if self._file is not None:
-            try:
-                self._file.save(config.lines, config.zones)
-            except SinkError as error:
-                _log.warning("what was drawn counts until the run ends: %s", error)
-                return str(error)
-        return None
-
-
-def read_document(body: bytes) -> dict[str, Any]:
-    """Read a JSON object.
+    Returns
+    -------
+    CountingConfig or None
+        None where nothing was drawn.
 
     Raises
     ------
     InvalidInputError
-        If it is something else, or holds NaN or infinity.
+        If the file cannot be read, or its content is not a drawing.
+    SinkError
+        If this user has no home folder.
     """
+    path = config.drawing_path
     try:
-        document = json.loads(body, parse_constant=_refuse_constant)
+        drawn = _read_drawings(path).get(redact(source))
+        return None if drawn is None else parse_counting(drawn)
+    except (OSError, ValueError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInputError(
+            f"{path}, drawn on the page of an earlier run, cannot be read ({reason}): correct it or delete it"
+        ) from error
+
+
+class ShapeEditor:
+    """The lines and zones of a counter, with a revision number that rises with every change.
+
+    What was drawn for the source in an earlier run is drawn again.
+    """
+
+    def __init__(self, counter: Counter, config: WebConfig, source: str) -> None:
+        self._counter, self._source = counter, redact(source)
+        self._path = config.drawing_path
+        self._not_saved: str | None = None
+        self._revision = 1
+        drawn = saved_drawing(config, source)
+        if drawn is not None:
+            _log.info("lines and zones are those drawn on the page, kept in %s", self._path)
+            counter.redraw(drawn.lines, drawn.zones)
+        self._shapes = _shapes_document(drawn or counter.config)
+
+    def document(self) -> dict[str, Any]:
+        """Return the shapes, their revision, their file, and why the file does not hold them, or None."""
+        return {
+            "revision": self._revision,
+            "saved_to": str(self._path),
+            "not_saved": self._not_saved,
+            **self._shapes,
+        }
+
+    def replace(self, document: dict[str, Any]) -> bool:
+        """Take ``line``, ``zone`` and the ``revision`` that was changed; False if that is not the newest one.
+
+        Shapes that cannot be saved are counted all the same. InvalidInputError if they are not shapes, or too
+        many.
+        """
+        config = parse_counting({key: value for key, value in document.items() if key != "revision"})
+        _check_limits(config)
+        if document.get("revision") != self._revision:
+            return False
+        shapes = _shapes_document(config)
+        self._not_saved = self._save(shapes)
+        self._counter.redraw(config.lines, config.zones)
+        self._shapes = shapes
+        self._revision += 1
+        return True
+
+    def _save(self, shapes: dict[str, Any]) -> str | None:
+        path = self._path.resolve()  # a link stays a link
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps({**_read_drawings(path), self._source: shapes}, indent=1, ensure_ascii=False)
+            with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            failure = (
+                f"{self._path} cannot be written ({reason}): free space there or choose another drawing_file"
+            )
+            _log.warning("drawn lines and zones count only until the run ends: %s", failure)
+            return failure
+        return None
+
+
+def _read_drawings(path: Path) -> dict[str, Any]:
+    """Return shapes by source; OSError or ValueError if there is a file and it cannot be read."""
+    try:
+        return _parse_object(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+
+
+def parse_request(body: bytes) -> dict[str, Any]:
+    """Parse a request body; InvalidInputError if it is not a JSON object, or holds NaN or infinity."""
+    try:
+        return _parse_object(body)
+    except ValueError as error:
+        raise InvalidInputError(
+            f'{error}: send an object such as {{"revision": 1, "line": [], "zone": []}}'
+        ) from None
+
+
+def _parse_object(text: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"that is not JSON ({error})") from error
+        raise ValueError(f"that is not JSON ({error})") from error
     if not isinstance(document, dict):
-        raise InvalidInputError('an object is needed: {"revision": 1, "line": [], "zone": []}')
+        raise ValueError(f"that is JSON, but {type(document).__name__} and not an object")
     return document
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
-def _check_extent(config: CountingConfig) -> None:
+def _shapes_document(config: CountingConfig) -> dict[str, Any]:
+    """Return lines and zones as :func:`edge_fairmot.counting.parse_counting` reads them."""
+    return {
+        "line": [
+            {"name": line.name, "start": list(line.start), "end": list(line.end)} for line in config.lines
+        ],
+        "zone": [
+            {"name": zone.name, "polygon": [list(point) for point in zone.polygon]} for zone in config.zones
+        ],
+    }
+
+
+def _check_limits(config: CountingConfig) -> None:
     if config != CountingConfig(config.lines, config.zones):
-        raise InvalidInputError("only lines and zones are drawn: counting is set where the run is started")
-    count = len(config.lines) + len(config.zones)
-    if count > MOST_SHAPES:
-        raise InvalidInputError(f"{count} lines and zones are too many: draw {MOST_SHAPES} at most")
-    names = [line.name for line in config.lines] + [zone.name for zone in config.zones]
-    for name in names:
-        if len(name) > LONGEST_NAME or not name.isprintable():
+        raise InvalidInputError("only lines and zones can be drawn: set the rest when the run is started")
+    shapes: tuple[Line | Zone, ...] = (*config.lines, *config.zones)
+    if len(shapes) > MAX_SHAPES:
+        raise InvalidInputError(f"{len(shapes)} lines and zones are too many: draw {MAX_SHAPES} at most")
+    for shape in shapes:
+        if len(shape.name) > MAX_NAME_LENGTH or not shape.name.isprintable():
             raise InvalidInputError(
-                f"{name[: LONGEST_NAME + 1]!r} is no name: give {LONGEST_NAME} printable characters at most"
+                f"{shape.name[: MAX_NAME_LENGTH + 1]!r} is not a name: give {MAX_NAME_LENGTH} printable "
+                "characters at most"
             )
     for zone in config.zones:
-        if len(zone.polygon) > MOST_CORNERS:
+        if len(zone.polygon) > MAX_CORNERS:
             raise InvalidInputError(
-                f"zone {zone.name!r} has {len(zone.polygon)} corners: draw it with {MOST_CORNERS} at most"
+                f"zone {zone.name!r} has {len(zone.polygon)} corners: draw it with {MAX_CORNERS} at most"
             )

@@ -1,69 +1,74 @@
-"""The sink that shows a run on a page."""
+"""The sink that shows a run on its page."""
 
 from __future__ import annotations
 
 import functools
-import socket
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from edge_fairmot.counting import Counter
 from edge_fairmot.errors import MissingDependencyError
 from edge_fairmot.pipeline import RunSummary
-from edge_fairmot.protocols import Outputs, SourceState
+from edge_fairmot.protocols import OutputHealth, SourceState
+from edge_fairmot.service.run import RunView
 from edge_fairmot.service.web.config import WebConfig
-from edge_fairmot.service.web.feed import Feed
-from edge_fairmot.service.web.run import WatchedRun
-from edge_fairmot.service.web.scene import Scene, pack_scene
-from edge_fairmot.service.web.token import default_token_file, take_token
-from edge_fairmot.types import Frame, Tracks
+from edge_fairmot.service.web.drawing import ShapeEditor
+from edge_fairmot.service.web.frames import LatestFrame, WebFrame, frame_message
+from edge_fairmot.types import FrameResult
 
 if TYPE_CHECKING:
     from edge_fairmot.service.web.server import PageServer
 
+_log = logging.getLogger(__name__)
+
 
 class WebSink(AbstractContextManager["WebSink"]):
-    """Shows frames and tracks on a page, with counts, and lets lines and zones be drawn there.
+    """Shows frames, tracks and counts on a page, and lets lines and zones be drawn there.
 
-    The port is taken when the sink is made, and answered at from :meth:`start` on, at the latest with the
-    first frame. What watches costs the loop nothing: :meth:`write` keeps the frame and returns.
+    The port is taken when the sink is made. The page answers from :meth:`start` on, at the latest from the
+    first frame on. :meth:`write` stores the frame and returns.
 
     Parameters
     ----------
     config : WebConfig
     summary : callable
-        What the run has done so far, as :meth:`edge_fairmot.pipeline.Pipeline.summary`; called from another
-        thread, from :meth:`start` on.
+        Returns the RunSummary, from any thread: ``pipeline.summary``.
     state : callable
-        How the source is; the same.
+        Returns the SourceState, from any thread.
     counter : Counter, optional
-        Whose totals are shown and whose lines and zones are drawn. Who updates it comes before this sink.
+        Its lines and zones can be drawn on the page; without it nothing can. Those that were drawn for this
+        source in an earlier run are drawn again.
     source : str, optional
-        Its name, to be shown; a user and password in it are left out.
+        Name of the source; shown without credentials.
+    outputs : callable, optional
+        Returns the health of all outputs, from any thread.
 
     Attributes
     ----------
     address : str
-        Where the page is.
-    invitation : str or None
-        The address with the token, where one was made now: to be shown once. Later it is in the token file.
-    token_file : Path or None
-        None where no token is needed.
+        URL of the page.
+    login_address : str or None
+        URL that opens the page in a browser. It holds the token: do not log it. None with open access.
 
     Raises
     ------
     MissingDependencyError
         If a package of the extra ``web`` is not installed.
+    InvalidInputError
+        If the drawing file cannot be read.
     SinkError
         If the port or the token file cannot be used.
 
     Examples
     --------
     >>> from edge_fairmot.service.web import WebConfig, WebSink
-    >>> web = WebSink(WebConfig(port=8080), lambda: pipeline.summary(), lambda: state)  # doctest: +SKIP
-    >>> pipeline = Pipeline(source, runtime, tracker, [web])  # doctest: +SKIP
+    >>> pipeline = Pipeline(source, detector, tracker, counter=counter)  # doctest: +SKIP
+    >>> with WebSink(WebConfig(), pipeline.summary, source.state, counter) as web:  # doctest: +SKIP
+    ...     print(web.login_address)
+    ...     pipeline.run([web])
     """
 
     def __init__(
@@ -74,20 +79,32 @@ class WebSink(AbstractContextManager["WebSink"]):
         counter: Counter | None = None,
         *,
         source: str = "",
-        outputs: Callable[[], Outputs] = dict,
+        outputs: Callable[[], Mapping[str, OutputHealth]] = dict,
     ) -> None:
-        self._counter = counter
+        try:
+            import uvicorn.protocols.websockets.websockets_sansio_impl  # noqa: F401, PLC0415
+
+            from edge_fairmot.service.web.auth import Auth, read_token  # noqa: PLC0415
+            from edge_fairmot.service.web.server import PageServer, listen, reachable_host  # noqa: PLC0415
+            from edge_fairmot.service.web.site import Site, page_file  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(str(error.name).split(".")[0], "web", "to serve the page") from error
         self._number = 0
         self._started = self._closed = False
-        self._feed = Feed(functools.partial(pack_scene, quality=config.jpeg_quality, widest=config.widest))
-        self.token_file = config.token_file
-        if self.token_file is None and not config.is_local:
-            self.token_file = default_token_file()
-        token, made = (None, False) if self.token_file is None else take_token(self.token_file)
-        run = WatchedRun(summary, state, counter, source, outputs)
-        self._server = _open_server(config, token, run, self._feed)
-        self.address = f"http://{_name_of(config.host)}:{self._server.port}/"
-        self.invitation = f"{self.address}?token={token}" if made else None
+        encode = functools.partial(frame_message, quality=config.quality, max_width=config.max_width)
+        self._slot = LatestFrame(encode)
+        token_path = config.token_path
+        token = None if token_path is None else read_token(token_path)
+        editor = None if counter is None else ShapeEditor(counter, config, source)
+        site = Site(config, RunView(summary, state, outputs), source, self._slot, editor)
+        listener = listen(config.host, config.port)
+        port: int = listener.getsockname()[1]
+        auth = Auth(site.application(), token, page_file("login.html"), f"edge_fairmot_{port}")
+        self._server: PageServer = PageServer(auth, listener)
+        self.address = f"http://{reachable_host(config.host)}:{port}/"
+        self.login_address = None if token is None else f"{self.address}?token={token}"
+        if token is None:
+            _log.warning("the page needs no token: everyone who can reach %s sees the camera", self.address)
 
     def start(self) -> None:
         """Begin to answer, before the first frame comes. May be called twice."""
@@ -95,45 +112,17 @@ class WebSink(AbstractContextManager["WebSink"]):
             self._started = True
             self._server.start()
 
-    def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Take the next frame and its tracks; a frame that is shown later is not changed meanwhile."""
+    def write(self, result: FrameResult) -> None:
+        """Take the next result; its image must not change afterwards."""
         self.start()
         self._number += 1
-        lines, zones = ({}, {}) if self._counter is None else (self._counter.lines, self._counter.zones)
-        self._feed.show(Scene(self._number, frame, tracks, lines, zones, time.monotonic()))
+        self._slot.put(WebFrame(self._number, result, time.monotonic()))
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """End the page. May be called twice."""
+        """Close the page and its port. May be called twice."""
         if not self._closed:
             self._closed = True
             self._server.close()
-
-
-def _open_server(config: WebConfig, token: str | None, run: WatchedRun, feed: Feed) -> PageServer:
-    try:
-        import uvicorn.protocols.websockets.websockets_sansio_impl  # noqa: F401, PLC0415
-
-        from edge_fairmot.service.web.access import Guard  # noqa: PLC0415
-        from edge_fairmot.service.web.server import PageServer  # noqa: PLC0415
-        from edge_fairmot.service.web.site import Site, page_file  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(str(error.name).split(".")[0], "web", "to serve the page") from error
-    app = Site(config, run, feed).application()
-    guarded = Guard(app, token, page_file("enter.html"), f"edge_fairmot_{config.port}")
-    return PageServer(guarded, config)
-
-
-def _name_of(host: str) -> str:
-    """Write a host as an address has it; for every network, where this device is in its first one."""
-    if host not in ("0.0.0.0", "::"):
-        return f"[{host}]" if ":" in host else host
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # an address of nobody's, RFC 5737: nothing is sent
-        except OSError:
-            return socket.gethostname()
-        own: str = probe.getsockname()[0]
-        return own

@@ -1,4 +1,4 @@
-"""What is answered at which address."""
+"""The ASGI application of the page: what is answered at which path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from threading import Thread
-from types import MappingProxyType
 from typing import Any
 
 from anyio import fail_after
@@ -23,60 +22,46 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.service.run import RunView
+from edge_fairmot.service.web.clients import Clients
 from edge_fairmot.service.web.config import WebConfig
-from edge_fairmot.service.web.counting_file import CountingFile
-from edge_fairmot.service.web.drawing import Drawing, read_document
-from edge_fairmot.service.web.feed import Feed
-from edge_fairmot.service.web.metrics import metrics_writer
-from edge_fairmot.service.web.run import WatchedRun
-from edge_fairmot.service.web.scene import Scene, describe_scene, encode_picture
-from edge_fairmot.service.web.status import StatusBoard
-from edge_fairmot.service.web.viewers import Viewers
+from edge_fairmot.service.web.drawing import ShapeEditor, parse_request
+from edge_fairmot.service.web.frames import LatestFrame, WebFrame, encode_jpeg, frame_document
+from edge_fairmot.service.web.status import StatusBoard, metrics_writer
 from edge_fairmot.sinks.drawing import Annotator
 
-LARGEST_BODY, BODY_TIME_S = 65_536, 10.0
+MAX_BODY, BODY_S = 65_536, 10.0
 
-STATUS_INTERVAL_S = 1.0
+STATUS_S = 1.0
 
-KINDS = MappingProxyType(
-    {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-)
+CONTENT_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
-SCRIPTS = ("page", "stream", "picture", "trails", "drawing", "editor", "shapes", "panel")
+SCRIPTS = ("page", "stream", "frame_view", "trails", "drawing", "editor", "shapes", "panel")
 
-FILES = MappingProxyType(
-    {"/": "index.html", "/page.css": "page.css", "/icon.svg": "icon.svg"}
-    | {f"/{name}.js": f"{name}.js" for name in SCRIPTS}
-)
-"""All that is served of the package, by address."""
+FILES = {"/": "index.html", "/page.css": "page.css", "/icon.svg": "icon.svg"} | {
+    f"/{name}.js": f"{name}.js" for name in SCRIPTS
+}
+"""Files of the package that are served, by path. No other file is."""
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Site:
-    """The answers: files of the page, figures, the newest picture, and what is drawn.
+    """Answers with the files of the page, figures, the newest image, and the drawn lines and zones."""
 
-    Parameters
-    ----------
-    config : WebConfig
-    run : WatchedRun
-    feed : Feed
-    """
-
-    def __init__(self, config: WebConfig, run: WatchedRun, feed: Feed) -> None:
-        self._config = config
-        self._feed = feed
-        file = None if config.counting_file is None else CountingFile(config.counting_file)
-        self._drawing = None if run.counter is None else Drawing(run.counter, file)
-        self._board = StatusBoard(run, feed)
-        self._viewers = Viewers(feed, lambda: json.dumps(self._status(), allow_nan=False))
-        self._write_metrics = metrics_writer(run, feed, self._viewers)
-        self._changing, self._encoding = asyncio.Lock(), asyncio.Lock()
+    def __init__(
+        self, config: WebConfig, run: RunView, source: str, slot: LatestFrame, editor: ShapeEditor | None
+    ) -> None:
+        self._config, self._slot, self._editor = config, slot, editor
+        self._board = StatusBoard(run, source, slot)
+        self._clients = Clients(slot, lambda: json.dumps(self._status(), allow_nan=False))
+        self._write_metrics = metrics_writer(run, slot, self._clients)
+        self._editing, self._encoding = asyncio.Lock(), asyncio.Lock()
 
     def application(self) -> Starlette:
-        """Everything under its address."""
+        """Return the application."""
         routes: list[BaseRoute] = [
-            Route(path, functools.partial(_file, page_file(name), KINDS[name.rpartition(".")[2]]))
+            Route(path, functools.partial(_file, page_file(name), CONTENT_TYPES[name.rpartition(".")[2]]))
             for path, name in FILES.items()
         ]
         routes += [
@@ -86,47 +71,44 @@ class Site:
             Route("/api/tracks", self._tracks),
             Route("/api/snapshot.jpg", self._snapshot),
             Route("/api/counting", self._counting, methods=["GET", "PUT"]),
-            WebSocketRoute("/ws", self._viewers.serve),
+            WebSocketRoute("/ws", self._clients.serve),
         ]
-        return Starlette(
-            routes=routes,
-            lifespan=self._lifespan,
-            exception_handlers={InvalidInputError: _explain},
-        )
+        handlers = {InvalidInputError: _invalid_input}
+        return Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncGenerator[None, None]:
         loop = asyncio.get_running_loop()
 
-        def deliver(scene: Scene, message: bytes) -> None:
-            loop.call_soon_threadsafe(self._viewers.publish, scene, message)
+        def deliver(frame: WebFrame, message: bytes) -> None:
+            loop.call_soon_threadsafe(self._clients.publish, frame, message)
 
-        encoder = Thread(target=self._feed.run, args=(deliver,), name="page pictures", daemon=True)
+        encoder = Thread(target=self._slot.run, args=(deliver,), name="edge-fairmot page images", daemon=True)
         encoder.start()
         ticking = asyncio.create_task(self._tick())
         try:
             yield
         finally:
             ticking.cancel()
-            self._feed.close()
+            self._slot.close()
             await run_sync(encoder.join)
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(STATUS_INTERVAL_S)
+            await asyncio.sleep(STATUS_S)
             try:
-                self._board.read()  # rates are of late, also for who asks the first time
-                self._viewers.announce()
+                self._board.read()  # keeps the rates recent, also for the first request
+                self._clients.broadcast_status()
             except Exception:
-                logger.exception("the page's status cannot be told")
+                _log.exception("the status of the page cannot be read")
 
     def _status(self) -> dict[str, Any]:
-        delay_s = self._viewers.delay_s(0.5)
+        delay_s = self._clients.delay_s(0.5)
         return {
             **self._board.read(),
-            "viewers": len(self._viewers),
+            "viewers": len(self._clients),
             "page_delay_ms": None if delay_s is None else round(1e3 * delay_s, 1),
-            "counting": None if self._drawing is None else self._drawing.document(),
+            "counting": None if self._editor is None else self._editor.document(),
         }
 
     async def _health(self, _: Request) -> Response:
@@ -140,63 +122,62 @@ class Site:
         return JSONResponse(self._status())
 
     async def _tracks(self, _: Request) -> Response:
-        return JSONResponse(describe_scene(self._scene()))
+        return JSONResponse(frame_document(self._latest()))
 
     async def _snapshot(self, request: Request) -> Response:
-        scene, boxes = self._scene(), "boxes" in request.query_params
-        async with self._encoding:  # one at a time, however many ask
-            picture = await run_sync(self._encode_snapshot, scene, boxes)
-        return Response(picture, media_type="image/jpeg")
+        frame, boxes = self._latest(), "boxes" in request.query_params
+        async with self._encoding:  # one at a time, however many are asked for
+            image = await run_sync(self._encode_snapshot, frame, boxes)
+        return Response(image, media_type="image/jpeg")
 
-    def _encode_snapshot(self, scene: Scene, boxes: bool) -> bytes:
-        image = scene.frame.image
+    def _encode_snapshot(self, frame: WebFrame, boxes: bool) -> bytes:
+        image = frame.result.frame.image
         if boxes:
-            image = Annotator(trail_length=0).draw(image, scene.tracks)
-        return encode_picture(image, self._config.jpeg_quality, self._config.widest)
+            image = Annotator(trail_length=0).draw(image, frame.result.tracks)
+        return encode_jpeg(image, self._config.quality, self._config.max_width)
 
-    def _scene(self) -> Scene:
-        scene = self._feed.latest
-        if scene is None:
+    def _latest(self) -> WebFrame:
+        if self._slot.frame is None:
             raise HTTPException(503, "no frame has come yet")
-        return scene
+        return self._slot.frame
 
     async def _counting(self, request: Request) -> Response:
-        drawing = self._drawing
-        if drawing is None:
+        editor = self._editor
+        if editor is None:
             raise HTTPException(404, "nothing is counted in this run")
         if request.method != "PUT":
-            return JSONResponse(drawing.document())
-        document = read_document(await _body(request))
-        async with self._changing:
-            changed = await run_sync(drawing.replace, document)
-        self._viewers.announce()
-        return JSONResponse(drawing.document(), 200 if changed else 409)
+            return JSONResponse(editor.document())
+        document = parse_request(await _body(request))
+        async with self._editing:
+            changed = await run_sync(editor.replace, document)
+        self._clients.broadcast_status()
+        return JSONResponse(editor.document(), 200 if changed else 409)
 
 
 def page_file(name: str) -> bytes:
-    """One of the files that make the page."""
+    """Return one of the files of the page."""
     return files("edge_fairmot.service.web").joinpath("page", name).read_bytes()
 
 
-async def _file(content: bytes, kind: str, _: Request) -> Response:
-    return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+async def _file(content: bytes, media_type: str, _: Request) -> Response:
+    return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
 
 
 async def _body(request: Request) -> bytes:
-    """Read a body that is JSON by its type, not too long, and here in time."""
+    """Read a body of type JSON, limited in size and time."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "send it as application/json")
     body = bytearray()
     try:
-        with fail_after(BODY_TIME_S):
+        with fail_after(BODY_S):
             async for part in request.stream():
                 body += part
-                if len(body) > LARGEST_BODY:
-                    raise HTTPException(413, f"send {LARGEST_BODY} bytes at most")
+                if len(body) > MAX_BODY:
+                    raise HTTPException(413, f"send {MAX_BODY} bytes at most")
     except TimeoutError:
-        raise HTTPException(408, "that took too long") from None
+        raise HTTPException(408, f"the body did not arrive within {BODY_S:g} s") from None
     return bytes(body)
 
 
-async def _explain(_: Request, error: Exception) -> Response:
+async def _invalid_input(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 422)

@@ -1,55 +1,52 @@
-"""How the run is doing, for the page and for whoever looks after it."""
+"""Figures of a run: the status in JSON, its health, and the metrics for Prometheus."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
 import edge_fairmot
-from edge_fairmot.service.web.feed import Feed
-from edge_fairmot.service.web.rates import RateMeter
-from edge_fairmot.service.web.run import WatchedRun
+from edge_fairmot.pipeline import RunSummary
+from edge_fairmot.service.run import RateMeter, RunView
+from edge_fairmot.service.web.clients import Clients
+from edge_fairmot.service.web.frames import LatestFrame, WebFrame
+from edge_fairmot.sources.address import redact, redact_text
 from edge_fairmot.system import warmest_zone
+from edge_fairmot.types import Counts
 
 STALLED_S = 30.0
-"""Without a frame for so long, a run whose source is well is not."""
+"""A run with a running source is stalled after this time without a frame."""
 
-_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+PREFIX = "edge_fairmot_"
+
+QUANTILES = (0.5, 0.99)
 
 
 class StatusBoard:
-    """Reads the run from outside.
+    """Reads the status of a run; ``source`` is the name of its source."""
 
-    Parameters
-    ----------
-    run : WatchedRun
-        A user and password in the name or the state of its source are left out.
-    feed : Feed
-    clock : callable, optional
-        ``time.monotonic``, or one that goes with it.
-    """
-
-    def __init__(self, run: WatchedRun, feed: Feed, clock: Callable[[], float] = time.monotonic) -> None:
-        self._run = run
-        self._feed = feed
-        self._clock = clock
-        self._rates = RateMeter(clock)
+    def __init__(self, run: RunView, source: str, slot: LatestFrame) -> None:
+        self._run, self._source, self._slot = run, redact(source), slot
+        self._rates = RateMeter()
 
     def read(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        summary, state, now_s = self._run.summary(), self._run.state(), self._clock()
+        """Return all figures as JSON takes them, without credentials."""
+        summary, state = self._run.summary(), self._run.state()
         rates = self._rates.read(summary)
         zone = warmest_zone()
         return {
             "version": edge_fairmot.__version__,
             "source": {
-                "name": _CREDENTIALS.sub("//", self._run.source),
+                "name": self._source,
                 "status": state.status,
-                "for_s": round(now_s - state.since_s, 1),
+                "for_s": round(time.monotonic() - state.since_s, 1),
                 "reconnects": state.reconnects,
-                "message": _CREDENTIALS.sub("//", state.message),
+                "message": redact_text(state.message),
             },
             "frame_rate": round(rates.frame_rate, 2),
             "stage_ms": {stage: round(ms, 2) for stage, ms in rates.stage_ms.items()},
@@ -58,23 +55,120 @@ class StatusBoard:
             "dropped": summary.dropped,
             "identities": summary.identities,
             "running_s": round(summary.wall_s, 1),
-            "outputs": self._outputs(),
+            "outputs": self._run.output_health(),
             "temperature_c": None if zone is None else round(zone.celsius, 1),
         }
 
-    def _outputs(self) -> dict[str, dict[str, Any]]:
-        return {
-            name: {**output, "trouble": _CREDENTIALS.sub("//", output["trouble"])}
-            for name, output in self._run.outputs().items()
-        }
-
     def health(self) -> tuple[bool, str]:
-        """Whether frames come and go through, and why not."""
-        state = self._run.state()
+        """Return whether frames are processed, and the status of the source or ``stalled``."""
+        state, frame = self._run.state(), self._slot.frame
         if state.status != "running":
             return False, state.status
-        scene = self._feed.latest
-        seen_s = state.since_s if scene is None else max(scene.taken_s, state.since_s)
-        if self._clock() - seen_s > STALLED_S:
-            return False, "stalled"
-        return True, "running"
+        received_s = state.since_s if frame is None else max(frame.received_s, state.since_s)
+        stalled = time.monotonic() - received_s > STALLED_S
+        return not stalled, "stalled" if stalled else "running"
+
+
+def metrics_writer(run: RunView, slot: LatestFrame, clients: Clients) -> Callable[[], bytes]:
+    """Return a function that writes all metrics of the run and the process in Prometheus's text format."""
+    registry = CollectorRegistry()
+    registry.register(RunCollector(run, slot, clients))
+    ProcessCollector(registry=registry)
+    return lambda: generate_latest(registry)
+
+
+class RunCollector(Collector):
+    """Computes the metrics when they are asked for; keeps nothing."""
+
+    def __init__(self, run: RunView, slot: LatestFrame, clients: Clients) -> None:
+        self._run, self._slot, self._clients = run, slot, clients
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        yield from _loop_metrics(self._run.summary())
+        state = self._run.state()
+        yield _gauge("source_up", "1 while frames come.", float(state.status == "running"))
+        yield _counter("source_reconnects", "Times that frames came again.", state.reconnects)
+        yield from _output_metrics(self._run.output_health())
+        yield _gauge("viewers", "Clients of the page.", len(self._clients))
+        delays = ((q, self._clients.delay_s(q)) for q in QUANTILES)
+        yield _gauges(
+            "page_delay_seconds",
+            "From capture to drawing on a page, over the last 1000 frames.",
+            "quantile",
+            ((str(quantile), delay_s) for quantile, delay_s in delays if delay_s is not None),
+        )
+        zone = warmest_zone()
+        if zone is not None:
+            yield _gauge("device_temperature_celsius", "Of the warmest thermal zone.", zone.celsius)
+        if self._slot.frame is not None:
+            yield from _frame_metrics(self._slot.frame)
+
+
+def _loop_metrics(summary: RunSummary) -> Iterator[Metric]:
+    yield _counter("frames", "Processed frames.", summary.frames)
+    yield _counter("frames_predicted", "Frames without detection.", summary.predicted)
+    yield _counter("frames_dropped", "Frames that a newer one replaced.", summary.dropped)
+    yield _counter("identities", "Distinct track ids.", summary.identities)
+    yield _counters(
+        "stage_busy_seconds",
+        "Busy time of each stage.",
+        ["stage"],
+        (((stage,), ms * summary.frames / 1e3) for stage, ms in summary.stage_ms.items()),
+    )
+
+
+def _output_metrics(outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
+    up = ((name, float(not output["trouble"])) for name, output in outputs.items())
+    yield _gauges("output_up", "1 unless the output has an error.", "output", up)
+    missed = (
+        ((name, key.removeprefix("missed_")), value)
+        for name, output in outputs.items()
+        for key, value in output.items()
+        if key.startswith("missed_")
+    )
+    yield _counters("output_missed", "Items that an output has lost.", ["output", "what"], missed)
+
+
+def _frame_metrics(frame: WebFrame) -> Iterator[Metric]:
+    yield _gauge("people", "Tracks in the newest frame.", len(frame.result.tracks))
+    yield _gauge("frame_age_seconds", "Age of the newest result.", time.monotonic() - frame.received_s)
+    counts = frame.result.counts or Counts()
+    crossings = (
+        ((name, direction), value)
+        for name, line in counts.lines.items()
+        for direction, value in (("in", line.inwards), ("out", line.outwards))
+    )
+    yield _counters("line_crossings", "Crossings of a line.", ["line", "direction"], crossings)
+    zones = counts.zones.items()
+    yield _gauges("zone_occupancy", "Persons in a zone.", "zone", ((n, zone.occupancy) for n, zone in zones))
+    for metric, meaning, values in (
+        ("zone_entries", "Entries to a zone.", (zone.entries for _, zone in zones)),
+        ("zone_stays", "Stays that have ended.", (zone.stays for _, zone in zones)),
+        ("zone_dwell_seconds", "Sum of the stays.", (zone.mean_dwell_s * zone.stays for _, zone in zones)),
+    ):
+        yield _counters(metric, meaning, ["zone"], zip(((name,) for name, _ in zones), values, strict=True))
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(PREFIX + name, meaning, value)
+
+
+def _counter(name: str, meaning: str, value: float) -> Metric:
+    return CounterMetricFamily(PREFIX + name, meaning, value)
+
+
+def _gauges(name: str, meaning: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, meaning, labels=[label])
+    for key, value in values:
+        family.add_metric([key], value)
+    return family
+
+
+def _counters(
+    name: str, meaning: str, labels: list[str], values: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, meaning, labels=labels)
+    for keys, value in values:
+        family.add_metric(keys, value)
+    return family

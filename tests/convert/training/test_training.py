@@ -1,229 +1,250 @@
-"""A network learns, by the same steps whether interrupted or not, and loads where the original's does."""
+"""The shared learning loop, and training on labels with it."""
 
 import copy
 import dataclasses
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the convert extra")
+from edge_fairmot.convert import FairMOT, NetworkSpec, load_network
+from edge_fairmot.convert.checkpoint import write_checkpoint
+from edge_fairmot.convert.network import deformable_layers, normalise_images
+from edge_fairmot.convert.training import learner
+from edge_fairmot.convert.training import training as training_module
+from edge_fairmot.convert.training.frames import UnlabelledFrames
+from edge_fairmot.convert.training.labels import LabelledSet
+from edge_fairmot.convert.training.options import DistillationOptions, RunLimits, TrainingOptions
+from edge_fairmot.convert.training.start import initialise, start_network
+from edge_fairmot.convert.training.teacher import TorchTeacher
+from edge_fairmot.convert.training.training import Rehearsal, Training
+from edge_fairmot.errors import CheckpointError, InvalidInputError
 
-from edge_fairmot.convert import FairMOT, NetworkSpec, load_network  # noqa: E402
-from edge_fairmot.convert.checkpoint import write_checkpoint  # noqa: E402
-from edge_fairmot.convert.initialisation import initialise  # noqa: E402
-from edge_fairmot.convert.network import deformable_layers  # noqa: E402
-from edge_fairmot.convert.training import (  # noqa: E402
-    LabelledPicture,
-    LabelledSet,
-    Training,
-    TrainingOptions,
-)
-from edge_fairmot.convert.training.training import WARM_UP_STEPS, learning_rate_at  # noqa: E402
-from edge_fairmot.errors import CheckpointError, InvalidInputError  # noqa: E402
+from .conftest import TINY, TINY_PLAIN
 
 OPTIONS = TrainingOptions(
-    steps=40, input_size=(64, 64), piece_side=64, batch_size=2, learning_rate=5e-3, batch_statistics=True
+    input_size=(64, 64), crop_size=64, batch_size=2, learning_rate=5e-3, steps=40, batch_statistics=True
 )
-SPEC = NetworkSpec(plain_layers=frozenset(deformable_layers(FairMOT(NetworkSpec()))))
+KEPT = dataclasses.replace(OPTIONS, batch_statistics=False)
 
 
 @pytest.fixture(scope="module")
-def labelled():
-    """Bright people in front of noise."""
-    generator = np.random.default_rng(0)
-    pictures = []
-    for n in range(4):
-        image = generator.integers(0, 90, (64, 64, 3), np.uint8)
-        x, y = generator.integers(4, 30, 2)
-        image[y : y + 30, x : x + 14] = generator.integers(120, 255, 3)
-        box = np.array([[x, y, x + 14, y + 30]], np.float32) / 64
-        encoded = cv2.imencode(".png", image)[1].tobytes()
-        pictures.append(LabelledPicture(f"{n}", encoded, box, np.array([n]), np.array([True])))
-    return LabelledSet(tuple(pictures), tuple(pictures), 4)
+def noise():
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 3), np.uint8)
+    return UnlabelledFrames(tuple(cv2.resize(image, (64, 64)) for image in pixels))
+
+
+@pytest.fixture
+def rehearse(monkeypatch, plain, noise):
+    """A function that makes a rehearsal, whose teacher is not exported."""
+    monkeypatch.setattr(training_module, "make_teacher", lambda network, shape: TorchTeacher(network))
+    return lambda teacher=None, sha256="abc", frames=noise, options=OPTIONS: Rehearsal(
+        teacher or plain(), sha256, frames, options
+    )
 
 
 @pytest.fixture
 def start(labelled):
-    def start(options=OPTIONS, network=None, labelled=labelled):
+    def start(options=OPTIONS, network=None, labelled=labelled, rehearsal=None, sha256="abc"):
         if network is None:
-            network = FairMOT(SPEC)
+            network = FairMOT(TINY_PLAIN)
             initialise(network, 1)
-        return Training(network, labelled, options)
+        return Training(network, labelled, options, rehearsal, start_sha256=sha256)
 
     return start
 
 
-def test_the_loss_falls_from_scratch(start):
-    training = start()
+@pytest.mark.parametrize("pairs", [False, True])
+def test_the_loss_falls_from_scratch(start, pairs):
+    training = start(dataclasses.replace(OPTIONS, pairs=pairs, batch_size=4 if pairs else 2))
 
     losses = [training.step() for _ in range(25)]
 
     assert set(losses[0]) == {"heatmap", "boxes", "offsets", "overlap", "identity", "total"}
-    first, last = (np.mean([step["total"] for step in part]) for part in (losses[:5], losses[-5:]))
-    assert last < 0.8 * first
-
-
-def test_a_resumed_run_takes_the_same_next_step(start, tmp_path):
-    whole, interrupted, resumed = start(), start(), start()
-    for _ in range(2):
-        whole.step()
-        interrupted.step()
-    interrupted.save(tmp_path / "run.resume", "abc")
-    resumed.resume(tmp_path / "run.resume", "abc")
-
-    assert resumed.steps == 2
-    assert resumed.step() == whole.step()
-    for ours, theirs in zip(
-        resumed.network.state_dict().values(), whole.network.state_dict().values(), strict=True
-    ):
-        assert torch.equal(ours, theirs)
-    assert torch.equal(resumed._loss.log_variances, whole._loss.log_variances)
+    for part in ("identity", "total") if pairs else ("total",):
+        first, last = (np.mean([step[part] for step in steps]) for steps in (losses[:5], losses[-5:]))
+        assert last < 0.8 * first
+    assert hasattr(training._extra.identity, "classifier") != pairs
 
 
 @pytest.mark.parametrize(
-    ("options", "sha256", "named"),
-    [({"seed": 1}, "abc", "seed"), ({"steps": 41}, "abc", "steps"), ({}, "abd", "start")],
+    ("options", "changed"),
+    [
+        (OPTIONS, {"base", "neck", "statistics"}),
+        (KEPT, {"base", "neck"}),
+        (dataclasses.replace(KEPT, freeze_backbone=True), {"neck"}),
+    ],
+    ids=["from scratch", "further", "frozen backbone"],
 )
-def test_a_run_is_not_resumed_with_other_arguments(start, tmp_path, options, sha256, named):
-    start().save(tmp_path / "run.resume", "abc")
-
-    with pytest.raises(CheckpointError, match=f"made with other {named}"):
-        start(dataclasses.replace(OPTIONS, **options)).resume(tmp_path / "run.resume", sha256)
-
-
-def test_a_run_is_not_resumed_with_other_pictures(start, labelled, tmp_path):
-    start().save(tmp_path / "run.resume", "")
-
-    with pytest.raises(CheckpointError, match="other pictures"):
-        start(labelled=LabelledSet(labelled.pictures[:3], (), 4)).resume(tmp_path / "run.resume", "")
-
-
-def test_what_is_trained_loads_strictly_and_by_the_originals_names(shared, labelled, start, tmp_path):
-    network = FairMOT(NetworkSpec())
-    initialise(network)
-    training = start(network=network)
+def test_what_learns_is_what_the_options_say(start, options, changed):
+    training = start(options)
+    before = copy.deepcopy(training.network.state_dict())
     training.step()
-    write_checkpoint(tmp_path / "my.pth", training.network, training.steps)
+    after = training.network.state_dict()
 
-    loaded, checkpoint = load_network(tmp_path / "my.pth")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    statistics = {name for name in before if "running" in name}
+    found = {
+        "base": "base.level2.tree1.conv1.weight" in moved,
+        "neck": {"dla_up.ida_0.node_1.conv.weight", "hm.0.weight", "wh.2.weight"} <= moved,
+        # Two projections are in every checkpoint and used by nothing.
+        "statistics": len(statistics - moved) <= 8,
+    }
+    assert {name for name, is_so in found.items() if is_so} == changed
+    assert "statistics" in changed or not statistics & moved
+    assert "base" in changed or not any(name.startswith("base.") for name in moved)
+    # Classes start as embeddings where those mean something.
+    assert training._extra.identity.met.any() != options.batch_statistics
 
-    assert checkpoint.teacher_sha256 == ""
+
+def test_the_learning_rate_rises_and_falls_to_zero(start):
+    training = start(dataclasses.replace(OPTIONS, steps=1000, learning_rate=1e-4))
+    rates = [training.learning_rate() for training.steps in range(1000)]
+
+    assert rates[0] < 0.05e-4
+    assert int(np.argmax(rates)) == pytest.approx(Training.warm_up_steps, abs=2)
+    assert max(rates) == pytest.approx(1e-4, rel=0.02)
+    assert rates[500] == pytest.approx(0.5e-4)
+    assert rates[-1] < 1e-9
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run(start):
+    training = start()
+    with torch.no_grad():
+        training.network.hm[0].weight.fill_(float("nan"))
+
+    with pytest.raises(InvalidInputError, match=r"not a number at step 0: .* lower --learning-rate"):
+        training.step()
+
+
+def test_a_network_with_rehearsal_forgets_less(start, plain, rehearse):
+    options = dataclasses.replace(KEPT, learning_rate=1e-3)
+    rehearsal = rehearse(options=options)
+    images, outputs = rehearsal.draw((99, 0))  # crops that no step draws
+
+    def forgotten(network):
+        with torch.no_grad():
+            features = network.eval().features(normalise_images(torch.from_numpy(images)))
+            return float(rehearsal.loss(network, features, outputs))
+
+    assert forgotten(plain()) == pytest.approx(0, abs=1e-4)
+    left = {}
+    for rehearsed in (None, rehearsal):
+        training = start(options, plain(), rehearsal=rehearsed)
+        losses = [training.step() for _ in range(12)]
+        assert ("rehearsal" in losses[0]) == (rehearsed is not None)
+        assert losses[-1]["heatmap"] < losses[0]["heatmap"]
+        left[rehearsed is not None] = forgotten(training.network)
+    assert left[True] < 0.85 * left[False]
+
+
+def test_a_run_is_not_resumed_with_other_arguments(start, rehearse, labelled, noise, tmp_path):
+    path = tmp_path / "run.resume"
+    rehearsal = rehearse()
+    start(rehearsal=rehearsal).save(path)
+    start(rehearsal=rehearsal).resume(path)
+
+    fewer = UnlabelledFrames(noise.train[1:])
+    for other, names in (
+        ({"options": dataclasses.replace(OPTIONS, seed=1, steps=41)}, "seed, steps"),
+        ({"sha256": "abd"}, "start"),
+        ({"labelled": LabelledSet(labelled.train[:3], (), 4)}, "images"),
+        ({"rehearsal": rehearse(sha256="abd", frames=fewer)}, "teacher, rehearsal frames"),
+        ({"rehearsal": None}, "teacher, rehearsal frames"),
+    ):
+        with pytest.raises(CheckpointError, match=f"made with other {names}: "):
+            start(**{"rehearsal": rehearsal, **other}).resume(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="not a resume file"):
+        start(rehearsal=rehearsal).resume(path)
+
+
+def test_networks_and_labels_that_cannot_be_trained_are_refused(start, rehearse, labelled):
+    three = FairMOT(dataclasses.replace(TINY_PLAIN, num_classes=3))
+    narrow = FairMOT(dataclasses.replace(TINY_PLAIN, embedding_dim=8))
+    for wrong, message in (
+        ({"network": three}, "the network has 3 classes"),
+        ({"labelled": LabelledSet(labelled.train, (), 0)}, "have no boxes"),
+        ({"rehearsal": rehearse(three)}, "the teacher has 3 classes"),
+        ({"network": narrow, "rehearsal": rehearse()}, "have 8 numbers, the teacher's 16"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            start(**wrong)
+
+
+def test_a_new_network_loads_strictly_and_by_the_originals_names(shared, tmp_path):
+    for plain in (False, True):
+        network, _ = start_network(None, plain=plain, seed=0)
+        assert len(network.spec.plain_layers) == 16 * plain
+        write_checkpoint(tmp_path / f"{plain}.pth", network, 0)
+
+    loaded, checkpoint = load_network(tmp_path / "False.pth")
+
     assert checkpoint.spec == NetworkSpec()
     official = json.loads((shared / "official_dla34_keys.json").read_text())["tensors"]
     assert {name: list(value.shape) for name, value in loaded.state_dict().items()} == official
 
 
-@pytest.mark.parametrize("from_scratch", [True, False])
-def test_identities_start_as_people_where_the_network_knows_some(start, from_scratch):
-    training = start(dataclasses.replace(OPTIONS, batch_statistics=from_scratch))
-
-    training.step()
-
-    assert training._loss.identity.met.any() != from_scratch
-
-
-def test_in_pairs_people_are_learnt_without_classes(start):
-    training = start(dataclasses.replace(OPTIONS, pairs=True, batch_size=4))
-
-    losses = [training.step()["identity"] for _ in range(25)]
-
-    assert not hasattr(training._loss.identity, "classifier")
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-
-
-@pytest.mark.parametrize("learns", [True, False])
-def test_statistics_are_learnt_from_scratch_and_kept_otherwise(start, learns):
-    training = start(dataclasses.replace(OPTIONS, batch_statistics=learns))
-    before = copy.deepcopy(training.network.state_dict())
-    training.step()
-    after = training.network.state_dict()
-
-    statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
-    changed = [name for name in statistics if not torch.equal(before[name], after[name])]
-    # Two projections are in every checkpoint and used by nothing.
-    assert len(changed) >= (len(statistics) - 8 if learns else 0)
-    assert learns or not changed
-    assert not torch.equal(before["hm.0.weight"], after["hm.0.weight"])
-    assert not torch.equal(before["base.level2.tree1.conv1.weight"], after["base.level2.tree1.conv1.weight"])
-
-
-def test_the_learning_rate_rises_and_falls_to_nothing():
-    options = TrainingOptions(steps=1000)
-    rates = [learning_rate_at(step, options) for step in range(1000)]
-
-    assert rates[0] < 0.05 * options.learning_rate
-    assert int(np.argmax(rates)) == pytest.approx(WARM_UP_STEPS, abs=2)
-    assert max(rates) == pytest.approx(options.learning_rate, rel=0.02)
-    assert rates[-1] < 1e-5 * options.learning_rate
-    assert rates[500] == pytest.approx(options.learning_rate / 2)
-
-
-def test_a_loss_that_is_no_number_ends_the_run(start):
-    training = start()
-    with torch.no_grad():
-        training.network.hm[0].weight.fill_(float("nan"))
-
-    with pytest.raises(InvalidInputError, match=r"no number any more at step 0: .* lower --learning-rate"):
-        training.step()
-
-
-def test_what_cannot_be_trained_is_refused(start, labelled):
-    with pytest.raises(InvalidInputError, match="has 3 classes"):
-        start(network=FairMOT(NetworkSpec(num_classes=3)))
-    with pytest.raises(InvalidInputError, match="nobody in the pictures"):
-        start(labelled=LabelledSet(labelled.pictures, (), 0))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"steps": 0},
-        {"batch_size": 0},
-        {"piece_side": 100},
-        {"input_size": (576, 300)},
-        {"learning_rate": 0.0},
-        {"seed": -1},
-        {"pairs": True, "batch_size": 3},
-    ],
-)
-def test_options_out_of_range_are_refused(options):
-    with pytest.raises(InvalidInputError, match=r"must be|need an even"):
-        TrainingOptions(**options)
-
-
-def test_a_start_sees_nobody_anywhere_and_keeps_signals_their_size():
-    network = FairMOT(NetworkSpec())
+def test_a_new_network_finds_nothing_and_keeps_signals_their_size():
+    network = FairMOT(dataclasses.replace(TINY, base_channels=8))
     initialise(network)
     network.train()
-    generator = torch.Generator().manual_seed(0)
 
     with torch.no_grad():
-        heads = network(torch.rand(2, 3, 64, 64, generator=generator))
+        heads = network(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+        up = network.dla_up.ida_0.up_1
+        enlarged = up(torch.ones(1, up.weight.shape[0], 4, 4))
 
     assert torch.sigmoid(heads["hm"]).mean() == pytest.approx(0.1, abs=0.02)
     assert 0.001 < heads["id"].std() < 10
-    up = network.dla_up.ida_0.up_1
-    with torch.no_grad():
-        enlarged = up(torch.ones(1, up.weight.shape[0], 4, 4))
     assert enlarged[0, :, 2:-2, 2:-2].mean() == pytest.approx(1)
     layer = next(iter(deformable_layers(network).values()))
     assert not layer.conv_offset_mask.weight.any()
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_a_frozen_backbone_stays_as_it_is(start, frozen):
-    training = start(dataclasses.replace(OPTIONS, batch_statistics=False, freeze_backbone=frozen))
-    before = copy.deepcopy(training.network.state_dict())
-    training.step()
-    after = training.network.state_dict()
+@pytest.mark.parametrize(
+    ("limits", "save_every_s", "validated", "saved"),
+    [
+        (RunLimits(steps=5, validate_every=2), 60.0, [0, 2, 4, 5], [0, 2, 4, 5]),
+        (RunLimits(steps=3, validate_every=9), -1.0, [0, 3], [0, 1, 2, 3]),  # saved without a validation
+        (RunLimits(minutes=1e-9), 60.0, [0], [0]),
+        (RunLimits(steps=5, validate_every=1, early_stop=True), 60.0, [0, 1, 2], [0, 1, 2]),
+    ],
+)
+def test_a_run_validates_saves_and_ends(monkeypatch, limits, save_every_s, validated, saved):
+    monkeypatch.setattr(learner, "SAVE_EVERY_S", save_every_s)
+    seen, kept = [], []
+    counter = SimpleNamespace(steps=0, save=lambda path: kept.append(counter.steps))
 
-    same = {name for name in before if torch.equal(before[name], after[name])}
-    assert ({name for name in before if name.startswith("base.")} <= same) == frozen
-    assert not same & {
-        "dla_up.ida_0.node_1.conv.weight",
-        "ida_up.node_2.conv.weight",
-        "hm.0.weight",
-        "wh.2.weight",
-    }
+    def step():
+        counter.steps += 1
+
+    def validate():
+        seen.append(counter.steps)
+        return counter.steps == 2  # good enough
+
+    counter.step = step
+    learner.run(counter, limits, Path(), validate=validate)
+
+    assert seen == validated
+    assert kept == saved
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        *((TrainingOptions, wrong) for wrong in ({"crop_size": 100}, {"batch_size": 0}, {"seed": -1})),
+        *((TrainingOptions, wrong) for wrong in ({"input_size": (576, 300)}, {"learning_rate": 0.0})),
+        *((TrainingOptions, wrong) for wrong in ({"overlap_weight": -1.0}, {"pairs": True, "batch_size": 3})),
+        *((DistillationOptions, wrong) for wrong in ({"crop_size": 100}, {"average_decay": 1.0})),
+        *((RunLimits, wrong) for wrong in ({}, {"steps": -1}, {"minutes": 0.0})),
+        *((TrainingOptions, {"steps": 0}), (RunLimits, {"steps": 1, "validate_every": 0})),
+    ],
+)
+def test_options_out_of_range_are_refused(kind, wrong):
+    with pytest.raises(InvalidInputError, match=r"must be|need an even|needs an end"):
+        kind(**wrong)

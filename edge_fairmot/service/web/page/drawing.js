@@ -1,14 +1,14 @@
-/** Lines and zones as the device has them, and changes on their way there. */
+/** Lines and zones of the device, and changes on their way to it. */
 
-const MOST_UNDONE = 20;
+const MAX_UNDO = 20;
 
 export class Drawing extends EventTarget {
   line = [];
   zone = [];
   savedTo = null;
-  /** Why the device could not save what it counts; null where it could. */
+  /** Reason why the device could not save the shapes, or null. */
   notSaved = null;
-  /** True while something is dragged: news from the device waits. */
+  /** True while a shape is dragged: updates from the device wait. */
   held = false;
   #revision = 0;
   #known = { line: [], zone: [] };
@@ -20,33 +20,33 @@ export class Drawing extends EventTarget {
     return this.#before.length > 0;
   }
 
-  /** Take over what the device has, unless something newer is on its way there. */
+  /** Take the shapes of the device, unless a newer change is on its way to it. */
   take(document) {
     if (this.held || this.#saving || document.revision === this.#revision) return;
     this.#accept(document);
   }
 
-  /** Take over whatever comes next: the device may have been started anew, and count its changes from 1. */
+  /** Take the next shapes in any case: a restarted device counts its revisions from 1 again. */
   forget() {
     this.#revision = 0;
   }
 
-  /** Change the drawing: edit({line, zone}) alters a copy, which is saved. */
+  /** Change the shapes: edit({line, zone}) changes a copy, which is saved. */
   change(edit) {
     const next = structuredClone({ line: this.line, zone: this.zone });
     edit(next);
     this.#before.push({ line: this.#known.line, zone: this.#known.zone });
-    if (this.#before.length > MOST_UNDONE) this.#before.shift();
+    if (this.#before.length > MAX_UNDO) this.#before.shift();
     this.#put(next);
   }
 
-  /** Take the last change of this page back. */
+  /** Undo the last change of this page. */
   undo() {
     const before = this.#before.pop();
     if (before) this.#put(structuredClone(before));
   }
 
-  /** Show what is being dragged; nothing is saved. */
+  /** Show a shape that is being dragged; nothing is saved. */
   preview(edit) {
     const next = structuredClone(this.#known);
     edit(next);
@@ -55,7 +55,7 @@ export class Drawing extends EventTarget {
     this.dispatchEvent(new Event("preview"));
   }
 
-  /** Go back from a preview. */
+  /** End a preview. */
   revert() {
     this.line = structuredClone(this.#known.line);
     this.zone = structuredClone(this.#known.zone);
@@ -95,7 +95,7 @@ export class Drawing extends EventTarget {
       });
       document = await answer.json();
     } catch {
-      return this.#refused("The device cannot be reached: what you drew is not saved.");
+      return this.#refused("The device cannot be reached: the change is not saved.");
     }
     if (answer.ok) {
       this.#revision = document.revision;
@@ -105,7 +105,7 @@ export class Drawing extends EventTarget {
       return undefined;
     }
     if (answer.status === 409) {
-      this.#complain("Somebody else has just changed the drawing: this is theirs; draw yours again.");
+      this.#complain("Another page has changed the lines and zones: these are the new ones; draw yours again.");
       return this.#accept(document);
     }
     return this.#refused(document.error ?? `The device refused it (${answer.status}).`);
@@ -116,7 +116,7 @@ export class Drawing extends EventTarget {
     try {
       this.#accept(await (await fetch("/api/counting")).json());
     } catch {
-      this.#revision = 0; // the next status brings what the device has
+      this.#revision = 0; // the next status brings the shapes of the device
     }
   }
 

@@ -1,13 +1,13 @@
-/** Drawing with mouse, finger or pen: what is pressed, dragged and let go becomes lines and zones. */
+/** The shape editor: lines and zones are drawn and moved with mouse, finger or pen. */
 
 import { cornersOf, renderShapes } from "./shapes.js";
 
-const SHORTEST = 0.03; // of the picture: a press that goes less far is a tap
-const CLOSING = 16; // pixels from the first corner of a zone, or the last, within which a tap closes it
+const MIN_DRAG = 0.03; // share of the image: a shorter drag is a tap
+const CLOSING = 16; // pixels: a tap this near to the first or last corner closes a zone
 const NUDGE = 0.005;
 
 const HINTS = {
-  line: "Press at one end and drag to the other. The arrow shows which way counts as in.",
+  line: "Press at one end and drag to the other. The arrow shows the direction that counts as in.",
   zone: "Tap the corners; tap the first one again to close.",
 };
 
@@ -17,9 +17,9 @@ export class Editor extends EventTarget {
   totals = { lines: {}, zones: {} };
   #svg;
   #drawing;
-  #draft = null; // corners of what is being drawn
-  #drag = null; // {from, kind, index, corner, moved} of what is being moved
-  #pressed = null; // where the pointer that draws went down
+  #draft = null; // corners of the new shape
+  #drag = null; // {from, kind, index, corner, moved} of the shape that is moved
+  #pressed = null; // where the drawing pointer went down
 
   constructor(svg, drawing) {
     super();
@@ -47,7 +47,7 @@ export class Editor extends EventTarget {
     this.#svg.classList.toggle("busy", this.tool !== "" || this.selected !== null);
   }
 
-  /** Take a tool, or lay it down where it is the one in hand. */
+  /** Select a tool, or deselect it if it is the selected one. */
   take(tool) {
     this.#draft = null;
     this.tool = this.tool === tool ? "" : tool;
@@ -120,8 +120,8 @@ export class Editor extends EventTarget {
 
   #endLine(point) {
     const [start] = this.#draft;
-    // Two taps do as well as a drag: the first one leaves the other end to the next.
-    if (Math.hypot(point[0] - start[0], point[1] - start[1]) < SHORTEST) return;
+    // Two taps work like a drag: the second one sets the other end.
+    if (Math.hypot(point[0] - start[0], point[1] - start[1]) < MIN_DRAG) return;
     this.#add("line", { start, end: point });
   }
 
@@ -150,7 +150,7 @@ export class Editor extends EventTarget {
 
   #dragTo(point) {
     const drag = this.#drag;
-    drag.moved ||= Math.hypot(point[0] - drag.from[0], point[1] - drag.from[1]) > SHORTEST / 6;
+    drag.moved ||= Math.hypot(point[0] - drag.from[0], point[1] - drag.from[1]) > MIN_DRAG / 6;
     if (drag.moved) this.#drawing.preview((draft) => moveShape(draft, drag, point));
   }
 
@@ -189,14 +189,14 @@ export class Editor extends EventTarget {
     return Math.hypot(place.left + x * place.width - event.clientX, place.top + y * place.height - event.clientY) < CLOSING;
   }
 
-  /** Where a pointer is, in parts of the picture's width and height. */
+  /** Position of a pointer, as shares of the image's width and height. */
   #point(event) {
     const place = this.#svg.getBoundingClientRect();
     return [inside((event.clientX - place.left) / place.width), inside((event.clientY - place.top) / place.height)];
   }
 }
 
-/** Move a corner to a point, or the whole shape by as much as the pointer went, within the picture. */
+/** Move a corner to a point, or the whole shape with the pointer, inside the image. */
 function moveShape(draft, { kind, index, corner, from }, to) {
   const shape = draft[kind][index];
   const corners = cornersOf(kind, shape);
@@ -214,7 +214,7 @@ function moveShape(draft, { kind, index, corner, from }, to) {
   else shape.polygon = moved;
 }
 
-/** Within the picture, and to a ten-thousandth: less than a pixel, and pleasant to read in a file. */
+/** Clip to the image and round to four decimals: less than a pixel, and readable in a file. */
 function inside(value) {
   return Math.round(1e4 * Math.min(Math.max(value, 0), 1)) / 1e4;
 }

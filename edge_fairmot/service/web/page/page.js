@@ -1,9 +1,9 @@
-/** The page: scenes to the picture, counts to the panel, drawing to the device. */
+/** The page: connects the stream, the frame view, the counts and the shape editor. */
 
 import { Drawing } from "./drawing.js";
 import { Editor } from "./editor.js";
+import { FrameView } from "./frame_view.js";
 import { CountList, DevicePanel, duration } from "./panel.js";
-import { Picture } from "./picture.js";
 import { connect } from "./stream.js";
 
 const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
@@ -11,7 +11,7 @@ const WORDS = { starting: "starting", running: "live", lost: "camera lost", ende
 
 const byId = (id) => document.getElementById(id);
 
-const picture = new Picture(byId("picture"));
+const view = new FrameView(byId("frame"));
 const drawing = new Drawing();
 const editor = new Editor(byId("shapes"), drawing);
 const counts = new CountList(drawing, editor);
@@ -20,12 +20,12 @@ let people = null;
 let toastTimer = 0;
 
 connect({
-  onScene: async (head, jpeg) => {
-    fit(head.size);
-    await picture.show(head, jpeg);
-    people = head.tracks.length;
+  onFrame: async (header, jpeg) => {
+    fit(header.size);
+    await view.show(header, jpeg);
+    people = header.tracks.length;
     device.showPeople(people);
-    showTotals({ lines: head.lines, zones: head.zones });
+    showTotals({ lines: header.lines, zones: header.zones });
   },
   onStatus: (status) => {
     byId("source").textContent = status.source.name;
@@ -35,10 +35,10 @@ connect({
     showDrawing(status.counting);
   },
   onOpen: () => {
-    picture.reset();
+    view.reset();
     drawing.forget();
   },
-  onAway: () => showState("away", "The device cannot be reached. Trying again …"),
+  onAway: () => showState("away", "The device cannot be reached. Reconnecting …"),
 });
 
 function fit([width, height]) {
@@ -53,8 +53,8 @@ function showTotals(totals) {
 }
 
 function troubleOf(outputs) {
-  const told = Object.entries(outputs).filter(([, output]) => output.trouble);
-  return told.map(([name, output]) => `${name}: ${output.trouble}`).join(" · ");
+  const failing = Object.entries(outputs).filter(([, output]) => output.trouble);
+  return failing.map(([name, output]) => `${name}: ${output.trouble}`).join(" · ");
 }
 
 function noticeOf({ status, for_s: seconds, message }) {
@@ -70,7 +70,7 @@ function showState(state, notice, trouble = "") {
   pill.dataset.status = state;
   byId("notice").textContent = notice || trouble;
   byId("notice").hidden = byId("notice").textContent === "";
-  byId("picture").classList.toggle("stale", notice !== "");
+  byId("frame").classList.toggle("stale", notice !== "");
 }
 
 function showDrawing(document_) {
@@ -81,10 +81,8 @@ function showDrawing(document_) {
 }
 
 function showSaved() {
-  const empty = drawing.line.length + drawing.zone.length === 0;
-  let place = drawing.savedTo ? `Changes are saved in ${drawing.savedTo}.` : "Changes last until the run ends: start it with a file to keep them.";
-  if (drawing.notSaved) place = `Not saved: ${drawing.notSaved}. It counts until the run ends.`;
-  byId("saved").textContent = empty && !drawing.savedTo ? "" : place;
+  const saved = drawing.savedTo ? `Changes are saved in ${drawing.savedTo}.` : "";
+  byId("saved").textContent = drawing.notSaved ? `Not saved: ${drawing.notSaved}. It counts until the run ends.` : saved;
 }
 
 function toast(text) {
@@ -113,8 +111,8 @@ byId("undo").addEventListener("click", () => drawing.undo());
 
 for (const what of ["boxes", "ids", "trails"]) {
   byId(`show-${what}`).addEventListener("change", ({ target }) => {
-    picture.shown[what] = target.checked;
-    picture.draw();
+    view.shown[what] = target.checked;
+    view.draw();
   });
 }
 

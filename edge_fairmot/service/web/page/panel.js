@@ -1,8 +1,8 @@
-/** The figures beside the picture. */
+/** The figures beside the image. */
 
 const HISTORY = 120; // seconds, one value each
 
-const STAGES = { decode: "wait, decode" }; // a camera's next picture is waited for
+const STAGES = { decode: "wait, decode" }; // the stage waits for the camera's next frame
 
 const byId = (id) => document.getElementById(id);
 
@@ -17,12 +17,12 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** The list of lines and zones, with what they have counted. */
+/** The list of lines and zones with their counts. */
 export class CountList {
   #list = byId("counts");
   #drawing;
   #editor;
-  #figures = []; // [kind, name, elements by what they show]
+  #figures = []; // [kind, name, elements by figure]
   #totals = { lines: {}, zones: {} };
 
   constructor(drawing, editor) {
@@ -97,23 +97,23 @@ function zoneFigures(zone) {
   return { occupancy: String(occupancy), entries: String(entries), dwell: stays ? duration(dwell) : "–" };
 }
 
-/** Seconds as people say them. */
+/** A duration in words. */
 export function duration(seconds) {
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   return seconds < 86_400 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.floor(seconds / 86_400)} d`;
 }
 
-/** Frame rate, delay, heat and the times of the stages. */
+/** Frame rate, delay, temperature and stage times. */
 export class DevicePanel {
   #people = [];
 
-  /** Of every scene. */
+  /** Called for every frame. */
   showPeople(count) {
     write(byId("people"), String(count));
   }
 
-  /** Once a second. */
+  /** Called once a second. */
   show(status, people) {
     write(byId("frame-rate"), status.frame_rate.toFixed(1));
     write(byId("page-delay"), status.page_delay_ms === null ? "–" : `${Math.round(status.page_delay_ms)} ms`);

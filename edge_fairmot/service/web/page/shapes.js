@@ -1,4 +1,4 @@
-/** Lines and zones as SVG over the picture, with handles on the one that is selected. */
+/** Lines and zones as SVG over the image, with handles on the selected one. */
 
 const SVG = "http://www.w3.org/2000/svg";
 const ARROW = 26;
@@ -8,7 +8,7 @@ export function cornersOf(kind, shape) {
   return kind === "line" ? [shape.start, shape.end] : shape.polygon;
 }
 
-/** What a shape has counted, in a few words. */
+/** Counts of a shape, in words. */
 export function countedBy(kind, name, totals) {
   if (kind === "line") {
     const { in: inwards, out: outwards } = totals.lines[name] ?? { in: 0, out: 0 };
@@ -18,9 +18,9 @@ export function countedBy(kind, name, totals) {
 }
 
 /**
- * Draw everything anew.
+ * Draw all shapes.
  *
- * view has drawing, selected ({kind, index} or null), draft ({kind, points} or null) and totals of the scene.
+ * view has drawing, selected ({kind, index} or null), draft ({kind, points} or null) and the totals of the frame.
  */
 export function renderShapes(svg, { drawing, selected, draft, totals }) {
   const { clientWidth: width, clientHeight: height } = svg;
@@ -73,7 +73,7 @@ function handle(kind, index, corner, [x, y]) {
   ];
 }
 
-/** From the middle of a line to its right, looking along it: the way that counts as in. y goes down. */
+/** Arrow from the middle of a line to its right: the direction that counts as in. y points down. */
 function arrowOf([[startX, startY], [endX, endY]]) {
   const length = Math.hypot(endX - startX, endY - startY) || 1;
   const [alongX, alongY] = [(endX - startX) / length, (endY - startY) / length];

@@ -1,15 +1,15 @@
-/** Scenes and status as the device sends them, for as long as the page is open. */
+/** Frames and status from the device, over a WebSocket that reconnects. */
 
 const LONGEST_WAIT_MS = 10_000;
 const decoder = new TextDecoder();
 
 /**
- * Connect, and connect again whenever that ends.
+ * Connect, and reconnect after every end.
  *
- * onScene(head, jpeg) gives a promise that resolves when the scene is drawn: the device sends the next ones only
- * as fast as that. onStatus(status) comes once a second. onOpen() and onAway() tell of the connection.
+ * onFrame(header, jpeg) returns a promise that resolves when the frame is drawn: the device sends the next ones
+ * only as fast as that. onStatus(status) is called once a second, onOpen() and onAway() when the connection changes.
  */
-export function connect({ onScene, onStatus, onOpen, onAway }) {
+export function connect({ onFrame, onStatus, onOpen, onAway }) {
   let wait = 400;
 
   function open() {
@@ -29,29 +29,29 @@ export function connect({ onScene, onStatus, onOpen, onAway }) {
       onAway();
       setTimeout(open, wait * (0.5 + Math.random()));
       wait = Math.min(2 * wait, LONGEST_WAIT_MS);
-      await reloadWhereTokenIsAskedFor();
+      await reloadIfTokenIsNeeded();
     };
   }
 
   async function take(socket, data) {
     const length = new DataView(data).getUint32(0, true);
-    const head = JSON.parse(decoder.decode(new Uint8Array(data, 4, length)));
+    const header = JSON.parse(decoder.decode(new Uint8Array(data, 4, length)));
     try {
-      await onScene(head, new Uint8Array(data, 4 + length));
+      await onFrame(header, new Uint8Array(data, 4 + length));
     } finally {
-      // Also of a picture that could not be decoded, or no other would ever come.
-      if (socket.readyState === WebSocket.OPEN) socket.send(String(head.number));
+      // Also for an image that could not be decoded: otherwise the device would send no other one.
+      if (socket.readyState === WebSocket.OPEN) socket.send(String(header.number));
     }
   }
 
   open();
 }
 
-async function reloadWhereTokenIsAskedFor() {
+async function reloadIfTokenIsNeeded() {
   try {
     const answer = await fetch("/api/status");
     if (answer.status === 401) location.reload();
   } catch {
-    // The device is away: connecting again will tell.
+    // The device is away: the next connection will show it.
   }
 }

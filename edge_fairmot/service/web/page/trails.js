@@ -1,12 +1,12 @@
-/** Colours of ids, the same as in a video of the run, and the way that each one has come. */
+/** Colours of ids, the same as in a video of the run, and the trail of each id. */
 
 const HUE_STEP = 0.6180339887498949; // golden ratio: neighbouring ids get distant hues
 const VALUE_STEP = 0.7548776662466927; // inverse plastic number: hues that come close differ in brightness
 const SATURATION = 0.75;
 
 const LENGTH_S = 1.6;
-const LONGEST_GAP_S = 0.4;
-const SMOOTHING_S = 0.09; // of the foot point, which else shows the jitter of the box's lower edge
+const MAX_GAP_S = 0.4;
+const SMOOTHING_S = 0.09; // without it the foot point shows the jitter of the box's lower edge
 
 /** Red, green and blue of an id, 0 to 255. */
 export function idColor(id) {
@@ -19,12 +19,12 @@ export function idColor(id) {
   return [part(5), part(3), part(1)];
 }
 
-/** What a text on a colour is written in. */
+/** Text colour that is readable on a colour. */
 export function inkOn([red, green, blue]) {
   return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#000" : "#fff";
 }
 
-/** Remembers where the feet of each id were in the scenes that were shown, in source pixels. */
+/** Foot points of each id in the frames that were shown, source pixels. */
 export class Trails {
   #trails = new Map();
   #time = -Infinity;
@@ -34,7 +34,7 @@ export class Trails {
     this.#time = -Infinity;
   }
 
-  /** Take the tracks of the next scene; step is how far feet go before that is a point of the trail. */
+  /** Take the tracks of the next frame; step is the distance between two points of a trail. */
   extend(tracks, time, step) {
     if (time < this.#time) this.clear();
     this.#time = time;
@@ -42,7 +42,7 @@ export class Trails {
       const x = (xyxy[0] + xyxy[2]) / 2;
       const y = xyxy[3];
       let trail = this.#trails.get(id);
-      if (!trail || time - trail.seen > LONGEST_GAP_S) {
+      if (!trail || time - trail.seen > MAX_GAP_S) {
         trail = { x, y, seen: time, points: [] };
         this.#trails.set(id, trail);
       }
@@ -61,8 +61,8 @@ export class Trails {
     }
   }
 
-  /** Calls draw(id, from, to, strength) for every piece; strength goes from 1, now, to 0. */
-  forEachPiece(draw) {
+  /** Calls draw(id, from, to, strength) for every segment; strength falls from 1, now, to 0. */
+  forEachSegment(draw) {
     for (const [id, trail] of this.#trails) {
       let from = null;
       for (const to of [...trail.points, { x: trail.x, y: trail.y, time: trail.seen }]) {

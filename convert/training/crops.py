@@ -1,0 +1,201 @@
+"""Random crops of images, unlabelled and labelled: every augmentation is here.
+
+A seed draws the same crops again: the step's number in it is all that a resumed run must know.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_fairmot.convert.training.labels import LabelledImage
+from edge_fairmot.letterbox import LETTERBOX_BORDER, Letterbox
+from edge_fairmot.types import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
+
+SCALES = (0.7, 1.5)
+"""Of unlabelled images, relative to the scale at which the network sees them in use."""
+
+LABELLED_SCALES = (0.5, 1.5)
+
+ASPECTS = (4 / 3, 16 / 9)
+"""Of cameras; images that were squeezed into a square are widened to one between them."""
+
+SATURATION_AND_VALUE = 0.5
+"""Largest relative change of each, as in the original's training."""
+
+MIN_SIDE_PX = 4.0
+"""One cell of the heatmap; smaller boxes are ignored."""
+
+PARTNER_REACH_S = 2.0
+"""Largest time between two images of a pair: by default, a lost track is kept for one second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """An image as the network sees it in training, with the boxes whose centres are in it."""
+
+    image: UInt8Array  # uint8 (H, W, 3), BGR
+    xyxy: Float32Array  # float32 (N, 4), pixels of the crop; not clipped
+    identity: Int64Array  # int64 (N,)
+    ignore: BoolArray  # bool (N,): neither a target nor background
+
+
+def draw_crops(
+    images: Sequence[UInt8Array],
+    input_size: tuple[int, int],
+    crop_size: int,
+    count: int,
+    seed: tuple[int, int],
+) -> UInt8Array:
+    """Draw crops of unlabelled images, uint8 (count, crop_size, crop_size, 3), mirrored or not."""
+    generator = np.random.default_rng(seed)
+    crops = np.full((count, crop_size, crop_size, 3), LETTERBOX_BORDER, np.uint8)
+    for crop in crops:
+        image = images[int(generator.integers(len(images)))]
+        height, width = image.shape[:2]
+        size = _draw_size(generator, Letterbox((width, height), input_size), SCALES)
+        image = resize(image, size)
+        if generator.random() < 0.5:
+            image = image[:, ::-1]
+        top, left = (_draw_start(generator, length, crop_size) for length in reversed(size))
+        _paste(image, crop, left, top)
+    return crops
+
+
+def draw_labelled_crops(
+    images: Sequence[LabelledImage],
+    input_size: tuple[int, int],
+    crop_size: int,
+    count: int,
+    seed: tuple[int, int],
+    *,
+    pairs: bool = False,
+) -> list[Crop]:
+    """Draw crops of labelled images.
+
+    In pairs, the second half shows the same places as the first up to two seconds apart: partly the same
+    people, at another scale, mirrored or not, in other light.
+    """
+    generator = np.random.default_rng(seed)
+    chosen = generator.integers(len(images), size=count // 2 if pairs else count)
+    places = generator.random((len(chosen), 2))
+    if pairs:
+        partners = [draw_partner(images, index, generator) for index in chosen]
+        chosen, places = np.append(chosen, partners), np.concatenate((places, places))
+    return [
+        _crop(images[index], input_size, crop_size, place, generator)
+        for index, place in zip(chosen, places, strict=True)
+    ]
+
+
+def draw_partner(images: Sequence[LabelledImage], index: int, generator: np.random.Generator) -> int:
+    """Draw an image near in time that shares an identity; the image itself where there is none."""
+    image = images[index]
+    sharing = []
+    for others in (range(index - 1, -1, -1), range(index + 1, len(images))):
+        for n in others:
+            # Images of a sequence are in order. The time of those of no sequence is NaN, and near to none.
+            if not abs(images[n].time_s - image.time_s) <= PARTNER_REACH_S:
+                break
+            if np.isin(image.identity, images[n].identity).any():
+                sharing.append(n)
+    return int(generator.choice(sharing)) if sharing else index
+
+
+def letterbox_labelled(image: LabelledImage, input_size: tuple[int, int]) -> Crop:
+    """Letterbox a whole labelled image, as in use."""
+    pixels = image.decode()
+    height, width = pixels.shape[:2]
+    if image.stretched:
+        width = round(height * sum(ASPECTS) / len(ASPECTS))
+        pixels = np.asarray(cv2.resize(pixels, (width, height)), np.uint8)
+    letterbox = Letterbox((width, height), input_size)
+    xyxy = letterbox.to_input(image.xyxy * np.array([width, height, width, height], np.float32))
+    return _keep_inside(letterbox.apply(pixels), xyxy, image)
+
+
+def _crop(
+    image: LabelledImage,
+    input_size: tuple[int, int],
+    crop_size: int,
+    place: Float64Array,
+    generator: np.random.Generator,
+) -> Crop:
+    """Scale, mirror and light an image, and cut it at a place: shares of the range across and down."""
+    pixels = image.decode()
+    height, width = pixels.shape[:2]
+    aspect = generator.uniform(*ASPECTS)
+    seen = (round(height * aspect), height) if image.stretched else (width, height)
+    new_w, new_h = _draw_size(generator, Letterbox(seen, input_size), LABELLED_SCALES)
+    pixels = resize(pixels, (new_w, new_h))
+    xyxy = image.xyxy.astype(np.float32).copy()
+    across, down = place
+    if generator.random() < 0.5:
+        pixels, across = pixels[:, ::-1], 1 - across
+        xyxy[:, [0, 2]] = 1 - xyxy[:, [2, 0]]
+    pixels = _change_light(pixels, generator)
+    left, top = round(across * (crop_size - new_w)), round(down * (crop_size - new_h))
+    crop = np.full((crop_size, crop_size, 3), LETTERBOX_BORDER, np.uint8)
+    _paste(pixels, crop, left, top)
+    size, start = np.array([new_w, new_h] * 2, np.float32), np.array([left, top] * 2, np.float32)
+    return _keep_inside(crop, xyxy * size + start, image)
+
+
+def _keep_inside(pixels: UInt8Array, xyxy: Float32Array, image: LabelledImage) -> Crop:
+    height, width = pixels.shape[:2]
+    centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+    inside = ((centre >= 0) & (centre < (width, height))).all(axis=1)
+    small = (xyxy[:, 2:] - xyxy[:, :2]).min(axis=1, initial=np.inf) < MIN_SIDE_PX
+    return Crop(pixels, xyxy[inside], image.identity[inside], (image.ignore | small)[inside])
+
+
+def _change_light(image: UInt8Array, generator: np.random.Generator) -> UInt8Array:
+    """Change saturation and value."""
+    gains = 1 + SATURATION_AND_VALUE * generator.uniform(-1, 1, 2)
+    hsv = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2HSV).astype(np.float32)
+    hsv[..., 1:] = np.minimum(hsv[..., 1:] * gains.astype(np.float32), 255)
+    return np.asarray(cv2.cvtColor(np.rint(hsv).astype(np.uint8), cv2.COLOR_HSV2BGR), np.uint8)
+
+
+def _draw_size(
+    generator: np.random.Generator, letterbox: Letterbox, scales: tuple[float, float]
+) -> tuple[int, int]:
+    """Draw the width and height of an image, by its size in use."""
+    width, height = letterbox.inner_size
+    scale = math.exp(generator.uniform(*np.log(scales)))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _draw_start(generator: np.random.Generator, length: int, crop_size: int) -> int:
+    """Draw where an image begins along one axis of a crop; below 0 where the image is longer."""
+    start = int(generator.integers(abs(length - crop_size) + 1))
+    return start if length < crop_size else -start
+
+
+def _paste(image: UInt8Array, crop: UInt8Array, left: int, top: int) -> None:
+    """Copy an image into a crop, as much as lies in it."""
+    (to_y, from_y), (to_x, from_x) = (
+        _overlap(start, image.shape[axis], crop.shape[axis]) for axis, start in enumerate((top, left))
+    )
+    crop[to_y, to_x] = image[from_y, from_x]
+
+
+def _overlap(start: int, length: int, crop_size: int) -> tuple[slice, slice]:
+    low, high = max(0, start), min(crop_size, start + length)
+    return slice(low, high), slice(low - start, high - start)
+
+
+def resize(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+    """Resize an image to a width and height, pixels."""
+    interpolation = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
+
+
+def shrink(image: UInt8Array, letterbox: Letterbox) -> UInt8Array:
+    """Resize an image to what the largest scale of its crops needs, if it is larger."""
+    width, height = (round(length * SCALES[1]) for length in letterbox.inner_size)
+    return image if width >= image.shape[1] else resize(image, (width, height))

@@ -1,0 +1,103 @@
+"""Which lowering of the deformable convolutions a runtime needs: ``convert --for RUNTIME[@VERSION]``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import metadata
+from types import MappingProxyType
+from typing import NamedTuple
+
+from edge_fairmot.errors import InvalidInputError
+
+LOWERINGS = ("native", "gridsample", "gather", "im2col")
+"""Values of ``--deform-conv``, beside ``auto``."""
+
+PRECISION_ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
+    {
+        # Issue 24807 of microsoft/onnxruntime.
+        ("cuda", "int8"): "the CUDA provider has no int8 convolutions: take fp16, or --for tensorrt",
+        ("cpu", "fp16"): "a CPU has no float16 arithmetic and widens this file: take fp32 or int8",
+        ("openvino", "fp16"): "OpenVINO on a CPU widens this file: take fp32 or int8",
+    }
+)
+"""Advice on a runtime and a file's precision that do not suit each other."""
+
+
+class Rule(NamedTuple):
+    """A software, the first version that runs ``DeformConv``, and the lowering for older ones.
+
+    Every version of a software without a ``native_since`` runs it. ``packages`` tell the installed version.
+    """
+
+    software: str
+    packages: tuple[str, ...] = ()
+    native_since: tuple[int, ...] = ()
+    older: str = "native"
+
+
+ONNX_RUNTIME = Rule("ONNX Runtime", ("onnxruntime", "onnxruntime-gpu"), (1, 25), "gather")
+"""Pull request 27393 of microsoft/onnxruntime added the kernels for CPU and CUDA. On a CPU ``gather`` takes a
+fifth (1.23) or a tenth (1.18) of the time of ``gridsample``; on a GPU it needs only Gather and MatMul."""
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "cpu": ONNX_RUNTIME,
+        "cuda": ONNX_RUNTIME,
+        "openvino": Rule("OpenVINO"),  # openvino_operators has the rule that its frontend lacks
+        # By the change log of onnx-tensorrt. GridSample is there since 8.5.
+        "tensorrt": Rule("TensorRT", ("tensorrt",), (10, 1), "gridsample"),
+    }
+)
+
+
+class LoweringChoice(NamedTuple):
+    """A value of ``--deform-conv``, and the reason for it."""
+
+    lowering: str
+    reason: str
+
+
+def parse_lowering(text: str) -> str:
+    """Read a value of ``--deform-conv``; ``auto`` is ``native``."""
+    if text not in ("auto", *LOWERINGS):
+        raise InvalidInputError(f"--deform-conv {text!r}: choose from auto, {', '.join(LOWERINGS)}")
+    return "native" if text == "auto" else text
+
+
+def choose_lowering(target: str) -> LoweringChoice:
+    """Choose the lowering for a runtime: ``cpu``, ``openvino:GPU``, or ``cpu@1.23`` for another version.
+
+    Without a version the installed one decides, or the newest if none is installed. InvalidInputError if the
+    runtime has no rule, or the version is not one.
+    """
+    runtime, at, version = target.partition("@")
+    rule = RULES.get(runtime.partition(":")[0])
+    if rule is None:
+        raise InvalidInputError(
+            f"--for {target!r}: choose from {', '.join(RULES)}; for another runtime choose --deform-conv"
+        )
+    if not rule.native_since:
+        if at:
+            versioned = ", ".join(name for name, other in RULES.items() if other.native_since)
+            raise InvalidInputError(
+                f"--for {target!r}: a version matters for {versioned} only, as in cpu@1.23"
+            )
+        return LoweringChoice("native", f"{rule.software} runs DeformConv with the rule of edge-fairmot")
+    if at and not re.fullmatch(r"\d+(\.\d+)*", version):
+        raise InvalidInputError(f"--for {target!r}: {version!r} is not a version, as in {runtime}@1.23")
+    version = version or _installed_version(rule.packages)
+    reason = f"{rule.software} has DeformConv from {'.'.join(map(str, rule.native_since))}"
+    if version:
+        reason += f"; {version} is {'asked for' if at else 'installed'}"
+    is_older = bool(version) and tuple(map(int, re.findall(r"\d+", version)[:3])) < rule.native_since
+    return LoweringChoice(rule.older if is_older else "native", reason)
+
+
+def _installed_version(packages: tuple[str, ...]) -> str:
+    """Return the version of the first package that is installed; empty if none is."""
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(package)
+    return ""

@@ -1,0 +1,126 @@
+"""A page that is served for a test."""
+
+import http.client
+import json
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from websockets.sync.client import connect
+
+from edge_fairmot.counting import Counter, CountingConfig
+from edge_fairmot.pipeline import RunSummary
+from edge_fairmot.protocols import SourceState
+from edge_fairmot.service.web import WebConfig, WebSink
+from edge_fairmot.types import Frame, FrameResult, Tracks
+
+SIZE = (320, 180)
+NOTHING = RunSummary(0, 0, 0, 0, 0, 0, 0.0, {"inference": 0.0})
+
+
+@dataclass
+class Run:
+    """A run with a page, whose summary, state and outputs a test sets. Requests carry the token."""
+
+    summary: RunSummary
+    state: SourceState
+    counter: Counter | None
+    web: WebSink | None
+    outputs: dict = field(default_factory=dict)
+
+    def write(self, frame, tracks):
+        """Count and write one frame, as the pipeline does."""
+        if self.counter is None:
+            self.web.write(FrameResult(frame, tracks))
+        else:
+            events = self.counter.update(tracks, frame.time_s, frame.size)
+            self.web.write(FrameResult(frame, tracks, events, self.counter.counts))
+
+    def show(self, number, people=((1, 100, 80),), shade=None):
+        """Write a frame of one shade, with people of (id, x, y) of their feet."""
+        width, height = SIZE
+        image = np.full((height, width, 3), number % 250 if shade is None else shade, np.uint8)
+        self.write(Frame(image, number - 1, number / 10), tracks_of(people))
+
+    def ask(self, method, path, body=None, *, login=True, **headers):
+        """Send a request; returns status, headers and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, self.headers(login, headers))
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def watch(self, *, login=True, **headers):
+        """Open the WebSocket."""
+        address = f"ws://127.0.0.1:{self.port}/ws"
+        named = self.headers(login, headers)
+        return connect(address, additional_headers=named, proxy=None, max_size=None)
+
+    def headers(self, login=True, given=()):
+        named = {name.replace("_", "-"): value for name, value in dict(given).items()}
+        return {"authorization": f"Bearer {self.token}"} | named if login and self.token else named
+
+    @property
+    def revision(self):
+        """Of the drawing."""
+        return json.loads(self.ask("GET", "/api/counting")[2])["revision"]
+
+    @property
+    def token(self):
+        address = self.web.login_address
+        return "" if address is None else address.rpartition("=")[2]
+
+    @property
+    def port(self):
+        return int(self.web.address.rstrip("/").rpartition(":")[2])
+
+
+def tracks_of(people):
+    table = np.array(people, np.float64).reshape(-1, 3)
+    x, y = table[:, 1], table[:, 2]
+    count = len(table)
+    return Tracks(
+        table[:, 0].astype(np.int64),
+        np.stack([x - 8, y - 40, x + 8, y], axis=1).astype(np.float32),
+        np.ones(count, np.float32),
+        np.zeros(count, np.int64),
+        np.zeros(count, bool),
+    )
+
+
+@contextmanager
+def served(config, counting=None, size=SIZE, source="street"):
+    counter = Counter(counting or CountingConfig(), size)
+    run = Run(NOTHING, SourceState("running", time.monotonic()), counter, None)
+    read = (lambda: run.summary, lambda: run.state, counter)
+    run.web = WebSink(replace(config, port=0), *read, source=source, outputs=lambda: run.outputs)
+    with run.web:
+        run.web.start()
+        yield run
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """One page for all tests of a file that leave it as it is."""
+    folder = tmp_path_factory.mktemp("state")
+    with served(WebConfig(token_file=folder / "token", drawing_file=folder / "drawing.json")) as run:
+        run.show(1)
+        yield run
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch):
+    """Folder of the state of runs."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def serve():
+    """Serve a page for the length of a test; takes a configuration, counting and a source."""
+    with ExitStack() as stack:
+        yield lambda config=None, **more: stack.enter_context(served(config or WebConfig(), **more))
