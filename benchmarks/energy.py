@@ -29,9 +29,7 @@ BOARD_RAILS = ("VDD_IN", "VIN_SYS_5V0", "POM_5V_IN", "VDD_TOTAL")
 class EnergyMeter(Protocol):
     """Counts energy."""
 
-    @property
-    def name(self) -> str:
-        """What is metered, and by what."""
+    name: str  # what is metered, and by what
 
     def energy_j(self) -> float | None:
         """Return joules so far, of which only differences have a meaning; None where they are unknown."""

@@ -55,13 +55,8 @@ class Observation:
 class Observer(Protocol):
     """A model whose outputs can be read: a reference or a candidate."""
 
-    @property
-    def name(self) -> str:
-        """Backend and device, as in ``cpu`` or ``torch:cuda``."""
-
-    @property
-    def manifest(self) -> ModelManifest:
-        """The model's manifest."""
+    name: str  # backend and device, as in cpu or torch:cuda
+    manifest: ModelManifest
 
     def observe(self, images: UInt8Array) -> Observation:
         """Return outputs for uint8 (1, H, W, 3), BGR, letterboxed."""
@@ -78,19 +73,9 @@ class RuntimeObserver:
     """
 
     def __init__(self, runtime: Runtime, path: str | Path) -> None:
-        self._runtime = runtime
+        self._runtime, self.name, self.manifest = runtime, runtime.name, runtime.manifest
         has_heads = runtime.name == "cpu" and set(HEADS) <= read_onnx_file(path).outputs.keys()
         self._session: Any = _open_session(path) if has_heads else None
-
-    @property
-    def name(self) -> str:
-        """The runtime's name."""
-        return self._runtime.name
-
-    @property
-    def manifest(self) -> ModelManifest:
-        """The file's manifest."""
-        return self._runtime.manifest
 
     def observe(self, images: UInt8Array) -> Observation:
         """Return outputs for uint8 (1, H, W, 3), BGR, letterboxed."""

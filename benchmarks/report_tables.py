@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fairmot.benchmarks.conditions import BUSY_SHARE
 from edge_fairmot.benchmarks.frame_counts import MIN_BLOCKS, Interval
 from edge_fairmot.benchmarks.results import DeviceSpeedScore, Entry, Results, TrackScore
-from edge_fairmot.benchmarks.speed import FRAMES_FOR_P99, Throughput
+from edge_fairmot.benchmarks.speed import FRAMES_FOR_P99, Speed, Throughput
 from edge_fairmot.pipeline import STAGES
 
 NOTHING = "–"
@@ -40,26 +40,22 @@ def main_table(results: Results) -> TextTable:
     scores = ("HOTA", "MOTA", "IDF1", "IDSW") if truth else ("MOTA", "IDF1", "IDSW")
     live = "HOTA live" if truth else "IDF1 live"
     against = "ground truth" if truth else f"the tracks of {results.reference}"
-    cells = []
-    for entry in results.entries:
-        if entry.speed is None:
-            continue
-        frame, right = entry.speed.stages["frame"], entry.correctness
-        cells.append(
-            (
-                *_names(entry),
-                _with_interval(_ms(frame.p50), frame.interval),
-                _ms(frame.p90),
-                _ms(frame.p99),
-                _throughput(entry.speed.throughput),
-                *(_score_cells(right.score, truth) if right else [NOTHING] * len(scores)),
-                *_live_cells(right.at_device_speed if right else ()),
-            )
+
+    def cells(entry: Entry, speed: Speed) -> tuple[str, ...]:
+        frame, right = speed.stages["frame"], entry.correctness
+        return (
+            _with_interval(_ms(frame.p50), frame.interval),
+            _ms(frame.p90),
+            _ms(frame.p99),
+            _throughput(speed.throughput),
+            *(_score_cells(right.score, truth) if right else [NOTHING] * len(scores)),
+            *_live_cells(right.at_device_speed if right else ()),
         )
+
     return TextTable(
         "Speed and accuracy",
         (*_NAMES, "ms a frame (95 %)", "p90", "p99", "fps (95 %)", *scores, live, f"{live}, detect every N"),
-        tuple(cells),
+        _timed(results, cells),
         4,
         "Milliseconds: median and its 95 % interval, 90th and 99th percentile of all stages of a frame one "
         "after the other. fps: the pipeline, whose stages overlap, and its 95 % interval. Both are measured "
@@ -69,24 +65,26 @@ def main_table(results: Results) -> TextTable:
     )
 
 
+def _timed(
+    results: Results, cells_of: Callable[[Entry, Speed], tuple[str, ...]]
+) -> tuple[tuple[str, ...], ...]:
+    timed = [(entry, entry.speed) for entry in results.entries if entry.speed is not None]
+    return tuple((*_names(entry), *cells_of(entry, speed)) for entry, speed in timed)
+
+
 def _stages(results: Results) -> TextTable:
-    cells = []
-    for entry in results.entries:
-        if entry.speed is None:
-            continue
-        live = entry.speed.live
-        cells.append(
-            (
-                *_names(entry),
-                *(_ms(entry.speed.stages[stage].p50) for stage in STAGES),
-                f"{_ms(live.age_ms.p50)}, {_ms(live.age_ms.p90)}" if live else NOTHING,
-                f"{live.dropped} of {live.played}" if live else NOTHING,
-            )
+    def cells(entry: Entry, speed: Speed) -> tuple[str, ...]:
+        live = speed.live
+        return (
+            *(_ms(speed.stages[stage].p50) for stage in STAGES),
+            f"{_ms(live.age_ms.p50)}, {_ms(live.age_ms.p90)}" if live else NOTHING,
+            f"{live.dropped} of {live.played}" if live else NOTHING,
         )
+
     return TextTable(
         "Stages",
         (*_NAMES, *STAGES, "age p50, p90", "dropped"),
-        tuple(cells),
+        _timed(results, cells),
         4,
         "Milliseconds, medians, each stage alone; sinks write MOTChallenge text and JSON Lines. Age: from "
         "the moment of a frame to its tracks, in the pipeline on a source that is played at its own pace; it "
@@ -95,28 +93,22 @@ def _stages(results: Results) -> TextTable:
 
 
 def _costs(results: Results) -> TextTable:
-    cells = []
-    for entry in results.entries:
-        if entry.speed is None:
-            continue
-        speed, memory = entry.speed, entry.speed.memory
-        cells.append(
-            (
-                *_names(entry),
-                f"{entry.model.size_bytes / 1e6:.1f}",
-                f"{speed.open_ms / 1e3:.2f} + {speed.first_ms / 1e3:.2f}",
-                f"{memory.peak_mb:.0f}",
-                _number(memory.slope_kb_per_frame, "+.1f"),
-                _ms(speed.cpu_ms),
-                _number(speed.energy_j, ".2f"),
-            )
+    def cells(entry: Entry, speed: Speed) -> tuple[str, ...]:
+        return (
+            f"{entry.model.size_bytes / 1e6:.1f}",
+            f"{speed.open_ms / 1e3:.2f} + {speed.first_ms / 1e3:.2f}",
+            f"{speed.memory.peak_mb:.0f}",
+            _number(speed.memory.slope_kb_per_frame, "+.1f"),
+            _ms(speed.cpu_ms),
+            _number(speed.energy_j, ".2f"),
         )
+
     sources = {conditions.energy_source for conditions in results.conditions} - {""}
     energy = f"Energy of {', '.join(sources)}." if sources else "This machine meters no energy."
     return TextTable(
         "Costs",
         (*_NAMES, "file MB", "cold start s", "memory MB", "KB a frame", "CPU ms a frame", "J a frame"),
-        tuple(cells),
+        _timed(results, cells),
         4,
         "Cold start: loading the runtime and the file, and the first inference. Memory: the peak of the "
         f"process, and its growth. CPU: over all threads. {energy}",

@@ -8,7 +8,7 @@ from functools import partial
 from time import sleep
 
 from edge_fairmot.benchmarks.energy import EnergyMeter
-from edge_fairmot.benchmarks.worker import Job, LiveRun, Start, TimedFrame, WorkerError, WorkerProcess
+from edge_fairmot.benchmarks.worker import Block, Job, LiveRun, Start, TimedFrame, WorkerError, WorkerProcess
 
 SWITCH_PAUSE_S = 0.25
 """Before a turn: threads of the previous pair still spin for a while and take the cores from the next one.
@@ -143,11 +143,11 @@ class _Pair:
 
     def run_block(self) -> bool:
         measurement = self.measurement
-        self._worker.warm_up()
+        self._worker.call("warm_up")
         before_j = self._energy_j()
-        block = self._worker.run_block()
+        block: Block = self._worker.call("run_block")
         if not block.frames:
-            measurement.finished, measurement.peak_mb = True, self._worker.peak_mb()
+            measurement.finished, measurement.peak_mb = True, self._worker.call("peak_mb")
             return False
         after_j = self._energy_j()
         if before_j is None or after_j is None:
@@ -159,14 +159,14 @@ class _Pair:
         return True
 
     def run_chunk(self) -> bool:
-        self._worker.warm_up()
-        chunk = self._worker.run_chunk()
+        self._worker.call("warm_up")
+        chunk: tuple[int, float] | None = self._worker.call("run_chunk")
         if chunk is not None:
             self.measurement.chunks.append(chunk)
         return chunk is not None
 
     def run_live(self, seconds: float) -> bool:
-        self.measurement.live = self._worker.run_live(seconds)
+        self.measurement.live = self._worker.call("run_live", seconds)
         return True
 
     def close(self) -> None:

@@ -276,7 +276,7 @@ class WorkerError(EvaluationError):
 
 
 class WorkerProcess:
-    """A worker in its own process. Methods raise WorkerError if the worker fails or its process dies."""
+    """A worker in its own process. WorkerError if the worker fails or its process dies."""
 
     def __init__(self, job: Job) -> None:
         # Not by multiprocessing: a fork would begin with this process's memory and without its threads, and a
@@ -296,29 +296,6 @@ class WorkerProcess:
             self.close()
             raise
 
-    def warm_up(self) -> None:
-        """Run one inference that is not measured."""
-        self._call("warm_up")
-
-    def run_block(self) -> Block:
-        """Time each stage of the next frames."""
-        block: Block = self._call("run_block")
-        return block
-
-    def run_chunk(self) -> tuple[int, float] | None:
-        """Return the frames and seconds of the next chunk in the pipeline."""
-        chunk: tuple[int, float] | None = self._call("run_chunk")
-        return chunk
-
-    def run_live(self, seconds: float) -> LiveRun:
-        """Play the sources at their own pace."""
-        run: LiveRun = self._call("run_live", seconds)
-        return run
-
-    def peak_mb(self) -> float:
-        """Return the largest resident memory of the process."""
-        return float(self._call("peak_mb"))
-
     def close(self) -> None:
         """End the process. May be called twice."""
         self._pipe.close()  # the worker reads the end of the connection and closes its files
@@ -328,7 +305,8 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
 
-    def _call(self, method: str, *arguments: object) -> Any:
+    def call(self, method: str, *arguments: object) -> Any:
+        """Call a method of the worker and return its value."""
         try:
             self._pipe.send((method, arguments))
         except OSError:

@@ -74,14 +74,14 @@ def job(small_model, pictures, tmp_path):
 def test_a_worker_measures_every_frame_of_every_source_and_caches_it(job):
     with closing(WorkerProcess(job("cpu", sources=2))) as worker:
         blocks, chunks = [], []
-        while (block := worker.run_block()).frames:
+        while (block := worker.call("run_block")).frames:
             blocks.append(block.frames)
-        while (chunk := worker.run_chunk()) is not None:
+        while (chunk := worker.call("run_chunk")) is not None:
             chunks.append(chunk)
-        live = worker.run_live(0.25)
+        live = worker.call("run_live", 0.25)
 
         assert worker.start.open_ms > 0 < worker.start.first_ms
-        assert worker.peak_mb() > worker.start.before_mb > 10
+        assert worker.call("peak_mb") > worker.start.before_mb > 10
 
     # Blocks and chunks end with their source; a chunk is measured from its first result.
     assert [len(block) for block in blocks] == [3, 3, 3, 3, 2] * 2
@@ -169,7 +169,7 @@ def test_a_closed_worker_has_ended(job):
 
     assert process.poll() is not None
     with pytest.raises(WorkerError):
-        worker.warm_up()
+        worker.call("warm_up")
 
 
 def test_memory_that_grows_is_told_from_memory_that_does_not(small_model, monkeypatch):
