@@ -248,7 +248,7 @@ class _GrowingArray(AbstractContextManager["_GrowingArray"]):
             "fortran_order": False,
             "shape": (self._rows,),
         }
-        npy.write_array_header_1_0(self._file, header)  # type: ignore[no-untyped-call]
+        npy.write_array_header_1_0(self._file, header)
 
 
 def _require_cache_or_empty(folder: Path) -> None:

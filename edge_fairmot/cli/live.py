@@ -225,7 +225,7 @@ class _Report:
         state = self._source.state()
         if state.status != "running":
             return True
-        return time.monotonic() - max(self._frame_s, state.since_s) < self._service.limit_s
+        return time.monotonic() - max(self._frame_s, state.since_s) < self._service.watchdog_s
 
     def status(self) -> str:
         """Return the state in a line; from any thread."""

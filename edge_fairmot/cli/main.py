@@ -53,11 +53,11 @@ class LazyGroup(TyperGroup):
 
     _listing = False
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands, in the order of the overview."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a command; for the overview its name and line are enough."""
         command = COMMANDS.get(cmd_name)
         if command is None:
@@ -66,14 +66,14 @@ class LazyGroup(TyperGroup):
             return TyperCommand(cmd_name, help=command.help)
         module, _, name = command.target.partition(":")
         found = getattr(importlib.import_module(f"edge_fairmot.cli.{module}"), name)
-        app = found if isinstance(found, typer.Typer) else typer.Typer(**OPTIONS)
+        app = found if isinstance(found, typer.Typer) else _typer()
         if app is not found:
             app.command(cmd_name)(found)
         built = get_command(app)
         built.name = cmd_name
         return built
 
-    def format_help(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the overview."""
         self._listing = True
         try:
@@ -82,20 +82,19 @@ class LazyGroup(TyperGroup):
             self._listing = False
 
 
-OPTIONS = {
-    "add_completion": False,
-    "pretty_exceptions_enable": False,
-    "rich_markup_mode": "rich",
-    "context_settings": {"help_option_names": ["-h", "--help"]},
-}
+def _typer(cls: type[TyperGroup] | None = None, help_text: str | None = None) -> typer.Typer:
+    return typer.Typer(
+        cls=cls,
+        help=help_text,
+        no_args_is_help=cls is not None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
 
-app = typer.Typer(
-    cls=LazyGroup,
-    name="edge-fairmot",
-    help="FairMOT on edge devices: from a checkpoint to correct, fast tracks.",
-    no_args_is_help=True,
-    **OPTIONS,
-)
+
+app = _typer(LazyGroup, "FairMOT on edge devices: from a checkpoint to correct, fast tracks.")
 
 
 def _print_version(wanted: bool) -> None:

@@ -256,7 +256,7 @@ class Tracker:
         tracks = self._tracks[self._tracks.confirmed & ~self._tracks.lost]
         xyxy = tracks.xyxy.astype(np.float32)
         shown = Tracks(tracks.track_id, xyxy, tracks.score, tracks.class_id, np.full(len(tracks), predicted))
-        return shown[(xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)]
+        return shown[np.asarray((xyxy[:, 2:] > xyxy[:, :2]).all(axis=1))]
 
 
 TIME_STEP_S = 1e-3
