@@ -162,7 +162,7 @@ def _shapes_document(config: CountingConfig) -> dict[str, Any]:
 
 
 def _check_size(document: dict[str, Any]) -> None:
-    """Refuse too many shapes or corners before they are parsed, which compares every side with every other."""
+    """Refuse too many shapes or corners before they are parsed: parsing compares all sides of a zone."""
     shapes = [shape for kind in ("line", "zone") for shape in _list(document.get(kind))]
     if len(shapes) > MAX_SHAPES:
         raise InvalidInputError(f"{len(shapes)} lines and zones are too many: draw {MAX_SHAPES} at most")
