@@ -86,8 +86,9 @@ class ShapeEditor:
         Shapes that cannot be saved are counted all the same. InvalidInputError if they are not shapes, or too
         many.
         """
+        _check_size(document)
         config = parse_counting({key: value for key, value in document.items() if key != "revision"})
-        _check_limits(config)
+        _check_names(config)
         if document.get("revision") != self._revision:
             return False
         shapes = _shapes_document(config)
@@ -160,20 +161,28 @@ def _shapes_document(config: CountingConfig) -> dict[str, Any]:
     }
 
 
-def _check_limits(config: CountingConfig) -> None:
+def _check_size(document: dict[str, Any]) -> None:
+    """Refuse too many shapes or corners before they are parsed: parsing compares all sides of a zone."""
+    shapes = [shape for kind in ("line", "zone") for shape in _list(document.get(kind))]
+    if len(shapes) > MAX_SHAPES:
+        raise InvalidInputError(f"{len(shapes)} lines and zones are too many: draw {MAX_SHAPES} at most")
+    for shape in shapes:
+        count = len(_list(shape.get("polygon"))) if isinstance(shape, dict) else 0
+        if count > MAX_CORNERS:
+            raise InvalidInputError(f"a zone has {count} corners: draw it with {MAX_CORNERS} at most")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _check_names(config: CountingConfig) -> None:
     if config != CountingConfig(config.lines, config.zones):
         raise InvalidInputError("only lines and zones can be drawn: set the rest when the run is started")
     shapes: tuple[Line | Zone, ...] = (*config.lines, *config.zones)
-    if len(shapes) > MAX_SHAPES:
-        raise InvalidInputError(f"{len(shapes)} lines and zones are too many: draw {MAX_SHAPES} at most")
     for shape in shapes:
         if len(shape.name) > MAX_NAME_LENGTH or not shape.name.isprintable():
             raise InvalidInputError(
                 f"{shape.name[: MAX_NAME_LENGTH + 1]!r} is not a name: give {MAX_NAME_LENGTH} printable "
                 "characters at most"
-            )
-    for zone in config.zones:
-        if len(zone.polygon) > MAX_CORNERS:
-            raise InvalidInputError(
-                f"zone {zone.name!r} has {len(zone.polygon)} corners: draw it with {MAX_CORNERS} at most"
             )
