@@ -160,13 +160,13 @@ def list_variants(
 ) -> list[list[Variant]]:
     """Return the files to be made; those of one size together, because they are measured side by side."""
     from edge_fairmot.cli.convert import parse_size
-    from edge_fairmot.cli.lowering_choice import choose_lowering
+    from edge_fairmot.runtimes.lowering import parse_lowering
 
     kinds = _parts(precisions)
     for kind in kinds:
         if kind not in PRECISIONS:
             raise InvalidInputError(f"--precisions {kind!r}: choose from {', '.join(PRECISIONS)}")
-    lowerings = [choose_lowering(part, None, "fp32").lowering for part in _parts(deform_conv)]
+    lowerings = [parse_lowering(part) for part in _parts(deform_conv)]
     chosen = [*([(NAIVE, "gridsample")] if naive else []), *product(kinds, lowerings)]
     parsed = dict.fromkeys(parse_size(part) for part in _parts(sizes))
     if not chosen or not parsed:
