@@ -20,7 +20,7 @@ def test_trouble_is_in_the_log_in_the_summary_and_told_to_systemd(still_model: P
         f'source = "{STREET}"\nmodel = "{still_model}"\n'
         '[log]\nformat = "json"\nevery_s = 0.3\n'
         f'[mqtt]\nbroker = "mqtt://127.0.0.1:1"\noutbox = "{tmp_path}/events.db"\n'
-        f'[record]\npath = "{tmp_path}/kept/shop.jsonl"\nkeep_free_bytes = "900000GB"\n'
+        f'[record]\npath = "{tmp_path}/kept/shop.jsonl"\nkeep_free = "900000GB"\n'
         f'[output]\nsummary = "{tmp_path}/summary.json"\n' + HALL
     )
     address = tmp_path / "notify"
