@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.pipeline import HORIZON_S, DetectionPacer, DetectionSchedule
+from edge_fairmot.schedule import HORIZON_S, DetectionPacer, DetectionSchedule
 
 
 class Device:
