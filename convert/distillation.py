@@ -22,10 +22,9 @@ from torch import Tensor, nn
 
 from edge_fairmot.convert.checkpoint import write_atomically
 from edge_fairmot.convert.distillation_loss import Losses, compare_with_teacher
-from edge_fairmot.convert.dla import level_channels
 from edge_fairmot.convert.footage import Footage, draw_batch
 from edge_fairmot.convert.learning_run import check_learning
-from edge_fairmot.convert.network import FairMOT, normalise_images
+from edge_fairmot.convert.network import FairMOT, level_channels, normalise_images
 from edge_fairmot.convert.resume_file import check_origin, describe_options, read_resume_file
 from edge_fairmot.convert.teacher import LEVELS, Teacher
 from edge_fairmot.errors import InvalidInputError

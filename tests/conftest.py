@@ -62,7 +62,7 @@ def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
 
     from edge_fairmot.convert import FairMOT, NetworkSpec
     from edge_fairmot.convert.network import deformable_layers, normalise_images
-    from edge_fairmot.convert.parity import check_picture
+    from edge_fairmot.convert.parity import draw_images
 
     torch.manual_seed(7)
     network = FairMOT(spec or NetworkSpec())
@@ -81,7 +81,7 @@ def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
         nn.init.normal_(layer.conv_offset_mask.bias, std=2)
         nn.init.normal_(layer.bias, std=0.1)
     with torch.no_grad():
-        network.train()(normalise_images(torch.from_numpy(check_picture((128, 128), 4))))
+        network.train()(normalise_images(torch.from_numpy(draw_images((128, 128), 4))))
     return network.eval()
 
 

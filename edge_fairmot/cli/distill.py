@@ -66,7 +66,7 @@ def distill(
     ] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option(help="all, or a deformable layer or group of them (see atlas); may be repeated."),
+        typer.Option(help="all, or a deformable layer or group of them (see inspect); may be repeated."),
     ] = None,
     width: Annotated[
         float,
@@ -145,7 +145,7 @@ def distill(
         if is_narrow:
             student = make_narrow(network, width, chosen)
         else:
-            status.update("measuring the atlas ...")
+            status.update("measuring offsets ...")
             student = copy_plain(network, chosen) if resume else _start(network, chosen, footage, options)
         status.update("preparing the teacher ...")
         teach = make_teacher(network, (batch_size, piece, piece))
@@ -168,12 +168,12 @@ def distill(
 def _start(
     network: FairMOT, layers: frozenset[str], footage: Footage, options: DistillationOptions
 ) -> FairMOT:
-    from edge_fairmot.convert.atlas import measure_atlas
     from edge_fairmot.convert.footage import fit_pictures
+    from edge_fairmot.convert.offset_statistics import measure_offsets
     from edge_fairmot.convert.replacement import make_student
 
     images = fit_pictures(footage, options.input_size, ATLAS_FRAMES)
-    return make_student(network, measure_atlas(network, images), layers)
+    return make_student(network, measure_offsets(network, images), layers)
 
 
 def _reporters(

@@ -40,7 +40,6 @@ def _root(
 
 
 def _add_commands() -> None:
-    from edge_fairmot.cli.atlas import atlas
     from edge_fairmot.cli.bench import app as bench
     from edge_fairmot.cli.bench_compare import compare
     from edge_fairmot.cli.bench_sweep import sweep
@@ -69,7 +68,6 @@ def _add_commands() -> None:
         ("verify", verify),
         ("record-reference", record_reference),
         ("synthesize", synthesize),
-        ("atlas", atlas),
         ("distill", distill),
         ("train", train),
         ("runtimes", runtimes),

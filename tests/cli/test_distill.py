@@ -26,10 +26,10 @@ def teacher(lively_network, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    from edge_fairmot.convert.parity import check_picture
+    from edge_fairmot.convert.parity import draw_images
 
     folder = tmp_path_factory.mktemp("pictures")
-    for i, picture in enumerate(check_picture((96, 64), 12)):
+    for i, picture in enumerate(draw_images((96, 64), 12)):
         cv2.imwrite(str(folder / f"{i:02}.png"), picture)
     return folder
 

@@ -18,9 +18,9 @@ FRAMES = 5
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
-    from edge_fairmot.convert.parity import check_picture
+    from edge_fairmot.convert.parity import draw_images
 
-    (wide,) = check_picture((320, 96), 1)
+    (wide,) = draw_images((320, 96), 1)
     for index in range(FRAMES):
         cv2.imwrite(str(folder / f"{index}.png"), wide[:, 8 * index : 8 * index + 128])
     return folder

@@ -11,7 +11,7 @@ import torch
 from edge_fairmot.convert import GraphOptions, NetworkSpec, conversion, convert, load_network
 from edge_fairmot.convert.deform_conv import LOWERINGS
 from edge_fairmot.convert.export import MAX_IR_VERSION
-from edge_fairmot.convert.parity import check_picture, compare, reference_detections
+from edge_fairmot.convert.parity import draw_images, compare, reference_detections
 from edge_fairmot.errors import CheckpointError, ConversionError, InvalidInputError
 from edge_fairmot.model_file import read_onnx_file
 from edge_fairmot.runtimes import open_runtime
@@ -83,7 +83,7 @@ def test_the_manifest_describes_the_file(converted):
 
 def test_the_file_detects_what_the_network_detects(converted, checkpoint):
     network, _ = load_network(checkpoint)
-    images = np.ascontiguousarray(check_picture(SIZE, BATCH)[:, ::-1])  # not the picture of the check
+    images = np.ascontiguousarray(draw_images(SIZE, BATCH)[:, ::-1])  # not the picture of the check
     with closing(open_runtime(converted.path)) as runtime:
         actual = runtime.infer(images)
     compare(actual, reference_detections(network, images, 40)).check("the file differs")

@@ -15,7 +15,7 @@ from edge_fairmot.convert.distillation_run import StudentFiles, run_distillation
 from edge_fairmot.convert.footage import Footage, HeldOutFrame, HeldOutSequence
 from edge_fairmot.convert.learning_run import RunLimits
 from edge_fairmot.convert.network import deformable_layers, normalise_images
-from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.convert.replacement import choose_layers, make_narrow, make_student
 from edge_fairmot.convert.teacher import _TorchTeacher, make_teacher
 from edge_fairmot.errors import CheckpointError, InvalidInputError
@@ -27,7 +27,7 @@ OPTIONS = DistillationOptions(input_size=SIZE, piece_side=64, batch_size=2, lear
 
 @pytest.fixture(scope="module")
 def footage():
-    pictures = check_picture(SIZE, 5)
+    pictures = draw_images(SIZE, 5)
     frames = tuple(HeldOutFrame(picture, i, i / 25) for i, picture in enumerate(pictures[3:]))
     sequence = HeldOutSequence("drawn", 25.0, Letterbox(SIZE, SIZE), frames)
     return Footage(tuple(pictures[:3]), (sequence,))
@@ -221,7 +221,7 @@ def test_a_run_stops_early_when_the_student_is_good_enough(start, teacher, foota
 
 
 def test_the_fast_teacher_on_a_cpu_teaches_the_same(teacher):
-    images = check_picture((96, 64), 2)
+    images = draw_images((96, 64), 2)
 
     fast, slow = make_teacher(teacher, (2, 64, 96))(images), _TorchTeacher(teacher)(images)
 

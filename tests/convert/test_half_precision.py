@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_fairmot.convert import GraphOptions, NetworkSpec, convert
 from edge_fairmot.convert.deform_conv import LOWERINGS
 from edge_fairmot.convert.half_precision import float32_layers, to_fp16
-from edge_fairmot.convert.parity import check_picture, compare
+from edge_fairmot.convert.parity import draw_images, compare
 from edge_fairmot.errors import ConversionError, InvalidInputError
 from edge_fairmot.runtimes import open_runtime
 from edge_fairmot.types import RawDetections
@@ -233,7 +233,7 @@ def test_float32_layers_are_named_as_in_the_checkpoint(full_models):
 
 @pytest.mark.parametrize("rounded", [False, True], ids=["as ONNX Runtime runs it", "each result rounded"])
 def test_half_precision_detects_what_full_precision_detects(pair, rounded, tmp_path):
-    images = np.ascontiguousarray(check_picture(SIZE, BATCH)[:, ::-1])
+    images = np.ascontiguousarray(draw_images(SIZE, BATCH)[:, ::-1])
     _check(pair, rounded, images, RANDOM, tmp_path)
 
 

@@ -14,7 +14,7 @@ from edge_fairmot.convert import GraphOptions, convert
 from edge_fairmot.convert.calibration import calibrate
 from edge_fairmot.convert.half_precision import to_fp16
 from edge_fairmot.convert.im2col import BODY_OPSET, DOMAIN, NAME, add_im2col_function
-from edge_fairmot.convert.parity import check_picture, compare
+from edge_fairmot.convert.parity import draw_images, compare
 from edge_fairmot.convert.quantization import convolution_layers, int8_share, quantize
 from edge_fairmot.model_file import read_onnx_file
 from edge_fairmot.runtimes import open_runtime
@@ -78,7 +78,7 @@ def test_the_file_calls_one_function_sixteen_times(converted, model):
 
 
 def test_the_kernels_are_layers_that_quantize(model):
-    ranges = calibrate(model, check_picture((128, 96), 16)[::2])
+    ranges = calibrate(model, draw_images((128, 96), 16)[::2])
     layers = {layer.name: layer for layer in convolution_layers(model)}
     assert layers["ida_up.node_1.conv"].quantizable
     assert layers["ida_up.node_1.conv"].macs == 9 * 64 * 64 * 32 * 24
@@ -105,7 +105,7 @@ def test_the_kernels_are_layers_that_quantize(model):
 
 
 def test_places_are_computed_in_int8_and_not_rounded(model):
-    quantized = quantize(model, calibrate(model, check_picture((128, 96), 16)[::2]))
+    quantized = quantize(model, calibrate(model, draw_images((128, 96), 16)[::2]))
     producers = {name: node for node in quantized.graph.node for name in node.output}
     places = [
         node
@@ -131,10 +131,10 @@ def test_half_precision_samples_in_float32(model, tmp_path):
     assert {types[name] for node in nodes for name in (*node.input, *node.output)} == {TensorProto.FLOAT}
     onnx.save(half, tmp_path / "half.onnx")
     with closing(open_runtime(tmp_path / "half.onnx")) as runtime:
-        runtime.infer(check_picture((128, 96), 1))
+        runtime.infer(draw_images((128, 96), 1))
 
 
 def test_it_detects_as_a_native_file_does(converted, small_model):
-    images = check_picture((128, 96), 1)
+    images = draw_images((128, 96), 1)
     with closing(open_runtime(converted)) as ours, closing(open_runtime(small_model)) as native:
         compare(ours.infer(images), native.infer(images)).check("im2col differs from native")

@@ -17,7 +17,7 @@ from edge_fairmot.convert import CalibrationFrames, GraphOptions, Int8Options, c
 from edge_fairmot.convert.calibration import METHODS, Ranges, calibrate
 from edge_fairmot.convert.drift_search import DriftSearch
 from edge_fairmot.convert.equalization import equalize
-from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.convert.quantization import convolution_layers, int8_share, quantize
 from edge_fairmot.errors import ConversionError, InvalidInputError
 from edge_fairmot.runtimes import open_runtime, ort_session
@@ -33,7 +33,7 @@ def model(small_model):
 
 @pytest.fixture(scope="module")
 def images():
-    return check_picture((128, 96), 16)
+    return draw_images((128, 96), 16)
 
 
 @pytest.fixture(scope="module")

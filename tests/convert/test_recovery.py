@@ -21,7 +21,7 @@ from edge_fairmot.convert import (  # noqa: E402
 from edge_fairmot.convert.batch_norm import fold_batch_norms  # noqa: E402
 from edge_fairmot.convert.checkpoint import write_checkpoint  # noqa: E402
 from edge_fairmot.convert.network import deformable_layers, normalise_images  # noqa: E402
-from edge_fairmot.convert.parity import check_picture  # noqa: E402
+from edge_fairmot.convert.parity import draw_images  # noqa: E402
 from edge_fairmot.convert.recovery import load_start, recover_network  # noqa: E402
 from edge_fairmot.convert.upsampling import _phase_kernels, merge_phases  # noqa: E402
 from edge_fairmot.errors import ConversionError, ManifestError  # noqa: E402
@@ -44,7 +44,7 @@ def checkpoint(request, lively_network, tmp_path_factory):
 
 def heads(network):
     with torch.no_grad():
-        return network(normalise_images(torch.from_numpy(check_picture((128, 96), 2))))
+        return network(normalise_images(torch.from_numpy(draw_images((128, 96), 2))))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_recovered_network_computes_the_same(checkpoint, options, tmp_path):
 def test_int8_weights_come_back_within_half_a_step(lively_network, tmp_path):
     network = lively_network(NetworkSpec(plain_layers=PLAIN))
     write_checkpoint(tmp_path / "plain.pth", network, 0)
-    int8 = Int8Options(CalibrationFrames(check_picture((128, 96), 16), "pictures"), budget=LENIENT)
+    int8 = Int8Options(CalibrationFrames(draw_images((128, 96), 16), "pictures"), budget=LENIENT)
     options = GraphOptions((128, 96), max_detections=64)
     convert(tmp_path / "plain.pth", tmp_path / "int8.onnx", options, precision="int8", int8=int8)
 

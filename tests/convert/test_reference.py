@@ -13,7 +13,7 @@ from edge_fairmot.convert import GraphOptions, convert, reference
 from edge_fairmot.convert.deform_conv import deform_conv2d_gridsample
 from edge_fairmot.convert.deploy import find_peaks
 from edge_fairmot.convert.network import deformable_layers
-from edge_fairmot.convert.parity import check_picture, compare
+from edge_fairmot.convert.parity import draw_images, compare
 from edge_fairmot.convert.reference import TorchReference
 from edge_fairmot.errors import EvaluationError, InferenceError, InvalidInputError, RuntimeUnavailableError
 from edge_fairmot.runtimes import open_runtime
@@ -28,7 +28,7 @@ def checkpoint(small_model):
 
 @pytest.fixture(scope="module")
 def images():
-    return check_picture(SIZE, 1)
+    return draw_images(SIZE, 1)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from edge_fairmot.convert.atlas import measure_atlas
 from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.convert.deform_conv import deform_conv2d_gather, fold_taps
 from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers, normalise_images
-from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.convert.replacement import choose_layers, copy_plain, make_narrow, make_student
 from edge_fairmot.errors import CheckpointError, InvalidInputError
 
@@ -27,7 +27,7 @@ MASK = torch.linspace(0.2, 0.9, 9)
 
 @pytest.fixture(scope="module")
 def pictures():
-    return check_picture((96, 64), 2)
+    return draw_images((96, 64), 2)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from edge_fairmot.convert.deploy import (
     heads_at,
 )
 from edge_fairmot.convert.network import normalise_images
-from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.convert.upsampling import ShuffleUpsampling
 from edge_fairmot.errors import InvalidInputError
 
@@ -48,7 +48,7 @@ def test_folded_batch_norms_leave_the_heads_as_they_were(lively_network):
     folded = copy.deepcopy(network)
     fold_batch_norms(folded)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    x = normalise_images(torch.from_numpy(check_picture((96, 64), 2)))
+    x = normalise_images(torch.from_numpy(draw_images((96, 64), 2)))
     with torch.inference_mode():
         expected, actual = network(x), folded(x)
     for name in expected:
@@ -57,7 +57,7 @@ def test_folded_batch_norms_leave_the_heads_as_they_were(lively_network):
 
 def test_folded_normalisation_takes_bgr_bytes(lively_network):
     network = lively_network()
-    images = torch.from_numpy(check_picture((96, 64), 2))
+    images = torch.from_numpy(draw_images((96, 64), 2))
     with torch.inference_mode():
         expected = network.features(normalise_images(images))
         fold_normalisation(network)
@@ -81,7 +81,7 @@ def test_late_heads_equal_the_dense_heads_at_every_cell(lively_network, batch, h
 @pytest.mark.parametrize("batch", [1, 2])
 def test_the_deploy_graph_decodes_what_the_network_sees(lively_network, spec, batch):
     network = lively_network(spec)
-    images = torch.from_numpy(check_picture((96, 64), batch))
+    images = torch.from_numpy(draw_images((96, 64), batch))
     options = GraphOptions((96, 64), "gridsample", max_detections=20, batch_size=batch)
     with torch.inference_mode():
         actual = DeployGraph(network, options)(images)

@@ -6,7 +6,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.errors import InferenceError, InvalidInputError, ManifestError, RuntimeUnavailableError
 from edge_fairmot.runtimes import RuntimeOptions, list_runtimes, open_runtime
 
@@ -124,7 +124,7 @@ def test_two_sessions_at_once_do_not_mix(small_model, name, images):
 
 def test_decisions_are_those_of_the_cpu(runtime, small_model):
     with closing(open_runtime(small_model, "cpu")) as reference:
-        for picture in check_picture((128, 96), 3):
+        for picture in draw_images((128, 96), 3):
             ours, theirs = runtime.infer(picture[None]), reference.infer(picture[None])
             count = int((theirs.scores > 0.3).sum())
             assert count > 3

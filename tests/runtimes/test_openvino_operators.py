@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from edge_fairmot.convert import GraphOptions, convert
+from edge_fairmot.convert.deform_conv import IM2COL as NAME
+from edge_fairmot.convert.deform_conv import IM2COL_DOMAIN as DOMAIN
+from edge_fairmot.convert.deform_conv import IM2COL_VERSION as VERSION
 from edge_fairmot.convert.deform_conv import TAPS, deform_conv2d_gridsample, deform_im2col
-from edge_fairmot.convert.im2col import DOMAIN, NAME, VERSION
-from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 
 openvino = pytest.importorskip("openvino", reason="needs openvino")
@@ -108,7 +110,7 @@ def im2col_model(lively_network, tmp_path_factory):
 
 @pytest.mark.usefixtures("im2col_kernel")
 def test_a_file_detects_as_its_native_twin(im2col_model, small_model):
-    images = check_picture((128, 96), 1)
+    images = draw_images((128, 96), 1)
     with (
         closing(open_runtime(im2col_model, "openvino")) as sampled,
         closing(open_runtime(small_model, "openvino")) as native,
@@ -120,7 +122,7 @@ def test_a_file_detects_as_its_native_twin(im2col_model, small_model):
 
 @pytest.mark.usefixtures("im2col_kernel")
 def test_a_compiled_file_comes_back_from_the_cache(im2col_model, tmp_path):
-    images, options = check_picture((128, 96), 1), RuntimeOptions(cache_folder=tmp_path / "cache")
+    images, options = draw_images((128, 96), 1), RuntimeOptions(cache_folder=tmp_path / "cache")
     scores = []
     for _ in range(2):
         with closing(open_runtime(im2col_model, "openvino", options)) as runtime:
@@ -132,7 +134,7 @@ def test_a_compiled_file_comes_back_from_the_cache(im2col_model, tmp_path):
 def test_two_files_run_at_once(im2col_model):
     """numba's thread pool may end the process when it is called from two threads."""
     pytest.importorskip("numba", reason="needs the fast extra")
-    images = check_picture((128, 96), 1)
+    images = draw_images((128, 96), 1)
     found = [None, None]
 
     def infer(place):
@@ -164,7 +166,7 @@ def test_the_kernel_uses_as_many_threads_as_asked_for(im2col_model, tmp_path, mo
 
     monkeypatch.setattr(openvino_im2col, "sample_taps", record)
     with closing(open_runtime(im2col_model, "openvino", options)) as runtime:
-        runtime.infer(check_picture((128, 96), 1))
+        runtime.infer(draw_images((128, 96), 1))
     assert seen == [1] * 16
 
 
