@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 
 from edge_fairmot.benchmarks.parity_budget import ParityBudget
-from edge_fairmot.benchmarks.peak_matching import match_peaks
+from edge_fairmot.benchmarks.peak_matching import PeakMatch, match_peaks
 from edge_fairmot.benchmarks.peak_rungs import PeakRungs
 from edge_fairmot.convert.calibration import Ranges
 from edge_fairmot.convert.deploy import OUTPUT_NAMES
@@ -111,8 +111,7 @@ class MixedPrecisionSearch:
         self._budget = budget
         self._threshold = score_threshold
         self._reference = _detect(model, images)
-        least = score_threshold + budget.score_margin
-        self._sure_peaks = [int((found.scores > least).sum()) for found in self._reference]
+        self._sure_peaks = [int(self._match(found, found).sure_reference.sum()) for found in self._reference]
 
     def run(
         self, always_float: Collection[str] = (), on_step: Callable[[str], None] = lambda step: None
@@ -168,7 +167,7 @@ class MixedPrecisionSearch:
         rows = list(range(len(self._images)) if frames is None else frames)
         rungs = PeakRungs()
         for n, found in zip(rows, _detect(model, self._images[rows]), strict=True):
-            rungs.add(match_peaks(self._reference[n], found, self._threshold, self._budget.score_margin))
+            rungs.add(self._match(self._reference[n], found))
         peaks = rungs.peaks()
         return model, DetectionParity(
             peaks=peaks.reference_peaks,
@@ -178,6 +177,9 @@ class MixedPrecisionSearch:
             cosine_mean=rungs.embeddings().mean,
             score_drift=peaks.score_shift_std or 0.0,
         )
+
+    def _match(self, reference: RawDetections, found: RawDetections) -> PeakMatch:
+        return match_peaks(reference, found, self._threshold, self._budget.score_margin)
 
 
 def _detect(model: onnx.ModelProto, images: UInt8Array) -> list[RawDetections]:

@@ -52,10 +52,10 @@ def disk_of(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
-    """Make a network of random weights in which every layer matters.
+    """Make a network of random weights in which every layer matters; a quarter of the original's width.
 
-    Batch norms take the statistics of a picture, so that signals keep their size through the depth, and
-    deformable layers reach some cells far, past the borders.
+    Batch norms take the statistics of an image, so that signals keep their size through the depth, and
+    deformable layers sample some cells away, past the borders.
     """
     torch = pytest.importorskip("torch", reason="needs the convert extra")
     from torch import nn
@@ -65,7 +65,7 @@ def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
     from edge_fairmot.convert.parity import draw_images
 
     torch.manual_seed(7)
-    network = FairMOT(spec or NetworkSpec())
+    network = FairMOT(spec or NetworkSpec(base_channels=4))
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
