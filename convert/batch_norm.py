@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from edge_fairmot.convert.dla import BasicBlock, Root
-from edge_fairmot.convert.network import DCN, DeformConv, FairMOT
+from edge_fairmot.convert.network import DCN, BasicBlock, DeformConv, FairMOT, Root
 
 
 def fold_batch_norms(network: FairMOT) -> None:

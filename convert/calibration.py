@@ -1,4 +1,4 @@
-"""What a quantizer must know of a network's activations: their ranges on the user's own frames."""
+"""Calibration: the ranges of a network's activations on the user's own frames."""
 
 from __future__ import annotations
 
@@ -26,32 +26,35 @@ METHODS: Mapping[str, Any] = MappingProxyType(
         "entropy": CalibrationMethod.Entropy,
     }
 )
+"""``minmax``: the extremes. ``percentile``: 99.999 % of the values. ``entropy``: the range whose histogram
+loses least information in 8 bits. The last two cut off values that are rare in the calibration frames and may
+be common in another scene; there only ``minmax`` kept every peak."""
 
 MIN_FRAMES = 16
-"""Half of them calibrate, half judge; fewer miss the range of some activation on almost any video."""
+"""Half calibrate and half validate. Fewer miss the range of some activation on almost any video."""
 
 MIN_CONTRAST = 4.0
-"""Standard deviation, grey levels: below it a picture shows a covered lens or a fade, not a scene."""
+"""Standard deviation, grey levels. A frame below it shows a covered lens or a fade, not a scene."""
 
 MAX_BLANK_SHARE = 0.5
-"""A video may fade in; one that is half blank is no sample of what the camera sees."""
+"""A video may fade in. One that is mostly blank does not show what the camera sees."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationFrames:
-    """Frames that stand for what the camera will see.
+    """Frames of the scene that the camera will see.
 
     Attributes
     ----------
     images : uint8 (N, H, W, 3)
         BGR, letterboxed to the network's input.
     source : str
-        Where they are from, for the manifest.
+        Their source, for the manifest.
 
     Raises
     ------
     InvalidInputError
-        If there are too few, or most of them show nothing.
+        If there are too few frames, or most of them are blank.
     """
 
     images: UInt8Array
@@ -75,16 +78,20 @@ class CalibrationFrames:
                 "calibrate on what the camera will see"
             )
 
+    @property
+    def calibration(self) -> UInt8Array:
+        """The even frames, which calibrate."""
+        return self.images[::2]
+
+    @property
+    def validation(self) -> UInt8Array:
+        """The odd frames, on which the int8 file is compared with the float one."""
+        return self.images[1::2]
+
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """Calibrated ranges of activations.
-
-    Attributes
-    ----------
-    of : dict of str to (float, float)
-        Lowest and highest value by tensor name.
-    """
+    """Calibrated ranges: lowest and highest value by tensor name."""
 
     of: Mapping[str, tuple[float, float]]
 
@@ -93,7 +100,7 @@ class Ranges:
         return max(abs(bound) for bound in self.of[name])
 
 
-class _Pictures(CalibrationDataReader):  # type: ignore[misc]
+class _Batches(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, batches: Iterable[UInt8Array]) -> None:
         self._batches: Iterator[UInt8Array] = iter(batches)
 
@@ -103,27 +110,9 @@ class _Pictures(CalibrationDataReader):  # type: ignore[misc]
 
 
 def calibrate(model: onnx.ModelProto, images: UInt8Array, method: str = "minmax") -> Ranges:
-    """Run the float model and note the range of what goes into and comes out of convolutions and ReLUs.
+    """Run the float model on images (N, H, W, 3); find the ranges of inputs and outputs of Conv and Relu.
 
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        Of the graph contract, float32.
-    images : uint8 (N, H, W, 3)
-        BGR, letterboxed.
-    method : str
-        ``minmax``: the extremes seen. ``percentile``: 99.999 % of the values. ``entropy``: the range whose
-        histogram loses least information in 8 bits. The last two cut off what is rare in the calibration
-        frames and may be common before another camera; there only ``minmax`` kept every peak.
-
-    Returns
-    -------
-    Ranges
-
-    Raises
-    ------
-    InvalidInputError
-        If the frames are not of the model's input size, or the method does not exist.
+    Raises InvalidInputError for an unknown method, or images that are not of the model's input size.
     """
     if method not in METHODS:
         raise InvalidInputError(f"unknown calibration method {method!r}: choose from {', '.join(METHODS)}")
@@ -139,10 +128,10 @@ def calibrate(model: onnx.ModelProto, images: UInt8Array, method: str = "minmax"
         calibrator = create_calibrator(
             path, ["Conv", "Relu"], Path(folder, "augmented.onnx").as_posix(), METHODS[method]
         )
-        with redirect_stdout(StringIO()):  # it prints
-            # One batch at a time: it keeps every activation of what it is given in one call.
+        with redirect_stdout(StringIO()):  # the calibrator prints
+            # One batch a call: the calibrator keeps every activation of one call in memory.
             for first in range(0, len(images) - batch + 1, batch):
-                calibrator.collect_data(_Pictures([images[first : first + batch]]))
+                calibrator.collect_data(_Batches([images[first : first + batch]]))
             data = calibrator.compute_data().data
     ranges = {}
     for name, entry in data.items():

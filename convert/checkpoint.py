@@ -1,4 +1,4 @@
-"""Reading an original FairMOT checkpoint, strictly."""
+"""FairMOT checkpoints: strict reading, atomic writing."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edge_fairmot.convert.dla import BASE_CHANNELS
-from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
+from edge_fairmot.convert.network import BASE_CHANNELS, FairMOT, NetworkSpec, deformable_layers
 from edge_fairmot.errors import CheckpointError
 from edge_fairmot.system import atomic_write
 
 UNUSED_TENSORS = frozenset({"base.fc.weight", "base.fc.bias"})
-"""The backbone's ImageNet classifier: files trained by the original code carry it, nothing uses it."""
+"""The backbone's ImageNet classifier, in files of the original training code. The network does not use it."""
 
 FIRST_WEIGHT = "base.base_layer.0.weight"
-"""Says how wide the network is."""
+"""Its shape gives the width of the network."""
 
 TEACHER_KEY = "teacher_sha256"
-"""Beside ``state_dict`` in a student's file; the original code passes over keys that it does not know."""
+"""Beside ``state_dict`` in a student's file. The original code ignores keys that it does not know."""
 
 NAMES_SHOWN = 3
 
@@ -37,11 +36,11 @@ class Checkpoint:
     spec : NetworkSpec
         Read from the shapes of the tensors.
     state_dict : dict of str to Tensor
-        Names without ``module.``, unused tensors left out.
+        By name without ``module.``; without unused tensors.
     sha256 : str
         Of the file.
     teacher_sha256 : str
-        Of the checkpoint that a student was distilled from; empty for one that is nobody's student.
+        Of the teacher's checkpoint, if the network is a student; else empty.
     """
 
     spec: NetworkSpec
@@ -97,19 +96,17 @@ def _load(path: Path) -> Any:
         raise CheckpointError(f"no checkpoint at {path}: give the path of a FairMOT .pth file")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "Unsupported class" in str(error):
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError) as error:
+        if isinstance(error, pickle.UnpicklingError) and (
+            "GLOBAL" in str(error) or "Unsupported class" in str(error)
+        ):
             raise CheckpointError(
                 f"{path} holds pickled code beside its tensors and is refused, because loading would run it: "
                 "if you trust its origin, save its state_dict alone with torch.save and convert that"
             ) from error
-        raise CheckpointError(_not_a_checkpoint(path)) from error
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError, IndexError) as error:
-        raise CheckpointError(_not_a_checkpoint(path)) from error
-
-
-def _not_a_checkpoint(path: Path) -> str:
-    return f"{path} is not a PyTorch checkpoint, or is cut short: give a .pth file written by torch.save"
+        raise CheckpointError(
+            f"{path} is not a PyTorch checkpoint, or is cut short: give a .pth file written by torch.save"
+        ) from error
 
 
 def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
@@ -137,46 +134,20 @@ def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
     )
 
 
-def _find_plain_layers(tensors: dict[str, Tensor]) -> frozenset[str]:
-    """Find layers that have a weight and nothing that predicts offsets: a student's plain convolutions."""
+def deformable_names() -> frozenset[str]:
+    """Names of the deformable layers of the original network."""
     with torch.device("meta"):
-        layers = deformable_layers(FairMOT(NetworkSpec()))
+        return frozenset(deformable_layers(FairMOT(NetworkSpec())))
+
+
+def _find_plain_layers(tensors: dict[str, Tensor]) -> frozenset[str]:
+    """Find layers that have a weight and predict no offsets: the plain convolutions of a student."""
     return frozenset(
         name
-        for name in layers
+        for name in deformable_names()
         if f"{name}.weight" in tensors
         and not any(key.startswith(f"{name}.conv_offset_mask") for key in tensors)
     )
-
-
-def write_checkpoint(path: Path, network: FairMOT, epoch: int, teacher_sha256: str = "") -> None:
-    """Write a network in the original's format, so that a crash leaves the old file or the new one.
-
-    Parameters
-    ----------
-    path : Path
-    network : FairMOT
-    epoch : int
-    teacher_sha256 : str
-        Of the checkpoint that it was distilled from, if it was.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be written.
-    """
-    tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    teacher = {TEACHER_KEY: teacher_sha256} if teacher_sha256 else {}
-    write_atomically(path, {"epoch": epoch, "state_dict": tensors, **teacher})
-
-
-def write_atomically(path: Path, content: dict[str, Any]) -> None:
-    """Save with ``torch.save`` beside the path, then rename; see :func:`write_checkpoint`."""
-    try:
-        with atomic_write(path) as partial:
-            torch.save(content, partial)
-    except (OSError, RuntimeError) as error:  # torch.save turns a full disk into a RuntimeError
-        raise CheckpointError(f"cannot write {path} ({error}): choose another place with -o") from error
 
 
 def _check_tensors(path: Path, tensors: dict[str, Tensor], spec: NetworkSpec) -> None:
@@ -207,3 +178,19 @@ def _check_tensors(path: Path, tensors: dict[str, Tensor], spec: NetworkSpec) ->
 def _shorten(names: list[str]) -> str:
     more = len(names) - NAMES_SHOWN
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def write_checkpoint(path: Path, network: FairMOT, epoch: int, teacher_sha256: str = "") -> None:
+    """Write a network in the original's format, with its teacher if it is a student; see write_atomically."""
+    tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    teacher = {TEACHER_KEY: teacher_sha256} if teacher_sha256 else {}
+    write_atomically(path, {"epoch": epoch, "state_dict": tensors, **teacher})
+
+
+def write_atomically(path: Path, content: dict[str, Any]) -> None:
+    """Save with ``torch.save``; a crash leaves the old file or the new one. May raise CheckpointError."""
+    try:
+        with atomic_write(path) as partial:
+            torch.save(content, partial)
+    except (OSError, RuntimeError) as error:  # torch.save turns a full disk into a RuntimeError
+        raise CheckpointError(f"cannot write {path} ({error}): choose another place with -o") from error

@@ -6,58 +6,62 @@ Every lowering is a function ``(x, offset, mask, weight, bias) -> y`` of the sam
                  weight[o, c, k] * mask[n, k, p] * x[n, c] sampled bilinearly at p + tap(k) + offset[n, k, p]
 
 (Zhu et al., Deformable ConvNets v2, CVPR 2019, eq. 1). A corner of the bilinear sample that lies outside
-the picture counts as zero. Offsets are interleaved (dy, dx) per tap, taps in row-major order, in cells.
-
-They differ in the ONNX operators they become:
+the map counts as zero. Offsets are in cells, interleaved (dy, dx) per tap, taps in row-major order.
 
 =============  =====================================================  ==============
-``native``     one ``DeformConv``                                     opset 19
-``gridsample`` nine ``GridSample`` (one a tap) and a 1x1 convolution  opset 16
+lowering       ONNX operators                                         opset
+=============  =====================================================  ==============
+``native``     one ``DeformConv``                                     19
+``gridsample`` nine ``GridSample`` (one a tap) and a 1x1 convolution  16
 ``gather``     four ``Gather`` of rows and one matrix product         any
-``im2col``     one ``DeformIm2col``, and a 1x1 convolution            19
+``im2col``     one ``DeformIm2col`` and a 1x1 convolution             19
 =============  =====================================================  ==============
 
-``DeformIm2col`` is a function in the file, of standard operators, which a runtime may replace by a faster
-kernel; the convolution behind it quantizes like any other. See :mod:`edge_fairmot.convert.im2col`.
+``DeformIm2col`` is a function in the ONNX file: the sampling without the convolution,
+
+    columns[n, k C + c, p] = mask[n, k, p] * x[n, c] sampled bilinearly at p + tap(k) + offset[n, k, p]
+
+Its body has standard operators only, so every runtime can inline it. A runtime may replace it by a faster
+kernel. The 1x1 convolution behind it quantizes like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy as np
+import onnx
 import torch
 import torch.nn.functional as F  # noqa: N812
+from onnx import FunctionProto, ModelProto, helper, numpy_helper
+from onnx.defs import OpSchema
+from onnxscript import opset19
+from onnxscript.values import Op, Opset
 from torch import Tensor
 
 TAPS = 9
+
+NATIVE_OPSET = 19
+"""The first opset with DeformConv."""
+
+IM2COL_DOMAIN, IM2COL, IM2COL_VERSION = "edge_fairmot", "DeformIm2col", 1
 
 DeformConvFunction: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def deform_conv2d_gridsample(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Sample each tap with ``grid_sample``, then convolve 1x1. Differentiable: the eager default.
+    """Sample each tap with ``grid_sample``, then convolve 1x1. Differentiable: the default in eager PyTorch.
 
-    Parameters
-    ----------
-    x : float (N, C, H, W)
-    offset : float (N, 18, H, W)
-        In cells, (dy, dx) per tap.
-    mask : float (N, 9, H, W)
-        After the sigmoid.
-    weight : float (O, C, 3, 3)
-    bias : float (O,)
-
-    Returns
-    -------
-    float (N, O, H, W)
+    Maps x (N, C, H, W), offset (N, 18, H, W), mask after the sigmoid (N, 9, H, W), weight (O, C, 3, 3) and
+    bias (O,) to (N, O, H, W). The other lowerings take and return the same.
     """
     return _convolve_columns(_sample_taps(x, offset, mask), weight, bias)
 
 
 def _sample_taps(x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
-    """Sample (N, C, H, W) at nine moving taps: (N, 9 C, H, W), tap by tap."""
+    """Sample (N, C, H, W) at the nine moved taps: (N, 9 C, H, W), tap by tap."""
     height, width = x.shape[2:]
     # grid_sample without align_corners puts cell i of L at (2 i + 1) / L - 1.
     rows = torch.arange(height, device=x.device).view(1, 1, height, 1)
@@ -84,11 +88,10 @@ def _convolve_columns(columns: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def deform_conv2d_gather(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Gather the four corners of each tap as rows of channels, then multiply by the tap's matrix.
 
-    Whole and fractional parts of an offset are kept apart, so that precision does not depend on the place
-    in the picture. Parameters and result as in :func:`deform_conv2d_gridsample`.
+    Integer and fractional parts of an offset stay apart, so the precision is the same everywhere in the map.
     """
     batch, channels, height, width = x.shape
-    # One zero cell all round: a corner outside the picture is clipped onto it.
+    # One zero cell all round: a corner outside the map is clipped onto it.
     padded = F.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, channels)
     stride = width + 2
     first = torch.arange(batch, device=x.device).view(batch, 1, 1, 1) * (stride * (height + 2))
@@ -121,36 +124,9 @@ def deform_conv2d_gather(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor
     return (columns @ kernel + bias).view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
-def fold_taps(weight: Tensor, tap_offset: Tensor, tap_mask: Tensor) -> Tensor:
-    """Make the plain 3x3 weights that do what a deformable convolution of constant offsets and masks does.
-
-    A bilinear sample at a place between cells is a weighted sum of the four cells around it, so a tap's
-    weight is spread over them. Exact as long as they are among the nine; what falls outside is dropped.
-
-    Parameters
-    ----------
-    weight : float (O, C, 3, 3)
-    tap_offset : float (9, 2)
-        In cells, (dy, dx) of each tap.
-    tap_mask : float (9,)
-
-    Returns
-    -------
-    float (O, C, 3, 3)
-    """
-    tap = torch.arange(TAPS, device=weight.device)
-    place = torch.stack((tap // 3, tap % 3), dim=1).to(weight.dtype)
-    distance = (place + tap_offset)[:, None] - place  # (from, to, 2)
-    share = (1 - distance.abs()).clamp_min(0).prod(dim=2) * tap_mask[:, None]
-    return (weight.flatten(2) @ share).view_as(weight)
-
-
 @torch.library.custom_op("edge_fairmot::deform_conv2d", mutates_args=())
 def deform_conv2d_native(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """One opaque operator, which the exporter turns into ONNX ``DeformConv``.
-
-    Parameters and result as in :func:`deform_conv2d_gridsample`, which computes it outside of an export.
-    """
+    """One opaque operator, exported as ONNX ``DeformConv``; in eager PyTorch the same as gridsample."""
     return deform_conv2d_gridsample(x, offset, mask, weight, bias)
 
 
@@ -161,7 +137,7 @@ def _(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> 
 
 @torch.library.custom_op("edge_fairmot::deform_im2col", mutates_args=())
 def deform_im2col(x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
-    """One opaque operator, which the exporter turns into ``DeformIm2col``: (N, 9 C, H, W), tap by tap."""
+    """One opaque operator, exported as ``DeformIm2col``: (N, 9 C, H, W), tap by tap."""
     return _sample_taps(x, offset, mask)
 
 
@@ -171,10 +147,7 @@ def _(x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
 
 
 def deform_conv2d_im2col(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Sample each tap in one opaque operator, then convolve 1x1.
-
-    Parameters and result as in :func:`deform_conv2d_gridsample`, which it is outside of an export.
-    """
+    """Sample each tap in one opaque operator, then convolve 1x1."""
     return _convolve_columns(deform_im2col(x, offset, mask), weight, bias)
 
 
@@ -186,3 +159,75 @@ LOWERINGS: Mapping[str, DeformConvFunction] = MappingProxyType(
         "im2col": deform_conv2d_im2col,
     }
 )
+
+
+def _native_to_onnx(x: Any, offset: Any, mask: Any, weight: Any, bias: Any) -> Any:
+    return opset19.DeformConv(x, weight, offset, bias, mask, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+
+
+def _im2col_to_onnx(x: Any, offset: Any, mask: Any) -> Any:
+    operator = Op(Opset(IM2COL_DOMAIN, IM2COL_VERSION), IM2COL, _im2col_schema())
+    return operator(x, offset, mask, channels=x.shape[1])
+
+
+TRANSLATIONS: Mapping[str, dict[Callable[..., Any], Any]] = MappingProxyType(
+    {
+        "native": {torch.ops.edge_fairmot.deform_conv2d.default: _native_to_onnx},
+        "im2col": {torch.ops.edge_fairmot.deform_im2col.default: _im2col_to_onnx},
+    }
+)
+"""Translations of the opaque operators for torch's exporter, by lowering."""
+
+
+def _im2col_schema() -> OpSchema:
+    parameter = OpSchema.FormalParameter
+    return OpSchema(
+        IM2COL,
+        IM2COL_DOMAIN,
+        IM2COL_VERSION,
+        inputs=[parameter(name, "T") for name in ("x", "offset", "mask")],
+        outputs=[parameter("columns", "T")],
+        type_constraints=[("T", ["tensor(float)"], "")],
+        attributes=[OpSchema.Attribute("channels", OpSchema.AttrType.INT)],
+    )
+
+
+def add_im2col_function(model: ModelProto) -> None:
+    """Add the definition of ``DeformIm2col`` to a model that calls it."""
+    model.functions.append(_im2col_function())
+    if all(entry.domain != IM2COL_DOMAIN for entry in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(IM2COL_DOMAIN, IM2COL_VERSION))
+
+
+def _im2col_function() -> FunctionProto:
+    """Write the function's body: a grouped DeformConv whose kernels are single taps, then a transposition."""
+    taps = np.eye(TAPS, dtype=np.float32).reshape(TAPS, 1, 3, 3)
+    deform = helper.make_node(
+        "DeformConv",
+        ["x", "kernels", "offset", "", "mask"],
+        ["channel_by_channel"],
+        kernel_shape=[3, 3],
+        pads=[1, 1, 1, 1],
+    )
+    group = deform.attribute.add()
+    group.name, group.type, group.ref_attr_name = "group", onnx.AttributeProto.INT, "channels"
+    nodes = [
+        helper.make_node("Constant", [], ["taps"], value=numpy_helper.from_array(taps)),
+        helper.make_node("Constant", [], ["ones"], value_ints=[1, 1, 1]),
+        helper.make_node("Constant", [], ["nine"], value_ints=[TAPS]),
+        helper.make_node("Shape", ["x"], ["batch"], start=0, end=1),
+        helper.make_node("Shape", ["x"], ["channel_count"], start=1, end=2),
+        helper.make_node("Shape", ["x"], ["size"], start=2, end=4),
+        helper.make_node("Concat", ["channel_count", "ones"], ["copies"], axis=0),
+        helper.make_node("Tile", ["taps", "copies"], ["kernels"]),
+        deform,
+        helper.make_node("Concat", ["batch", "channel_count", "nine", "size"], ["apart"], axis=0),
+        helper.make_node("Reshape", ["channel_by_channel", "apart"], ["by_channel_and_tap"]),
+        helper.make_node("Transpose", ["by_channel_and_tap"], ["by_tap_and_channel"], perm=[0, 2, 1, 3, 4]),
+        helper.make_node("Shape", ["channel_by_channel"], ["together"]),
+        helper.make_node("Reshape", ["by_tap_and_channel", "together"], ["columns"]),
+    ]
+    opset = [helper.make_opsetid("", NATIVE_OPSET)]
+    return helper.make_function(
+        IM2COL_DOMAIN, IM2COL, ["x", "offset", "mask"], ["columns"], nodes, opset, ["channels"]
+    )

@@ -1,4 +1,4 @@
-"""The deploy graph: uint8 pictures in, decoded detections out (graph contract, one static size)."""
+"""The deploy graph: uint8 images in, decoded detections out (graph contract, one static size)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from edge_fairmot.errors import InvalidInputError
 OUTPUT_NAMES = ("boxes", "scores", "class_ids", "embeddings")
 DENSE_OUTPUT_NAMES = ("hm", "wh", "reg", "id")
 
-
 MAX_CELLS = 2**21
-"""Heatmap cells times classes for which float32 index arithmetic is exact, with a factor of two to spare."""
+"""Most cells times classes. Up to twice as many, float32 index arithmetic is exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +67,14 @@ class GraphOptions:
         """Names of the graph's outputs, in order."""
         return OUTPUT_NAMES + (DENSE_OUTPUT_NAMES if self.dense_heads else ())
 
+    def top_k(self, num_classes: int) -> int:
+        """K of a network with so many classes: ``max_detections``, or the number of cells."""
+        width, height = self.input_size
+        return min(self.max_detections, (width // STRIDE) * (height // STRIDE) * num_classes)
+
 
 class DeployGraph(nn.Module):
-    """The network with everything from the picture to the decoded detections.
-
-    Parameters
-    ----------
-    network : FairMOT
-        Left as it is; the graph works on a copy.
-    options : GraphOptions
-    """
+    """A rewritten copy of the network, from the images to the decoded detections."""
 
     def __init__(self, network: FairMOT, options: GraphOptions) -> None:
         super().__init__()
@@ -94,27 +91,13 @@ class DeployGraph(nn.Module):
                 f"{network.spec.num_classes} classes at {width}x{height} are {cells} cells, "
                 f"at most {MAX_CELLS} can be decoded: choose a smaller --size"
             )
-        self.top_k = min(options.max_detections, cells)
+        self.top_k = options.top_k(network.spec.num_classes)
         self.options = options
         self.network = network
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Compute the graph contract's outputs.
-
-        Parameters
-        ----------
-        images : uint8 (N, H, W, 3)
-            BGR, letterboxed.
-
-        Returns
-        -------
-        boxes : float32 (N, K, 4)
-        scores : float32 (N, K)
-        class_ids : int64 (N, K)
-        embeddings : float32 (N, K, D)
-            And the dense heads, if asked for.
-        """
+        """Map uint8 (N, H, W, 3) BGR to the outputs of the graph contract, then the dense heads if wanted."""
         network = self.network
         features = network.features(images.float().permute(0, 3, 1, 2))
         hm = network.hm(features)
@@ -134,23 +117,22 @@ class DeployGraph(nn.Module):
         return outputs
 
 
+def fold_normalisation(network: FairMOT) -> None:
+    """Fold BGR to RGB and the division by 255 into the first convolution, in place.
+
+    Its padding is zero on either scale, so the result is exact but for rounding.
+    """
+    first = network.base.base_layer[0]
+    assert isinstance(first, nn.Conv2d)
+    first.weight.data = first.weight.data.flip(1) / 255
+
+
 def decode(
     heads: dict[str, Tensor], max_detections: int, tie: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Decode dense heads, as the original does: the plain twin of :class:`DeployGraph`.
+    """Decode dense heads as the original does: the boxes, scores, class ids and embeddings of the contract.
 
-    Parameters
-    ----------
-    heads : dict of str to float32 (N, C, H, W)
-        What :class:`~edge_fairmot.convert.network.FairMOT` gives.
-    max_detections : int
-    tie : float
-        See :func:`find_peaks`.
-
-    Returns
-    -------
-    boxes, scores, class_ids, embeddings
-        As in the graph contract.
+    ``tie`` is that of :func:`find_peaks`.
     """
     hm = heads["hm"]
     top_k = min(max_detections, hm[0].numel())
@@ -159,34 +141,11 @@ def decode(
     return decode_boxes(cells, wh, reg, hm.shape[3]), scores, class_ids, _unit_norm(embedding)
 
 
-def fold_normalisation(network: FairMOT) -> None:
-    """Fold BGR to RGB and the division by 255 into the first convolution, in place.
-
-    Its padding is zero on either scale, so this is exact but for rounding.
-    """
-    first = network.base.base_layer[0]
-    assert isinstance(first, nn.Conv2d)
-    first.weight.data = first.weight.data.flip(1) / 255
-
-
 def find_peaks(heatmap: Tensor, top_k: int, tie: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
     """Find the K highest cells that are the maximum of their 3x3 neighbourhood (CenterNet's decoding).
 
-    Parameters
-    ----------
-    heatmap : float32 (N, C, H, W)
-        After the sigmoid.
-    top_k : int
-    tie : float
-        Cells this little below the maximum are found too: those that rounding might make the maximum.
-
-    Returns
-    -------
-    scores : float32 (N, K)
-        Descending; 0 where there are fewer than K peaks.
-    class_ids : int64 (N, K)
-    cells : int64 (N, K)
-        Row-major cell index.
+    Maps a heatmap (N, C, H, W) after the sigmoid to scores, descending and 0 where there are fewer than K
+    peaks, class ids and row-major cell indices, all (N, K). A cell is a maximum up to ``tie`` below it.
     """
     highest = F.max_pool2d(heatmap, 3, stride=1, padding=1)
     is_peak = highest - heatmap <= tie if tie else highest == heatmap
@@ -206,23 +165,10 @@ def gather_cells(dense: Tensor, cells: Tensor) -> Tensor:
 def heads_at(
     features: Tensor, cells: Tensor, heads: tuple[nn.Sequential, ...], batch_size: int
 ) -> tuple[Tensor, ...]:
-    """Late heads: compute heads at some cells only, exactly.
+    """Late heads: compute heads (3x3 convolution, ReLU, 1x1 convolution) at some cells only, exactly.
 
-    A head sees a 3x3 neighbourhood, so the K patches of 9 cells are gathered and multiplied.
-
-    Parameters
-    ----------
-    features : float32 (N, C, H, W)
-    cells : int64 (N, K)
-    heads : tuple of nn.Sequential
-        3x3 convolution, ReLU, 1x1 convolution each.
-    batch_size : int
-        N, static.
-
-    Returns
-    -------
-    tuple of float32 (N, K, outputs)
-        One a head.
+    Gathers the 3x3 patches of features (N, C, H, W) at the cells (N, K) and multiplies them by the heads'
+    weights. Returns (N, K, outputs) for each head. N is static: ``batch_size``.
     """
     channels, height, width = features.shape[1:]
     top_k, stride = cells.shape[1], width + 2
@@ -245,40 +191,27 @@ def heads_at(
     return tuple(outputs)
 
 
-def _unit_norm(embedding: Tensor) -> Tensor:
-    # Spelt out: as ReduceL2 it would need opset 18 of a parser, which TensorRT 8.6 does not promise.
-    return embedding / (embedding * embedding).sum(dim=2, keepdim=True).clamp_min(1e-24).sqrt()
-
-
-def _whole_quotient(index: Tensor, divisor: int) -> Tensor:
-    """Divide int64 indices, rounding down.
-
-    Through float32, because exporters turn an integer division into a dozen operators. The half keeps every
-    quotient 0.5 / divisor away from a whole number, so that a runtime may multiply by 1 / divisor as well;
-    see ``MAX_CELLS``.
-    """
-    return torch.floor((index.float() + 0.5) / divisor).long()
-
-
 def decode_boxes(cells: Tensor, wh: Tensor, reg: Tensor, width: int) -> Tensor:
-    """Turn cell indices, extents and offsets into boxes.
+    """Turn cells (N, K), extents (N, K, 4 or 2) and centre offsets (N, K, 2) into boxes (N, K, 4).
 
-    Parameters
-    ----------
-    cells : int64 (N, K)
-        Row-major index into a map of ``width`` cells a row.
-    wh : float32 (N, K, 4 or 2)
-        Left, top, right, bottom, or width and height; in cells.
-    reg : float32 (N, K, 2)
-        Offset of the centre, (x, y), in cells.
-    width : int
-
-    Returns
-    -------
-    float32 (N, K, 4)
-        xyxy, input pixels.
+    Cells are row-major indices into a map of ``width`` cells a row. Extents (left, top, right, bottom, or
+    width and height) and offsets (x, y) are in cells. Boxes are xyxy in input pixels.
     """
     row = _whole_quotient(cells, width)
     centre = torch.stack((cells - row * width, row), dim=2).float() + reg
     low, high = (wh[..., :2], wh[..., 2:]) if wh.shape[2] == 4 else (wh / 2, wh / 2)
     return torch.cat((centre - low, centre + high), dim=2) * STRIDE
+
+
+def _unit_norm(embedding: Tensor) -> Tensor:
+    # Not torch.linalg.norm: ReduceL2 needs opset 18, which TensorRT 8.6 does not promise.
+    return embedding / (embedding * embedding).sum(dim=2, keepdim=True).clamp_min(1e-24).sqrt()
+
+
+def _whole_quotient(index: Tensor, divisor: int) -> Tensor:
+    """Divide int64 indices and round down, in float32: integer division is a dozen operators when exported.
+
+    The added half keeps every quotient 0.5 / divisor away from an integer, so the result is right as well in
+    a runtime that multiplies by 1 / divisor. Exact up to twice ``MAX_CELLS``.
+    """
+    return torch.floor((index.float() + 0.5) / divisor).long()

@@ -4,51 +4,29 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
-from typing import Any
 
 import onnx
 import onnxsim
 import torch
-from onnxscript import opset19
-from onnxscript.values import Op, Opset
 from torch import Tensor, nn
 
+from edge_fairmot.convert.deform_conv import NATIVE_OPSET, TRANSLATIONS, add_im2col_function
 from edge_fairmot.convert.deploy import DeployGraph
-from edge_fairmot.convert.im2col import DOMAIN, NAME, VERSION, add_im2col_function, im2col_schema
 from edge_fairmot.convert.network import deformable_layers
 from edge_fairmot.errors import ConversionError
 from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
 
 UNROLLED_OPSET = 18
-"""The lowest that torch's exporter writes; the unrolled graphs use nothing newer."""
-
-NATIVE_OPSET = 19
-"""The first with DeformConv."""
+"""The lowest opset of torch's exporter. The unrolled graphs use no newer operator."""
 
 MAX_IR_VERSION = 10
-"""The newest that ONNX Runtime 1.18 reads."""
+"""The newest IR version that ONNX Runtime 1.18 reads."""
 
 
 def to_onnx(graph: DeployGraph) -> onnx.ModelProto:
-    """Export the deploy graph with torch's exporter.
-
-    Parameters
-    ----------
-    graph : DeployGraph
-
-    Returns
-    -------
-    onnx.ModelProto
-        Input and outputs named as in the graph contract, static shapes.
-
-    Raises
-    ------
-    ConversionError
-        If the exporter fails.
-    """
+    """Export the deploy graph with static shapes; raise ConversionError if the exporter fails."""
     options = graph.options
     width, height = options.input_size
     example = torch.zeros(options.batch_size, height, width, 3, dtype=torch.uint8)
@@ -59,22 +37,10 @@ def to_onnx(graph: DeployGraph) -> onnx.ModelProto:
 def export_module(
     module: nn.Module, example: Mapping[str, Tensor], output_names: Sequence[str], lowering: str
 ) -> onnx.ModelProto:
-    """Export any module whose deformable convolutions are ours.
+    """Export a module in evaluation mode; ``example`` has its inputs by name, whose shapes become static.
 
-    Parameters
-    ----------
-    module : nn.Module
-        In evaluation mode.
-    example : dict of str to Tensor
-        Inputs by name, in order; their shapes become static.
-    output_names : sequence of str
-    lowering : str
-        Of its deformable convolutions; empty where it has none.
-
-    Raises
-    ------
-    ConversionError
-        If the exporter fails.
+    ``lowering`` is that of its deformable convolutions, or empty without any. Raises ConversionError if the
+    exporter fails.
     """
     try:
         with _quiet_exporter():
@@ -99,26 +65,9 @@ def export_module(
     return model
 
 
-def _deform_conv(x: Any, offset: Any, mask: Any, weight: Any, bias: Any) -> Any:
-    return opset19.DeformConv(x, weight, offset, bias, mask, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-
-
-def _deform_im2col(x: Any, offset: Any, mask: Any) -> Any:
-    return Op(Opset(DOMAIN, VERSION), NAME, im2col_schema())(x, offset, mask, channels=x.shape[1])
-
-
-TRANSLATIONS: Mapping[str, dict[Callable[..., Any], Any]] = MappingProxyType(
-    {
-        "native": {torch.ops.edge_fairmot.deform_conv2d.default: _deform_conv},
-        "im2col": {torch.ops.edge_fairmot.deform_im2col.default: _deform_im2col},
-    }
-)
-"""What the exporter makes of our own operators, by lowering; the others are of torch's."""
-
-
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    # The exporter tells every user that torchvision is not installed; nothing here needs it.
+    # The exporter warns every user that torchvision is missing; no exported operator needs it.
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -132,25 +81,13 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold constants and fuse operators with onnxsim.
+    """Fold constants and fuse operators with onnxsim; raise ConversionError if it fails.
 
-    Parameters
-    ----------
-    model : onnx.ModelProto
-
-    Returns
-    -------
-    onnx.ModelProto
-        Of the same interface and opset. That it computes the same is for the caller to check, on a picture.
-
-    Raises
-    ------
-    ConversionError
-        If onnxsim fails.
+    The caller checks that the result computes the same.
     """
     try:
         simplified, _ = onnxsim.simplify(model, check_n=0)
-    except Exception as error:  # onnxsim raises whatever its C++ side threw
+    except Exception as error:  # onnxsim passes on any exception of its C++ code
         raise ConversionError(f"onnxsim {onnxsim.__version__} failed: {error}") from error
     result: onnx.ModelProto = simplified
     result.ir_version = min(result.ir_version, MAX_IR_VERSION)

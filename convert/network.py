@@ -1,6 +1,7 @@
-"""FairMOT (Zhang et al., IJCV 2021) on DLA-34: backbone, deformable neck, four heads.
+"""FairMOT (Zhang et al., IJCV 2021) on DLA-34 (Yu et al., CVPR 2018): backbone, deformable neck, four heads.
 
-Attribute names are those of the original checkpoints, so that their tensors load by name.
+Attribute names are those of the original checkpoints, so that their tensors load by name. Feature maps are
+float32 (N, C, H, W); level i of the backbone has stride 2**i.
 """
 
 from __future__ import annotations
@@ -9,25 +10,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from edge_fairmot.convert.deform_conv import LOWERINGS, TAPS
-from edge_fairmot.convert.dla import BASE_CHANNELS, DLA34, level_channels
 from edge_fairmot.errors import InvalidInputError
 
 STRIDE = 4
-"""Input pixels per heatmap cell."""
+"""Input pixels per cell of the heads."""
 
 SIZE_MULTIPLE = 32
-"""Input width and height must divide by the backbone's largest stride."""
+"""Input width and height are multiples of the backbone's largest stride."""
+
+BASE_CHANNELS = 16
+"""Channels of level 0 in the original network."""
 
 HEAD_FACTOR = 4
-"""Channels of a head's first convolution, by those of the features."""
+"""Channels of a head's 3x3 convolution, as a multiple of its input's."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """What differs between FairMOT DLA-34 checkpoints.
+    """The shape of a FairMOT DLA-34 network.
 
     Attributes
     ----------
@@ -36,9 +40,9 @@ class NetworkSpec:
         4 for left, top, right, bottom; 2 for width, height.
     embedding_dim : int
     plain_layers : frozenset of str
-        Layers that are plain 3x3 convolutions here and deformable in the original: a student's.
+        Layers that are deformable in the original network and plain 3x3 convolutions in this one (a student).
     base_channels : int
-        Of the backbone's first level; all others are multiples. A narrow student has fewer.
+        Channels of the backbone's level 0. Every other layer has a multiple of it.
     """
 
     num_classes: int = 1
@@ -48,8 +52,125 @@ class NetworkSpec:
     base_channels: int = BASE_CHANNELS
 
 
+def level_channels(base: int) -> tuple[int, ...]:
+    """Channels of the backbone's levels 0 to 5."""
+    return tuple(base * 2**level for level in range(6))
+
+
+def _conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _projection(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+
+
+class BasicBlock(nn.Module):
+    """Residual block of two 3x3 convolutions. The caller passes the shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        """Map (N, C, H, W) and its shortcut to (N, O, H / stride, W / stride)."""
+        out = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(out)) + shortcut)
+
+
+class Root(nn.Module):
+    """Aggregation node: concatenation of the children, then a 1x1 convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, *children: Tensor) -> Tensor:
+        """Map any number of (N, C_i, H, W) to (N, O, H, W)."""
+        return F.relu(self.bn(self.conv(torch.cat(children, dim=1))))
+
+
+class Tree(nn.Module):
+    """Two residual blocks and their root. ``carried`` counts the channels of further inputs of the root."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, carried: int = 0) -> None:
+        super().__init__()
+        self.tree1 = BasicBlock(inputs, outputs, stride)
+        self.tree2 = BasicBlock(outputs, outputs)
+        self.root = Root(2 * outputs + carried, outputs)
+        self.downsample = nn.MaxPool2d(stride) if stride > 1 else nn.Identity()
+        self.project = _projection(inputs, outputs) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor, carried: tuple[Tensor, ...] = ()) -> Tensor:
+        """Map (N, C, H, W), and the maps that the root takes too, to (N, O, H / stride, W / stride)."""
+        first = self.tree1(x, self.project(self.downsample(x)))
+        out: Tensor = self.root(self.tree2(first, first), first, *carried)
+        return out
+
+
+class RootedTree(Tree):
+    """A tree whose root takes the downsampled input too (level 5)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, stride=2, carried=inputs)
+
+    def forward(self, x: Tensor, carried: tuple[Tensor, ...] = ()) -> Tensor:
+        """Map (N, C, H, W) to (N, O, H / 2, W / 2)."""
+        return super().forward(x, (self.downsample(x), *carried))
+
+
+class DeepTree(nn.Module):
+    """Two trees in a row. The root of the second takes the first and the downsampled input (levels 3, 4)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.tree1 = Tree(inputs, outputs, stride=2)
+        self.tree2 = Tree(outputs, outputs, stride=1, carried=inputs + outputs)
+        self.downsample = nn.MaxPool2d(2)
+        # Every checkpoint has these tensors, and the network's output does not depend on them.
+        self.project = _projection(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, O, H / 2, W / 2)."""
+        first = self.tree1(x)
+        out: Tensor = self.tree2(first, (self.downsample(x), first))
+        return out
+
+
+class DLA34(nn.Module):
+    """The backbone. ``channels`` counts the channels of level 0."""
+
+    def __init__(self, channels: int = BASE_CHANNELS) -> None:
+        super().__init__()
+        c = level_channels(channels)
+        self.base_layer = _conv_bn_relu(3, c[0], 7)
+        self.level0 = _conv_bn_relu(c[0], c[0], 3)
+        self.level1 = _conv_bn_relu(c[0], c[1], 3, stride=2)
+        self.level2 = Tree(c[1], c[2], stride=2)
+        self.level3 = DeepTree(c[2], c[3])
+        self.level4 = DeepTree(c[3], c[4])
+        self.level5 = RootedTree(c[4], c[5])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map (N, 3, H, W) to six levels; level i is (N, channels * 2**i, H / 2**i, W / 2**i)."""
+        x = self.base_layer(x)
+        levels = []
+        for level in (self.level0, self.level1, self.level2, self.level3, self.level4, self.level5):
+            x = level(x)
+            levels.append(x)
+        return levels
+
+
 class DCN(nn.Module):
-    """Deformable convolution that predicts its own offsets and mask."""
+    """Deformable convolution (DCNv2) that predicts its own offsets and masks."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -61,10 +182,14 @@ class DCN(nn.Module):
         nn.init.zeros_(self.conv_offset_mask.bias)  # type: ignore[arg-type]
         self.lowering = "gridsample"
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, O, H, W)."""
+    def offset_and_mask(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict offsets, (N, 18, H, W), and masks after the sigmoid, (N, 9, H, W)."""
         offset_mask = self.conv_offset_mask(x)
-        offset, mask = offset_mask[:, : 2 * TAPS], torch.sigmoid(offset_mask[:, 2 * TAPS :])
+        return offset_mask[:, : 2 * TAPS], torch.sigmoid(offset_mask[:, 2 * TAPS :])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, O, H, W)."""
+        offset, mask = self.offset_and_mask(x)
         return LOWERINGS[self.lowering](x, offset, mask, self.weight, self.bias)
 
 
@@ -77,22 +202,15 @@ class DeformConv(nn.Module):
         self.actf = nn.Sequential(nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, O, H, W)."""
+        """Map (N, C, H, W) to (N, O, H, W)."""
         out: Tensor = self.actf(self.conv(x))
         return out
 
 
 class IDAUp(nn.Module):
-    """Iterative deep aggregation: bring each deeper map to the shallowest one's size, and merge in turn.
+    """Iterative deep aggregation: upsamples each deeper map to the size of the shallowest and adds it.
 
-    Parameters
-    ----------
-    outputs : int
-        Channels of every merged map.
-    inputs : tuple of int
-        Channels of the maps, the shallowest first.
-    factors : tuple of int
-        By how much each map is to be enlarged; the first is 1.
+    ``inputs`` lists the channels of the maps, the shallowest first, and ``factors`` their upsampling.
     """
 
     def __init__(self, outputs: int, inputs: tuple[int, ...], factors: tuple[int, ...]) -> None:
@@ -106,7 +224,7 @@ class IDAUp(nn.Module):
             self.add_module(f"node_{i}", DeformConv(outputs, outputs))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Merge maps, the shallowest first, into as many of the shallowest one's size."""
+        """Map the maps, the shallowest first, to as many merged maps of the shallowest one's size."""
         merged = [maps[0]]
         for i in range(1, self.merges + 1):
             proj, up, node = (self.get_submodule(f"{name}_{i}") for name in ("proj", "up", "node"))
@@ -115,13 +233,7 @@ class IDAUp(nn.Module):
 
 
 class DLAUp(nn.Module):
-    """The neck: aggregates levels 2 to 5 step by step into maps of strides 4, 8 and 16, and 32.
-
-    Parameters
-    ----------
-    c : tuple of int
-        Channels of the four levels.
-    """
+    """Aggregates levels 2 to 5, whose channels are ``c``, into maps of strides 4, 8 and 16."""
 
     def __init__(self, c: tuple[int, ...]) -> None:
         super().__init__()
@@ -130,7 +242,7 @@ class DLAUp(nn.Module):
         self.ida_2 = IDAUp(c[0], (c[0], c[1], c[1], c[1]), (1, 2, 2, 2))
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
-        """Four maps of levels 2 to 5 to three merged maps of strides 4, 8, 16."""
+        """Map levels 2 to 5 to three merged maps, of strides 4, 8 and 16."""
         level2, level3, level4, level5 = levels
         stride16 = self.ida_0([level4, level5])
         stride8 = self.ida_1([level3, *stride16])
@@ -148,12 +260,14 @@ def _head(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class FairMOT(nn.Module):
-    """The whole network.
+    """FairMOT with a DLA-34 backbone.
 
     Parameters
     ----------
     spec : NetworkSpec
     """
+
+    stride = STRIDE
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -168,15 +282,22 @@ class FairMOT(nn.Module):
         self.reg = _head(channels[0], 2)
         layers = deformable_layers(self)
         for name in sorted(spec.plain_layers):
-            self.set_submodule(name, plain_layer(_known_layer(layers, name)))
+            # Its two tensors have the names and shapes of the deformable layer's weight and bias.
+            outputs, inputs = _known_layer(layers, name).weight.shape[:2]
+            self.set_submodule(name, nn.Conv2d(inputs, outputs, 3, padding=1))
+
+    @property
+    def heads(self) -> dict[str, nn.Sequential]:
+        """The four heads by name."""
+        return {"hm": self.hm, "wh": self.wh, "id": self.id, "reg": self.reg}
 
     def features(self, x: Tensor) -> Tensor:
-        """Compute what all heads look at.
+        """Compute the input of the heads.
 
         Parameters
         ----------
         x : float32 (N, 3, H, W)
-            RGB in [0, 1]; H and W divide by 32.
+            RGB in [0, 1]; H and W are multiples of 32.
 
         Returns
         -------
@@ -185,7 +306,7 @@ class FairMOT(nn.Module):
         return self.neck(self.base(x)[2:])[-1]
 
     def neck(self, levels: list[Tensor]) -> list[Tensor]:
-        """Aggregate the backbone's levels 2 to 5, where all deformable layers are.
+        """Aggregate the backbone's levels 2 to 5; all deformable layers are here.
 
         Parameters
         ----------
@@ -194,7 +315,7 @@ class FairMOT(nn.Module):
         Returns
         -------
         list of float32
-            Merged maps of strides 4, 8 and 16, and last what all heads look at.
+            The merged maps of strides 4, 8 and 16, then the input of the heads (stride 4).
         """
         maps: list[Tensor] = self.dla_up(levels)
         return [*maps, self.ida_up(maps)[-1]]
@@ -205,7 +326,7 @@ class FairMOT(nn.Module):
         Parameters
         ----------
         x : float32 (N, 3, H, W)
-            RGB in [0, 1]; H and W divide by 32.
+            RGB in [0, 1]; H and W are multiples of 32.
 
         Returns
         -------
@@ -213,26 +334,12 @@ class FairMOT(nn.Module):
             ``hm`` before the sigmoid, ``wh`` and ``reg`` in cells, ``id`` before normalisation.
         """
         features = self.features(x)
-        return {
-            "hm": self.hm(features),
-            "wh": self.wh(features),
-            "id": self.id(features),
-            "reg": self.reg(features),
-        }
+        return {name: head(features) for name, head in self.heads.items()}
 
 
 def deformable_layers(network: nn.Module) -> dict[str, DCN]:
     """List the deformable convolutions by their names in the checkpoint."""
     return {name: module for name, module in network.named_modules() if isinstance(module, DCN)}
-
-
-def plain_layer(layer: DCN) -> nn.Conv2d:
-    """Make the plain convolution that takes the place of a deformable one; weights are left to the caller.
-
-    Its two tensors have the names and shapes of the deformable layer's own.
-    """
-    outputs, inputs = layer.weight.shape[:2]
-    return nn.Conv2d(inputs, outputs, 3, padding=1, device=layer.weight.device)
 
 
 def set_lowering(network: nn.Module, lowering: str | Mapping[str, str]) -> None:
@@ -243,7 +350,7 @@ def set_lowering(network: nn.Module, lowering: str | Mapping[str, str]) -> None:
     network : nn.Module
         Changed in place.
     lowering : str or dict of str to str
-        One for all layers, or by layer name; layers not named keep theirs.
+        One lowering for all layers, or a lowering by layer name. The other layers keep theirs.
 
     Raises
     ------
@@ -268,13 +375,7 @@ def _known_layer(layers: Mapping[str, DCN], name: str) -> DCN:
 
 
 def check_sides(**sides: int) -> None:
-    """Refuse sides of pictures, in pixels, that the network cannot take.
-
-    Raises
-    ------
-    InvalidInputError
-        If one is not a multiple of 32; names it.
-    """
+    """Raise InvalidInputError, naming the side, if a side in pixels is not a multiple of 32."""
     for name, side in sides.items():
         if side < SIZE_MULTIPLE or side % SIZE_MULTIPLE:
             raise InvalidInputError(

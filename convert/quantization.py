@@ -1,19 +1,18 @@
-"""Static int8 in QDQ form: one file that ONNX Runtime, OpenVINO and TensorRT all take.
+"""Static int8 in QDQ form: one file for ONNX Runtime, OpenVINO and TensorRT.
 
 Activations are signed and symmetric (TensorRT takes no other), weights symmetric per output channel.
 
-Where quantization is placed decides how right the result is. Only what goes into a convolution and what
-comes out of it is rounded; shortcuts, concatenations and pooling read the float values. Rounding errors
-then do not add up along the residual stream: on the checkpoint this was measured with, plain quantization
-of every tensor costs ten times as much. A convolution whose ReLU follows is scaled by what the ReLU lets
-through, since nothing below zero has to be told apart.
+The placement of the quantizers decides the error. Only the inputs and outputs of convolutions are rounded;
+shortcuts, concatenations and pooling read the float values, so rounding errors do not add up along the
+residual stream. On the trained checkpoint, plain quantization of every tensor costs ten times as much. The
+output of a convolution that a ReLU follows is scaled by the ReLU's range, because nothing below zero counts.
 
 Offsets and masks of deformable convolutions, the first convolutions, upsampling, the heatmap's logits and
-the heads at the peaks stay float: they are a small share of the multiply-adds. The heads' weights and the
-deformable kernels can be stored as int8 all the same, behind DequantizeLinear.
+the late heads stay float: they are a small share of the multiply-adds. The weights of the late heads and the
+deformable kernels are stored as int8 all the same, behind DequantizeLinear.
 
-A file whose deformable convolutions are ``im2col`` is for OpenVINO, where more pays: what offsets and masks
-are computed from is rounded, they themselves are not; and of the first convolutions two run in int8.
+A file with ``im2col`` lowering is for OpenVINO, where more int8 pays. There the layers that predict offsets
+and masks run in int8, but their outputs are not rounded; and two of the first three convolutions run in int8.
 """
 
 from __future__ import annotations
@@ -26,53 +25,56 @@ from types import MappingProxyType
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from edge_fairmot.convert.calibration import Ranges
-from edge_fairmot.convert.im2col import NAME as IM2COL
+from edge_fairmot.convert.deform_conv import IM2COL
 from edge_fairmot.errors import ConversionError
+from edge_fairmot.types import Float32Array, UInt8Array
 
 LEVELS = 127
-"""Of a signed symmetric byte; -128 is left unused, so that negation is exact."""
+"""Of a signed symmetric byte. -128 is not used, so that negation is exact."""
 
 SMALLEST_SCALE = 1e-12
 """For a channel or tensor of zeros."""
 
-WEIGHT_SUFFIX, BIAS_SUFFIX = ".weight", ".bias"
 NAME_PREFIX = "network."
+"""The deploy graph's prefix of a layer's name in the checkpoint."""
+
 OFFSET_LAYER = "conv_offset_mask"
 
 ALWAYS_FLOAT = frozenset({"base.base_layer.0", "hm.2"})
-"""The first layer: 3 channels fill no integer kernel (ONNX Runtime takes twice its float time), and all that
-follows reads its error. The heatmap's logits: one step moves a score by 0.01."""
+"""The first layer: 3 channels fill no integer kernel (ONNX Runtime takes twice its float time), and its error
+is in the input of every later layer. The heatmap's logits: one step moves a score by 0.01."""
 
 FLOAT_UNLESS_IM2COL = frozenset({"base.level0.0", "base.level1.0"})
-"""16 channels: ONNX Runtime is no faster with them in int8, OpenVINO is."""
+"""16 channels: int8 is no faster in ONNX Runtime, but it is in OpenVINO."""
 
 HEADROOM = MappingProxyType({"hm.0": 2.0})
-"""How far the input of a layer may go beyond what calibration saw. The heatmap reads the strongest responses
-of all, those at people, and in a scene with clearer people they saturate: on an unseen video, scores then
-fell by 0.04 in one of twenty. With a factor of two it was 0.006, and 0.006 for 0.004 on a like video."""
+"""Factor on the calibrated range of a layer's input. The heatmap reads the strongest activations, those at
+people, and a scene with clearer people saturates them: on an unseen video one score in twenty fell by 0.04.
+With a factor of two it was 0.006, and 0.006 instead of 0.004 on a similar video."""
 
 COMPRESSED = frozenset({"DeformConv", "Gemm", "MatMul"})
-"""Operators that stay float and whose weights are worth storing as int8: deformable kernels and heads."""
+"""Float operators whose weights are stored as int8: deformable kernels and late heads."""
+
+EQUALIZED = frozenset({"hm.0"})
+"""The heatmap's first convolution: most of the error of int8 scores is the rounding of its input, in which
+the strongest of 64 channels reaches four times as far as the median channel."""
+
+EQUALIZATION_POWER = 0.5
+"""Exponent of a channel's scale. At 1, weak channels saturate in another scene: on an unseen video the error
+of scores was twice that without equalization."""
+
+LEAST_EQUALIZATION = 1 / 16
+"""For channels that are almost zero in the calibration frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution that can be quantized.
-
-    Attributes
-    ----------
-    name : str
-        As in the checkpoint, without ``.weight``.
-    macs : int
-        Multiply-adds of one inference.
-    quantizable : bool
-        False for depthwise upsampling and for what is ``ALWAYS_FLOAT``; but where deformable convolutions are
-        ``im2col``, also for offsets and masks and for what is ``FLOAT_UNLESS_IM2COL``.
-    """
+    """A convolution: its name in the checkpoint, its multiply-adds, and whether it can run in int8."""
 
     name: str
     macs: int
@@ -100,6 +102,65 @@ def int8_share(layers: list[Layer], float_layers: Collection[str] = ()) -> float
     return quantized / total
 
 
+def layer_name(node: onnx.NodeProto) -> str:
+    """Name of a convolution in the checkpoint, without ``.weight``."""
+    weight, bias = str(node.input[1]), str(node.input[2]) if len(node.input) > 2 else ""
+    # The kernel of an unrolled deformable convolution is rearranged and has another name; its bias has not.
+    name = weight if weight.startswith(NAME_PREFIX) or not bias.startswith(NAME_PREFIX) else bias
+    name = name.partition("/of/")[0].removeprefix(NAME_PREFIX)
+    name = name.removesuffix(".weight").removesuffix(".bias")
+    return re.sub(r"\.phases\.\d+$", "", name)  # the phases of one upsampling layer
+
+
+def equalize(model: onnx.ModelProto, images: UInt8Array) -> onnx.ModelProto:
+    """Bring the channels that ``EQUALIZED`` convolutions read nearer to one range; the function is the same.
+
+    All channels of an activation share one scale, so a channel that reaches a quarter of the largest value
+    has a quarter of the levels. The channel is divided by its scale and its weights are multiplied by it
+    (Nagel et al. 2019, arXiv:1906.04721; scales from calibration and half of the spread, as here: Xiao
+    et al. 2023, "SmoothQuant", arXiv:2211.10438). Costs one multiplication before each of these convolutions.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    nodes = list(graph.node)
+    del graph.node[:]
+    for node in nodes:
+        if node.op_type == "Conv" and layer_name(node) in EQUALIZED:
+            source, weight = node.input[:2]
+            largest = _channel_maxima(model, source, images)
+            share = largest / max(float(largest.max()), 1e-12)
+            scale = np.maximum(share**EQUALIZATION_POWER, LEAST_EQUALIZATION)
+            scale = scale.astype(np.float32).reshape(1, -1, 1, 1)
+            graph.initializer.append(numpy_helper.from_array(1 / scale, f"{source}/inverse_scale"))
+            multiply = [source, f"{source}/inverse_scale"]
+            graph.node.append(helper.make_node("Mul", multiply, [f"{source}/equal"], f"{source}/equalize"))
+            values = numpy_helper.to_array(weights[weight]) * scale
+            weights[weight].CopyFrom(numpy_helper.from_array(values, weight))
+            node.input[0] = f"{source}/equal"
+        graph.node.append(node)
+    return result
+
+
+def _channel_maxima(model: onnx.ModelProto, name: str, images: UInt8Array) -> Float32Array:
+    """Largest absolute value of each channel of a tensor over the images, float32 (C,)."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    probe.graph.output.append(onnx.ValueInfoProto(name=name))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        probe.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    batch = session.get_inputs()[0].shape[0]
+    largest = np.float32(0.0)
+    for first in range(0, len(images) - batch + 1, batch):
+        (values,) = session.run([name], {"images": images[first : first + batch]})
+        largest = np.maximum(largest, np.abs(values).max(axis=(0, 2, 3)))
+    return np.asarray(largest, np.float32)
+
+
 def quantize(
     model: onnx.ModelProto,
     ranges: Ranges,
@@ -107,26 +168,10 @@ def quantize(
     float_layers: Collection[str] = (),
     compress_weights: bool = True,
 ) -> onnx.ModelProto:
-    """Quantize a float model.
+    """Quantize a simplified float32 model of the graph contract.
 
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        Of the graph contract, float32, simplified. Left as it is.
-    ranges : Ranges
-    float_layers : collection of str
-        Layers that stay float, by their name in the checkpoint.
-    compress_weights : bool
-        Store the large weights of what stays float as int8, behind ``DequantizeLinear``.
-
-    Returns
-    -------
-    onnx.ModelProto
-
-    Raises
-    ------
-    ConversionError
-        If a layer that is to stay float does not exist.
+    ``float_layers`` names layers that stay float. With ``compress_weights`` the large weights of float
+    operators are stored as int8. Raises ConversionError for a layer that does not exist.
     """
     known = {layer.name for layer in convolution_layers(model)}
     unknown = set(float_layers) - known
@@ -154,7 +199,7 @@ def quantize(
 
 
 def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Remove concatenations whose parts are rounded before."""
+    """Remove concatenations that no node reads because their parts are rounded before."""
     read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     kept = [node for node in graph.node if node.op_type != "Concat" or read.intersection(node.output)]
     del graph.node[:]
@@ -162,7 +207,7 @@ def _drop_unread(graph: onnx.GraphProto) -> None:
 
 
 def _unshare_weights(graph: onnx.GraphProto) -> None:
-    """Give every layer weights of its own: in a file with dense heads, nodes share those of the heads."""
+    """Copy weights that nodes share, so that each node has its own: dense and late heads share theirs."""
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     uses = Counter(name for node in graph.node for name in node.input)
     for node in graph.node:
@@ -174,16 +219,6 @@ def _unshare_weights(graph: onnx.GraphProto) -> None:
                 copy.name = node.input[place] = f"{name}/of/{node.output[0]}"
 
 
-def layer_name(node: onnx.NodeProto) -> str:
-    """Name of a convolution as in the checkpoint, without ``.weight``."""
-    weight, bias = str(node.input[1]), str(node.input[2]) if len(node.input) > 2 else ""
-    # The kernel of an unrolled deformable convolution was rearranged, and lost its name on the way.
-    name = weight if weight.startswith(NAME_PREFIX) or not bias.startswith(NAME_PREFIX) else bias
-    name = name.partition("/of/")[0].removeprefix(NAME_PREFIX)
-    name = name.removesuffix(WEIGHT_SUFFIX).removesuffix(BIAS_SUFFIX)
-    return re.sub(r"\.phases\.\d+$", "", name)  # of one upsampling layer in the checkpoint
-
-
 def _has_im2col(graph: onnx.GraphProto) -> bool:
     return any(node.op_type == IM2COL for node in graph.node)
 
@@ -193,10 +228,10 @@ def _is_quantizable(node: onnx.NodeProto, is_im2col: bool) -> bool:
     # Depthwise upsampling is a hundredth of the multiply-adds and no faster in int8.
     if groups != 1 or layer_name(node) in ALWAYS_FLOAT:
         return False
-    return is_im2col or not (_gives_offsets(node) or layer_name(node) in FLOAT_UNLESS_IM2COL)
+    return is_im2col or not (_predicts_offsets(node) or layer_name(node) in FLOAT_UNLESS_IM2COL)
 
 
-def _gives_offsets(node: onnx.NodeProto) -> bool:
+def _predicts_offsets(node: onnx.NodeProto) -> bool:
     return OFFSET_LAYER in node.input[1]
 
 
@@ -230,18 +265,18 @@ class _QdqWriter:
                 self._consumers[name].append(node)
 
     def quantized(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """Give the convolution with its input, weight, bias and output rounded."""
+        """Yield the convolution with its input, weight, bias and output rounded."""
         source, weight, *bias = node.input
         scale = _scale(self._ranges.largest(source) * HEADROOM.get(layer_name(node), 1.0))
-        # Rounded anew for each convolution on it: ONNX Runtime has fast kernels for signed activations only
-        # where a QuantizeLinear feeds a single one.
+        # One QuantizeLinear for each convolution: ONNX Runtime has fast kernels for signed activations only
+        # behind a QuantizeLinear with a single reader.
         node.input[0] = f"{source}/int8/{self._times_rounded[source]}"
         self._times_rounded[source] += 1
         yield from self._round_trip(source, node.input[0], node.input[0], scale)
         producer = self._producers.get(source)
-        # ONNX Runtime's fast kernel would need the output rounded, and these are for OpenVINO: behind the
-        # sampling it costs boxes 0.03 of IoU.
-        keeps_output = _gives_offsets(node) or (producer is not None and producer.op_type == IM2COL)
+        # These outputs stay float. Only ONNX Runtime's fast kernel needs a rounded output, and these layers
+        # are for OpenVINO; rounding behind the sampling costs boxes 0.03 of IoU.
+        keeps_output = _predicts_offsets(node) or (producer is not None and producer.op_type == IM2COL)
         weight_scale = self._channel_scale(weight)
         yield self._store_int8(weight, weight_scale)
         node.input[1] = f"{weight}/float"
@@ -254,18 +289,18 @@ class _QdqWriter:
         output = node.output[0]
         node.output[0] = f"{output}/exact"
         yield node
-        out_scale = _scale(self._ranges.largest(self._seen_through_relu(output)))
+        out_scale = _scale(self._ranges.largest(self._behind_relu(output)))
         yield from self._round_trip(f"{output}/exact", f"{output}/out", output, out_scale)
 
     def compressed_weights(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """Store the weight of a deformable convolution, or a matrix, as int8."""
+        """Store the weight of a deformable convolution or a late head as int8."""
         weight = node.input[1] if len(node.input) > 1 else ""
         if node.op_type in COMPRESSED and weight in self._initializers:
             axis = _output_axis(node)
             yield self._store_int8(weight, self._channel_scale(weight, axis), axis)
             node.input[1] = f"{weight}/float"
 
-    def _seen_through_relu(self, name: str) -> str:
+    def _behind_relu(self, name: str) -> str:
         consumers = self._consumers[name]
         if len(consumers) == 1 and consumers[0].op_type == "Relu":
             return str(consumers[0].output[0])
@@ -282,9 +317,9 @@ class _QdqWriter:
     def _rounded(
         self, source: str, parameters: list[str], target: str, name: str
     ) -> Iterator[onnx.NodeProto]:
-        """Round a tensor; one that was concatenated part by part, which is the same, and concatenate after.
+        """Round a tensor. For a concatenation, round the parts and concatenate after, which is the same.
 
-        OpenVINO 2026.4 moves a rounding before the concatenation, and loses its scale on the way.
+        OpenVINO 2026.4 moves the rounding of a concatenation before it and loses the scale.
         """
         concat = self._producers.get(source)
         if concat is None or concat.op_type != "Concat":
@@ -317,7 +352,7 @@ class _QdqWriter:
         scale: NDArray[np.float32],
         axis: int = 0,
     ) -> onnx.NodeProto:
-        """Replace a float initializer by integers and the node that gives it back."""
+        """Replace a float initializer by integers and the node that dequantizes them."""
         self._graph.initializer.remove(self._initializers.pop(name))
         parts = [f"{name}/quantized", f"{name}/scale", f"{name}/zero"]
         for part, values in zip(parts, (steps, scale, np.zeros(len(scale), steps.dtype)), strict=True):

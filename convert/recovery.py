@@ -1,8 +1,8 @@
-"""A network out of a file that ``convert`` wrote: to train it on where its checkpoint is not at hand.
+"""Recovers a network from an ONNX file that ``convert`` wrote, to train it without its checkpoint.
 
-Batch norms and the normalisation of pictures were folded into the convolutions, upsampling was taken apart
-and the heads' matrices were put side by side: all of it can be undone, and the network computes what the file
-does. Weights that were stored as int8 come back rounded.
+Undoes the rewrites: batch norms and normalisation that were folded into convolutions, upsampling that was
+split into phases, head matrices that were put side by side. The network computes what the file does. Weights
+that were stored as int8 come back rounded.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from edge_fairmot.convert.batch_norm import convolutions_and_norms
-from edge_fairmot.convert.checkpoint import load_network
-from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers
+from edge_fairmot.convert.checkpoint import deformable_names, load_network
+from edge_fairmot.convert.network import FairMOT, NetworkSpec
 from edge_fairmot.convert.quantization import NAME_PREFIX
 from edge_fairmot.convert.upsampling import merge_phases
 from edge_fairmot.errors import ConversionError
@@ -28,24 +28,10 @@ from edge_fairmot.model_file import read_onnx_file
 
 
 def load_start(path: str | Path) -> tuple[FairMOT, str]:
-    """Load what training begins with.
+    """Load the initial network of a training, and the SHA-256 of its file: a checkpoint or an ONNX file.
 
-    Parameters
-    ----------
-    path : str or Path
-        A checkpoint, or an ONNX file that ``convert`` wrote.
-
-    Returns
-    -------
-    FairMOT
-        In evaluation mode, float32, on the CPU.
-    str
-        SHA-256 of the file.
-
-    Raises
-    ------
-    CheckpointError, ConversionError, ManifestError
-        If it is neither, or a file from which nothing can be recovered.
+    The network is float32, in evaluation mode, on the CPU. Raises CheckpointError, ConversionError or
+    ManifestError if the file is neither, or has too little to recover a network.
     """
     if Path(path).suffix != ".onnx":
         network, checkpoint = load_network(path)
@@ -54,24 +40,9 @@ def load_start(path: str | Path) -> tuple[FairMOT, str]:
 
 
 def recover_network(path: str | Path) -> FairMOT:
-    """Recover the network that a file was made of.
+    """Recover the network of a float32 or int8 file without deformable convolutions; see :func:`load_start`.
 
-    Parameters
-    ----------
-    path : str or Path
-        An ONNX file without deformable convolutions, float32 or int8.
-
-    Returns
-    -------
-    FairMOT
-        In evaluation mode, float32, on the CPU; its batch norms do nothing but shift.
-
-    Raises
-    ------
-    ConversionError
-        If the file has deformable convolutions, is float16, or is not as ``convert`` writes it.
-    ManifestError
-        If it cannot be read, or has no manifest.
+    Its batch norms only shift.
     """
     path = Path(path)
     manifest = read_onnx_file(path).manifest
@@ -87,7 +58,7 @@ def recover_network(path: str | Path) -> FairMOT:
 
 
 class _Recovery:
-    """Finds in a graph what the network's tensors have become."""
+    """Finds the network's tensors in a graph."""
 
     def __init__(self, model: onnx.ModelProto, manifest: ModelManifest) -> None:
         self._manifest = manifest
@@ -97,13 +68,11 @@ class _Recovery:
 
     def network(self) -> FairMOT:
         manifest = self._manifest
-        with torch.device("meta"):
-            layers = frozenset(deformable_layers(FairMOT(NetworkSpec())))
         spec = NetworkSpec(
             num_classes=len(manifest.class_names),
             box_channels=manifest.box_channels,
             embedding_dim=manifest.embedding_dim,
-            plain_layers=layers,
+            plain_layers=deformable_names(),
             base_channels=len(self._tensor("base.base_layer.0.weight")),
         )
         network = FairMOT(spec).double().eval().requires_grad_(False)
@@ -111,8 +80,8 @@ class _Recovery:
         for name, module in network.named_modules():
             if isinstance(module, nn.ConvTranspose2d):
                 module.weight.copy_(self._upsampling(name, module.stride[0]))
-        for name in ("hm", "wh", "reg", "id"):
-            self._fill_head(name, network.get_submodule(name))
+        for name, head in network.heads.items():
+            self._fill_head(name, head)
         return network.float().requires_grad_(True)
 
     def _tensor(self, name: str) -> Tensor:
@@ -126,7 +95,7 @@ class _Recovery:
             assert norm.running_var is not None
             norm.running_var.fill_(1 - norm.eps)
             if f"{NAME_PREFIX}{name}.weight" not in self._arrays:
-                conv.weight.zero_()  # two projections are in every checkpoint and used by nothing
+                conv.weight.zero_()  # a projection that every checkpoint has and the output does not use
                 continue
             conv.weight.copy_(self._tensor(f"{name}.weight"))
             norm.bias.copy_(self._tensor(f"{name}.bias"))
@@ -142,8 +111,8 @@ class _Recovery:
         phases = [self._tensor(f"{name}.phases.{index}.weight") for index in range(factor**2)]
         return merge_phases(torch.stack(phases, dim=1), factor)
 
-    def _fill_head(self, name: str, head: nn.Module) -> None:
-        first, last = head.get_submodule("0"), head.get_submodule("2")
+    def _fill_head(self, name: str, head: nn.Sequential) -> None:
+        first, last = head[0], head[2]
         assert isinstance(first, nn.Conv2d)
         assert isinstance(last, nn.Conv2d)
         if f"{NAME_PREFIX}{name}.0.weight" in self._arrays:
@@ -160,7 +129,7 @@ class _Recovery:
             layer.bias.copy_(self._tensor(f"{name}.{index}.bias"))
 
     def _equalization(self, weight: str) -> Tensor:
-        """Find what the input of a convolution is multiplied with, and its weight was divided by."""
+        """Find the factor on a convolution's input, by which its weight was divided."""
         name = NAME_PREFIX + weight
         node = self._readers.get(f"{name}/float") or self._readers[name]
         source = node.input[0].partition("/int8/")[0]
@@ -168,7 +137,7 @@ class _Recovery:
         return torch.from_numpy(scale.astype(np.float64))
 
     def _first_matrix(self, name: str) -> NDArray[np.float64]:
-        """Find what a late head multiplies its patches with: columns of a matrix that all of them share."""
+        """Find the first matrix of a late head: its columns of a matrix that all late heads share."""
         add = self._readers[f"{NAME_PREFIX}{name}.0.bias"]
         (source,) = (value for value in add.input if not value.startswith(NAME_PREFIX))
         node = self._producers[source]
@@ -185,7 +154,7 @@ class _Recovery:
 
 
 def _read_arrays(model: onnx.ModelProto) -> dict[str, NDArray[np.generic]]:
-    """Read the graph's constants, those stored as integers under the names they had as floats."""
+    """Read the graph's constants by name. Integer weights are dequantized, under the float weight's name."""
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in arrays and node.input[1] in arrays:

@@ -1,4 +1,4 @@
-"""The reference: a checkpoint run by PyTorch in float32, on CUDA where there is one."""
+"""The reference runtime: a checkpoint run by PyTorch in float32, on CUDA if there is a GPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 import edge_fairmot
 from edge_fairmot.benchmarks.observation import HEADS, TIE, DenseHead, Observation
 from edge_fairmot.convert.checkpoint import load_network
-from edge_fairmot.convert.deform_conv import TAPS
 from edge_fairmot.convert.deploy import GraphOptions, decode
 from edge_fairmot.convert.network import DCN, STRIDE, FairMOT, deformable_layers, normalise_images
 from edge_fairmot.errors import InferenceError, RuntimeUnavailableError
@@ -30,25 +29,12 @@ _DeformConv2d = Callable[..., Tensor]
 
 
 class TorchReference:
-    """Runs a checkpoint as it was trained: unfolded, dense heads, eager float32, no TF32.
+    """Runs a checkpoint as it was trained: batch norms not folded, dense heads, eager float32, no TF32.
 
-    It is a :class:`~edge_fairmot.protocols.Runtime`, and an observer that gives dense heads too.
-
-    Parameters
-    ----------
-    checkpoint_path : str or Path
-    input_size : (int, int)
-        Width and height, pixels; multiples of 32.
-    max_detections : int
-    device : str, optional
-        ``cuda`` or ``cpu``. CUDA where there is one, when not given; :attr:`name` says which it is.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is not a FairMOT DLA-34 checkpoint.
-    RuntimeUnavailableError
-        If CUDA is asked for and not there.
+    It is a :class:`~edge_fairmot.protocols.Runtime` that can give dense heads too. ``input_size`` is (width,
+    height), multiples of 32. ``device`` is ``cuda`` or ``cpu``; without it CUDA if there is a GPU, and
+    :attr:`name` tells which. Raises CheckpointError for a file that is no FairMOT DLA-34 checkpoint, and
+    RuntimeUnavailableError if there is no CUDA device but CUDA is asked for.
     """
 
     def __init__(
@@ -71,7 +57,7 @@ class TorchReference:
         self.name = f"torch:{device}"
         self.manifest = ModelManifest(
             input_size=options.input_size,
-            max_detections=_most_detections(options, network),
+            max_detections=options.top_k(checkpoint.spec.num_classes),
             embedding_dim=checkpoint.spec.embedding_dim,
             class_names=tuple(f"class-{i}" for i in range(checkpoint.spec.num_classes)),
             opset=0,
@@ -95,22 +81,9 @@ class TorchReference:
         return describe_reference(self._device, self._deform_conv)
 
     def observe(self, images: UInt8Array) -> Observation:
-        """Look at pictures.
+        """Compute detections, dense heads and ties of one image, uint8 (1, H, W, 3) BGR, letterboxed.
 
-        Parameters
-        ----------
-        images : uint8 (1, H, W, 3)
-            BGR, letterboxed.
-
-        Returns
-        -------
-        Observation
-            With whole dense heads, and ties.
-
-        Raises
-        ------
-        InferenceError
-            If the picture does not fit, or outputs are not finite.
+        Raises InferenceError if the image does not fit, or outputs are not finite.
         """
         if self._network is None:
             raise InferenceError("this reference is closed: make another TorchReference")
@@ -136,14 +109,7 @@ class TorchReference:
 
 
 def describe_reference(device: torch.device, deform_conv: str) -> dict[str, str]:
-    """Say what computes: device, driver, versions and deformable convolution.
-
-    Parameters
-    ----------
-    device : torch.device
-    deform_conv : str
-        The name of the operator.
-    """
+    """Describe device, driver, versions and the operator of deformable convolutions."""
     on_cuda = device.type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if on_cuda else "CPU",
@@ -157,12 +123,12 @@ def describe_reference(device: torch.device, deform_conv: str) -> dict[str, str]
 
 
 def has_cuda() -> bool:
-    """Tell whether PyTorch can compute on a GPU here."""
+    """Whether PyTorch can compute on a GPU here."""
     return torch.cuda.is_available()
 
 
 class _OperatorDCN(nn.Module):
-    """A deformable layer by somebody else's operator, ``torchvision.ops.deform_conv2d``."""
+    """A deformable layer that calls an operator with the signature of ``torchvision.ops.deform_conv2d``."""
 
     def __init__(self, layer: DCN, operator: _DeformConv2d) -> None:
         super().__init__()
@@ -171,8 +137,7 @@ class _OperatorDCN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         layer = self.layer
-        offset_mask = layer.conv_offset_mask(x)
-        offset, mask = offset_mask[:, : 2 * TAPS], torch.sigmoid(offset_mask[:, 2 * TAPS :])
+        offset, mask = layer.offset_and_mask(x)
         return self._operator(x, offset, layer.weight, layer.bias, padding=1, mask=mask)
 
 
@@ -182,7 +147,7 @@ def _use_operator(network: FairMOT, operator: _DeformConv2d) -> None:
 
 
 def _torchvision_deform_conv2d() -> _DeformConv2d | None:
-    """Find torchvision's operator; None where it is absent, or built for another torch."""
+    """Find torchvision's operator; None if torchvision is missing, or built for another torch."""
     try:
         ops: Any = importlib.import_module("torchvision.ops")
     except (ImportError, RuntimeError):
@@ -191,15 +156,9 @@ def _torchvision_deform_conv2d() -> _DeformConv2d | None:
     return operator
 
 
-def _most_detections(options: GraphOptions, network: FairMOT) -> int:
-    width, height = options.input_size
-    cells = (width // STRIDE) * (height // STRIDE) * network.spec.num_classes
-    return min(options.max_detections, cells)
-
-
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Switch TF32 off: its ten bits of mantissa are those of float16, and no reference."""
+    """Switch TF32 off while the context is open: its mantissa has ten bits, as float16's."""
     cudnn: Any = torch.backends.cudnn
     switches: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv)
     before = [switch.fp32_precision for switch in switches]

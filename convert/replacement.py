@@ -1,4 +1,4 @@
-"""Plain convolutions in the place of deformable ones: how a student starts."""
+"""Students: networks with plain convolutions in place of deformable ones, or with fewer channels."""
 
 from __future__ import annotations
 
@@ -8,26 +8,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from edge_fairmot.convert.atlas import LayerDeformation, plain_weights
 from edge_fairmot.convert.network import FairMOT, deformable_layers
+from edge_fairmot.convert.offset_statistics import OffsetStatistics, plain_weights
 from edge_fairmot.errors import InvalidInputError
 
 ALL = "all"
 
 
 def choose_layers(network: FairMOT, wanted: Sequence[str]) -> frozenset[str]:
-    """Find the deformable layers that are meant.
+    """Find deformable layers by ``all``, by name, or by the first parts of a name, as in ``dla_up.ida_2``.
 
-    Parameters
-    ----------
-    network : FairMOT
-    wanted : sequence of str
-        ``all``, names in the checkpoint, or beginnings of them, as in ``dla_up.ida_2``.
-
-    Raises
-    ------
-    InvalidInputError
-        If nothing is called so.
+    Raises InvalidInputError if no layer has such a name.
     """
     layers = deformable_layers(network)
     chosen: set[str] = set()
@@ -42,19 +33,9 @@ def choose_layers(network: FairMOT, wanted: Sequence[str]) -> frozenset[str]:
 
 
 def copy_plain(teacher: FairMOT, layers: frozenset[str]) -> FairMOT:
-    """Copy a network, leaving out what predicts the offsets and masks of some layers.
+    """Copy a network with plain 3x3 convolutions of the same weights in place of some deformable ones.
 
-    Parameters
-    ----------
-    teacher : FairMOT
-        Left as it is.
-    layers : frozenset of str
-        To be plain 3x3 convolutions, of the same weights. The batch norms behind them stay.
-
-    Returns
-    -------
-    FairMOT
-        In evaluation mode, on the teacher's device.
+    The copy is in evaluation mode, on the teacher's device.
     """
     spec = replace(teacher.spec, plain_layers=teacher.spec.plain_layers | layers)
     student = FairMOT(spec).to(next(teacher.parameters()).device)
@@ -63,31 +44,26 @@ def copy_plain(teacher: FairMOT, layers: frozenset[str]) -> FairMOT:
     return student.eval()
 
 
+def make_student(
+    teacher: FairMOT, statistics: Mapping[str, OffsetStatistics], layers: frozenset[str]
+) -> FairMOT:
+    """Copy a network like copy_plain, with the weights that are nearest by its offset statistics."""
+    student = copy_plain(teacher, layers)
+    deformable = deformable_layers(teacher)
+    with torch.no_grad():
+        for name in layers:
+            weight = student.get_parameter(f"{name}.weight")
+            weight.copy_(plain_weights(deformable[name], statistics[name]))
+    return student
+
+
 def make_narrow(teacher: FairMOT, width: float, layers: frozenset[str]) -> FairMOT:
-    """Make a network with fewer channels, evenly taken from its teacher's.
+    """Make a network with a share of the teacher's channels, and plain convolutions in some layers.
 
-    What it computes is far from its teacher's, but nearer than chance. The same places are taken of every
-    tensor, so that what is added or concatenated fits, and the weights are raised by as much as there are
-    fewer to add up: of a teacher whose channels are equal in pairs, one of half the width computes the same.
-
-    Parameters
-    ----------
-    teacher : FairMOT
-        Left as it is.
-    width : float
-        Share of the teacher's channels.
-    layers : frozenset of str
-        To be plain 3x3 convolutions.
-
-    Returns
-    -------
-    FairMOT
-        In evaluation mode, on the teacher's device.
-
-    Raises
-    ------
-    InvalidInputError
-        If the width leaves no whole number of channels, or none or all of them.
+    Its output is far from the teacher's, but nearer than chance. Every tensor keeps the same evenly spaced
+    channels, so sums and concatenations still fit. Weights grow by the factor by which inputs become fewer:
+    the copy of half the width computes the same if the teacher's channels are equal in pairs. The network is
+    in evaluation mode, on the teacher's device. Raises InvalidInputError for a width that does not fit.
     """
     channels = width * teacher.spec.base_channels
     if not 0 < width < 1 or channels != int(channels):
@@ -105,34 +81,9 @@ def make_narrow(teacher: FairMOT, width: float, layers: frozenset[str]) -> FairM
 
 
 def _thin_out(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """Take evenly spaced outputs and inputs; of fewer inputs each weighs more."""
+    """Keep evenly spaced outputs and inputs, and scale up the weights where inputs become fewer."""
     for axis, (many, few) in enumerate(zip(tensor.shape, shape, strict=True)):
         if few < many:
             kept = torch.arange(few, device=tensor.device) * many // few
             tensor = tensor.index_select(axis, kept) * (many / few if axis == 1 else 1.0)
     return tensor
-
-
-def make_student(teacher: FairMOT, atlas: Mapping[str, LayerDeformation], layers: frozenset[str]) -> FairMOT:
-    """Copy a network, with plain convolutions in the place of some deformable ones, as near as they come.
-
-    Parameters
-    ----------
-    teacher : FairMOT
-        Left as it is.
-    atlas : dict of str to LayerDeformation
-        Of the teacher.
-    layers : frozenset of str
-
-    Returns
-    -------
-    FairMOT
-        In evaluation mode, on the teacher's device.
-    """
-    student = copy_plain(teacher, layers)
-    deformable = deformable_layers(teacher)
-    with torch.no_grad():
-        for name in layers:
-            weight = student.get_parameter(f"{name}.weight")
-            weight.copy_(plain_weights(deformable[name], atlas[name]))
-    return student

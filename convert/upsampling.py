@@ -1,10 +1,10 @@
-"""Shuffle upsampling: a depthwise transposed convolution as 3x3 convolutions whose results are interleaved.
+"""Shuffle upsampling: a depthwise transposed convolution as 3x3 convolutions whose outputs are interleaved.
 
-A depthwise ``ConvTranspose2d`` of kernel 2f, stride f and padding f/2 gives output f*i + p from the inputs
-i - 1, i and i + 1 alone, through the kernel entries p + f/2 + f*(i - m). So each of the f*f phases p is a
-3x3 depthwise convolution of its own. Exact, and far cheaper where transposed convolutions are slow.
+A depthwise ``ConvTranspose2d`` of kernel 2f, stride f and padding f/2 computes output f*i + p from the inputs
+i - 1, i and i + 1 alone, with the kernel entries p + f/2 + f*(i - m) for input m. So each of the f*f phases p
+is a 3x3 depthwise convolution. Exact, and far cheaper where transposed convolutions are slow.
 
-The phases are interleaved with the channels last, where a whole pixel moves at a time: in ONNX Runtime a
+The phases are interleaved with the channels last, so that whole pixels move. In ONNX Runtime a
 ``DepthToSpace`` takes longer than all of the convolutions, and one convolution with f*f outputs a channel
 has no fast kernel.
 """
@@ -21,25 +21,19 @@ from edge_fairmot.convert.network import FairMOT
 
 
 class ShuffleUpsampling(nn.Module):
-    """What one upsampling layer computes, phase by phase.
-
-    Parameters
-    ----------
-    up : nn.ConvTranspose2d
-        Depthwise, kernel 2f, stride f, padding f // 2 with f even, no bias.
-    """
+    """One upsampling layer, phase by phase: depthwise, kernel 2f, stride f (even), no bias."""
 
     def __init__(self, up: nn.ConvTranspose2d) -> None:
         super().__init__()
         self.factor = up.stride[0]
         self.phases = nn.ModuleList()
-        for kernel in _phase_kernels(up.weight.detach(), self.factor).unbind(1):
+        for kernel in split_phases(up.weight.detach(), self.factor).unbind(1):
             phase = nn.Conv2d(up.in_channels, up.in_channels, 3, padding=1, groups=up.in_channels, bias=False)
             phase.weight = nn.Parameter(kernel.contiguous(), requires_grad=False)
             self.phases.append(phase)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, f H, f W)."""
+        """Map (N, C, H, W) to (N, C, f H, f W)."""
         batch, channels, height, width = x.shape
         factor = self.factor
         phases = [phase(x).permute(0, 2, 3, 1).unsqueeze(3) for phase in self.phases]
@@ -47,34 +41,12 @@ class ShuffleUpsampling(nn.Module):
             torch.cat(phases[row : row + factor], dim=3).reshape(batch, height, 1, width * factor, channels)
             for row in range(0, factor**2, factor)
         ]
-        picture = torch.cat(rows, dim=2).reshape(batch, height * factor, width * factor, channels)
-        return picture.permute(0, 3, 1, 2)
+        upsampled = torch.cat(rows, dim=2).reshape(batch, height * factor, width * factor, channels)
+        return upsampled.permute(0, 3, 1, 2)
 
 
-def merge_phases(phases: Tensor, factor: int) -> Tensor:
-    """Put together what :class:`ShuffleUpsampling` takes apart.
-
-    Parameters
-    ----------
-    phases : (C, f * f, 1, 3, 3)
-        Kernels of the phases, in row-major order.
-    factor : int
-        f.
-
-    Returns
-    -------
-    (C, 1, 2f, 2f)
-        The transposed convolution's.
-    """
-    apart = phases.reshape(-1, factor, factor, 3, 3)
-    kernel = phases.new_zeros(len(phases), 1, 2 * factor, 2 * factor)
-    for (py, ty, y), (px, tx, x) in _entries(factor):
-        kernel[:, 0, y, x] = apart[:, py, px, ty, tx]
-    return kernel
-
-
-def _phase_kernels(kernel: Tensor, factor: int) -> Tensor:
-    """(C, 1, 2f, 2f) to (C, f * f, 1, 3, 3), phases in row-major order."""
+def split_phases(kernel: Tensor, factor: int) -> Tensor:
+    """Split kernels (C, 1, 2f, 2f) into those of the phases, (C, f * f, 1, 3, 3), in row-major order."""
     channels = kernel.shape[0]
     phases = kernel.new_zeros(channels, factor, factor, 3, 3)
     for (py, ty, y), (px, tx, x) in _entries(factor):
@@ -82,9 +54,18 @@ def _phase_kernels(kernel: Tensor, factor: int) -> Tensor:
     return phases.reshape(channels, factor**2, 1, 3, 3)
 
 
+def merge_phases(phases: Tensor, factor: int) -> Tensor:
+    """Merge the kernels of the phases, (C, f * f, 1, 3, 3), into (C, 1, 2f, 2f): undoes split_phases."""
+    apart = phases.reshape(-1, factor, factor, 3, 3)
+    kernel = phases.new_zeros(len(phases), 1, 2 * factor, 2 * factor)
+    for (py, ty, y), (px, tx, x) in _entries(factor):
+        kernel[:, 0, y, x] = apart[:, py, px, ty, tx]
+    return kernel
+
+
 def _entries(factor: int) -> Iterator[tuple[tuple[int, int, int], tuple[int, int, int]]]:
-    """Phase, tap and entry of the kernel, of rows and of columns, for every entry."""
-    # Tap t of a phase looks at input i + t - 1, so i - m = 1 - t.
+    """Yield (phase, tap, kernel index) of the row and of the column for every kernel entry."""
+    # Tap t of a phase reads input i + t - 1, so i - m = 1 - t.
     entry = torch.arange(factor)[:, None] + factor // 2 + factor * (1 - torch.arange(3))[None]
     inside = (entry >= 0) & (entry < 2 * factor)
     places = [(phase, tap, int(entry[phase, tap])) for phase, tap in inside.nonzero().tolist()]

@@ -52,17 +52,17 @@ def disk_of(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
-    """Make a network of random weights in which every layer matters.
+    """Make a network of random weights in which every layer matters; a quarter of the original's width.
 
-    Batch norms take the statistics of a picture, so that signals keep their size through the depth, and
-    deformable layers reach some cells far, past the borders.
+    Batch norms take the statistics of an image, so that signals keep their size through the depth, and
+    deformable layers sample some cells away, past the borders.
     """
     torch = pytest.importorskip("torch", reason="needs the convert extra")
     from torch import nn
 
     from edge_fairmot.convert import FairMOT, NetworkSpec
     from edge_fairmot.convert.network import deformable_layers, normalise_images
-    from edge_fairmot.convert.parity import check_picture
+    from edge_fairmot.convert.parity import draw_images
 
     torch.manual_seed(7)
     network = FairMOT(spec or NetworkSpec(base_channels=4))
@@ -81,7 +81,7 @@ def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
         nn.init.normal_(layer.conv_offset_mask.bias, std=2)
         nn.init.normal_(layer.bias, std=0.1)
     with torch.no_grad():
-        network.train()(normalise_images(torch.from_numpy(check_picture((128, 128), 4))))
+        network.train()(normalise_images(torch.from_numpy(draw_images((128, 128), 4))))
     return network.eval()
 
 

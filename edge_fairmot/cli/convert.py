@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge_fairmot.convert import CalibrationFrames, Conversion
 
 BUDGETED = ("recall", "precision", "iou_mean", "cosine_mean")
-"""Figures that the search judges, on single frames."""
+"""Figures of the budget that the search for float layers compares."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -42,27 +42,27 @@ def convert(
         typer.Option(
             "--for",
             metavar="RUNTIME[@VERSION]",
-            help="Lower deformable convolutions for what will run the file: cpu, openvino, cuda or tensorrt; "
-            "cpu@1.23 for an older ONNX Runtime.",
+            help="Lower deformable convolutions for a runtime: cpu, openvino, cuda or tensorrt; cpu@1.23 "
+            "for an older ONNX Runtime.",
         ),
     ] = None,
     deform_conv: Annotated[
         str,
         typer.Option(
-            help="Or choose the lowering: native or im2col (opset 19), gridsample or gather (opset 18, for "
-            "runtimes without DeformConv); auto is native."
+            help="Lowering, instead of --for: native or im2col (opset 19), gridsample or gather (opset 18, "
+            "for runtimes without DeformConv); auto is native."
         ),
     ] = "auto",
     class_name: Annotated[
-        list[str] | None, typer.Option(help="Name of a class; once for each class, in order.")
+        list[str] | None, typer.Option(help="Name of a class; give one for each class, in order.")
     ] = None,
-    max_detections: Annotated[int, typer.Option(help="Detections a picture, at most.")] = 500,
-    batch_size: Annotated[int, typer.Option(help="Pictures per inference; track needs 1.")] = 1,
+    max_detections: Annotated[int, typer.Option(help="Most detections of an image.")] = 500,
+    batch_size: Annotated[int, typer.Option(help="Images per inference; track needs 1.")] = 1,
     late_heads: Annotated[
         bool, typer.Option(help="Compute boxes and embeddings at the peaks only (exact).")
     ] = True,
     shuffle_upsampling: Annotated[
-        bool, typer.Option(help="Interleaved convolutions in place of transposed ones (exact).")
+        bool, typer.Option(help="Replace transposed convolutions by interleaved ones (exact).")
     ] = True,
     dense_heads: Annotated[
         bool, typer.Option("--dense-heads", help="Add the dense heads as outputs, for debugging.")
@@ -71,22 +71,22 @@ def convert(
     calibration: Annotated[
         str | None,
         typer.Option(
-            "--calibrate", help="For int8: a video, picture folder or sequence like what is to come."
+            "--calibrate", help="For int8: video, image folder or sequence of what the camera will see."
         ),
     ] = None,
     calibration_frames: Annotated[
-        int, typer.Option(help="Taken at equal distances; half calibrate, half judge.")
+        int, typer.Option(help="Frames taken at equal intervals; half calibrate, half validate.")
     ] = 64,
     calibration_method: Annotated[str, typer.Option(help="minmax, percentile or entropy.")] = "minmax",
     budget: Annotated[
         str,
         typer.Option(
-            help="What int8 may cost at least: recall=0.98,precision=0.98,iou_mean=0.95,cosine_mean=0.99 "
-            "unless changed. Layers stay float until it holds."
+            help="Least agreement of int8 with float32, as in recall=0.99,iou_mean=0.97; layers stay float "
+            "until it holds. [default: recall=0.98,precision=0.98,iou_mean=0.95,cosine_mean=0.99]"
         ),
     ] = "",
     float_layer: Annotated[
-        list[str] | None, typer.Option(help="A layer that stays float; may be repeated.")
+        list[str] | None, typer.Option(help="Layer that stays float; may be repeated.")
     ] = None,
 ) -> None:
     """Convert a FairMOT checkpoint to one self-describing ONNX file, checked against PyTorch."""
@@ -130,14 +130,14 @@ def convert(
     for message in result.warnings:
         warn(message)
     if precision == "fp16" and target is None:
-        warn("this file is for GPUs: a CPU widens it to float32, and the figures below are the CPU's")
+        warn("this file is for GPUs: a CPU computes it in float32, and the figures below are from the CPU")
     manifest = result.manifest
     rows = [
         ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {manifest.opset})"),
         ("deformable convolutions", _deformable_layers(manifest, lowering)),
         *([("because", reason)] if reason else []),
     ]
-    print_pairs([*rows, *(_int8_rows(manifest) if int8 else _float_rows(manifest))])
+    print_pairs([*rows, *(_int8_rows(result) if int8 else _float_rows(manifest))])
     if result.costs:
         _print_costs(result)
 
@@ -175,26 +175,25 @@ def _float_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
     return [("against PyTorch", agreement)]
 
 
-def _int8_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
+def _int8_rows(result: Conversion) -> list[tuple[str, str]]:
+    manifest = result.manifest
     parity = manifest.parity
     figures = ("peak_recall", "peak_precision", "iou_mean", "cosine_mean")
     agreement = ", ".join(f"{name} {parity[name]:.4f}" for name in figures if name in parity)
     return [
         ("int8", f"{manifest.int8_share:.0%} of the plain convolutions' multiply-adds"),
         ("calibrated on", manifest.calibration),
-        ("against", f"{manifest.parity_basis}: {agreement}"),
+        ("against", f"{manifest.parity_basis}: {agreement}; {result.sure_peaks} sure peaks"),
     ]
 
 
 def _print_costs(result: Conversion) -> None:
-    table = Table(box=None, title="what each layer's int8 costs and saves", title_justify="left")
-    for name in ("layer", "error", "saves ms", "multiply-adds", ""):
+    table = Table(box=None, title="error if only this layer is int8", title_justify="left")
+    for name in ("layer", "error", "multiply-adds", ""):
         table.add_column(name, justify="left" if name == "layer" else "right")
     for cost in result.costs:
         kept = "float" if cost.name in result.manifest.precision else ""
-        table.add_row(
-            cost.name, f"{cost.error:.4f}", f"{cost.saved_ms:+.1f}", f"{cost.macs / 1e6:.0f} M", kept
-        )
+        table.add_row(cost.name, f"{cost.error:.4f}", f"{cost.macs / 1e6:.0f} M", kept)
     stdout.print(table)
 
 

@@ -1,24 +1,54 @@
-"""``edge-fairmot inspect``: what an ONNX file says of itself."""
+"""``edge-fairmot inspect``: the manifest of an ONNX file, or the offset statistics of a checkpoint."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from edge_fairmot.cli.console import print_pairs, stdout, warn
+from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.model_file import OnnxFile, certificate_fault, read_onnx_file
 
+if TYPE_CHECKING:
+    from edge_fairmot.convert.offset_statistics import OffsetStatistics
+
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="ONNX file made by edge-fairmot convert.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="ONNX file made by edge-fairmot convert; with --frames, a checkpoint (.pth)."),
+    ],
+    frames: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--frames",
+            help="Video, image folder or sequence: measure how far the deformable layers of a checkpoint "
+            "sample, and the error of plain convolutions in their place. May be repeated.",
+        ),
+    ] = None,
+    size: Annotated[str, typer.Option(help="With --frames: input size, WIDTHxHEIGHT.")] = "576x320",
+    count: Annotated[
+        int, typer.Option(help="With --frames: frames of each source, taken at equal intervals.")
+    ] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the manifest, inputs, outputs and layers of an ONNX file. Needs no ONNX package."""
+    """Show the manifest, inputs, outputs and layers of an ONNX file, or a checkpoint's offset statistics."""
+    if frames:
+        _inspect_offsets(model, frames, size, count, as_json)
+        return
+    if model.suffix in (".pth", ".pt"):
+        raise InvalidInputError(
+            f"{model} is a checkpoint: give --frames street.mp4 for its offset statistics, "
+            "or the ONNX file that edge-fairmot convert makes of it"
+        )
     file = read_onnx_file(model)
     manifest = file.manifest
     fault = certificate_fault(model, manifest)
@@ -95,3 +125,52 @@ def _certificate_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
             ("calibration frames", f"sha256 {manifest.calibration_sha256}"),
         ]
     return [*rows, ("graph", f"sha256 {manifest.graph_sha256}")]
+
+
+def _inspect_offsets(checkpoint: Path, frames: list[str], size: str, count: int, as_json: bool) -> None:
+    import numpy as np
+
+    from edge_fairmot.benchmarks.frame_sampling import sample_frames
+    from edge_fairmot.cli.convert import parse_size
+    from edge_fairmot.cli.frame_progress import frame_progress
+    from edge_fairmot.convert.checkpoint import load_network
+    from edge_fairmot.convert.offset_statistics import measure_offsets
+    from edge_fairmot.sources import open_pictures
+
+    input_size = parse_size(size)
+    sampled = []
+    for spec in frames:
+        with open_pictures(spec) as source:
+            sampled.append(sample_frames(source, input_size, count))
+    images = np.concatenate(sampled)
+    network, _ = load_network(checkpoint)
+    with frame_progress("measuring", 2 * len(images)) as on_frame:
+        layers = measure_offsets(network, images, on_frame)
+    if as_json:
+        data = {name: asdict(layer) | {"shift_pays": layer.shift_pays} for name, layer in layers.items()}
+        stdout.print(json.dumps({"frames": len(images), "layers": data}, indent=2), soft_wrap=True)
+    else:
+        _print_offsets(layers)
+
+
+def _print_offsets(layers: Mapping[str, OffsetStatistics]) -> None:
+    table = Table(box=None, title="offsets in cells of the layer's own map", title_justify="left")
+    table.add_column("layer", no_wrap=True)
+    for name in ("mean", "p50", "p90", "p99", "largest", "mask", "±", "error if plain"):
+        table.add_column(name, justify="right")
+    for name, layer in layers.items():
+        offsets = (layer.offset_mean, *layer.offset_percentiles.values(), layer.offset_largest)
+        mask = sum(layer.tap_mask) / len(layer.tap_mask)
+        table.add_row(
+            name,
+            *(f"{offset:.2f}" for offset in offsets),
+            *(f"{mask:.2f}", f"{layer.mask_deviation:.2f}", f"{layer.error:.1%}"),
+        )
+    stdout.print(table)
+    by_error = sorted(layers, key=lambda name: layers[name].error)
+    shifted = [name for name, layer in layers.items() if layer.shift_pays]
+    for title, names in (
+        ("least error if plain", by_error[: len(layers) // 4]),
+        ("less error with the mean offsets folded too", shifted),
+    ):
+        stdout.print(f"{title}: {', '.join(names) or 'none'}", highlight=False, soft_wrap=True)

@@ -30,10 +30,10 @@ def teacher(lively_network, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    from edge_fairmot.convert.parity import check_picture
+    from edge_fairmot.convert.parity import draw_images
 
     folder = tmp_path_factory.mktemp("images")
-    for i, image in enumerate(check_picture((96, 64), 12)):
+    for i, image in enumerate(draw_images((96, 64), 12)):
         cv2.imwrite(str(folder / f"{i:02}.png"), image)
     return folder
 

@@ -1,16 +1,19 @@
-"""Checkpoints load strictly, and what is not one is refused with a reason."""
+"""Checkpoints load strictly, and any other file is refused with a reason."""
 
 import pytest
 import torch
 
 from edge_fairmot.convert import FairMOT, NetworkSpec, load_network, read_checkpoint
+from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.errors import CheckpointError
+
+SPEC = NetworkSpec(base_channels=4)
 
 
 @pytest.fixture(scope="module")
 def tensors():
     torch.manual_seed(0)
-    return FairMOT(NetworkSpec()).state_dict()
+    return FairMOT(SPEC).state_dict()
 
 
 @pytest.fixture
@@ -30,17 +33,19 @@ def test_loads_bare_wrapped_and_parallel_state_dicts(save, tensors, prefix, wrap
     path = save({"epoch": 3, "state_dict": state, "optimizer": {}} if wrapped else state)
     network, checkpoint = load_network(path)
     assert not network.training
-    assert checkpoint.spec == NetworkSpec(1, 4, 128)
+    assert checkpoint.spec == SPEC
     assert torch.equal(network.state_dict()["hm.2.weight"], tensors["hm.2.weight"])
 
 
-@pytest.mark.parametrize("spec", [NetworkSpec(1, 4, 64), NetworkSpec(1, 2, 128), NetworkSpec(5, 2, 32)])
-def test_classes_box_channels_and_embedding_size_are_read_from_the_tensors(save, spec):
+@pytest.mark.parametrize(
+    "spec", [NetworkSpec(1, 2, 128, base_channels=8), NetworkSpec(5, 4, 32, base_channels=4)]
+)
+def test_the_shape_of_the_network_is_read_from_the_tensors(save, spec):
     assert read_checkpoint(save(FairMOT(spec).state_dict())).spec == spec
 
 
 def test_the_unused_classifier_is_accepted(save, tensors):
-    classifier = {"base.fc.weight": torch.zeros(1000, 512, 1, 1), "base.fc.bias": torch.zeros(1000)}
+    classifier = {"base.fc.weight": torch.zeros(1000, 128, 1, 1), "base.fc.bias": torch.zeros(1000)}
     assert "base.fc.bias" not in read_checkpoint(save(tensors | classifier)).state_dict
 
 
@@ -48,31 +53,33 @@ def test_missing_extra_misshapen_and_nan_tensors_are_named(save, tensors):
     broken = dict(tensors)
     del broken["base.level3.project.0.weight"]
     broken["head.extra"] = torch.zeros(1)
-    broken["ida_up.up_2.weight"] = torch.zeros(64, 1, 4, 4)
+    broken["ida_up.up_2.weight"] = torch.zeros(16, 1, 4, 4)
     broken["reg.0.bias"] = torch.full_like(tensors["reg.0.bias"], torch.nan)
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(save(broken))
     message = str(caught.value)
     assert "1 missing: base.level3.project.0.weight" in message
     assert "1 not known: head.extra" in message
-    assert "ida_up.up_2.weight (64, 1, 4, 4) instead of (64, 1, 8, 8)" in message
+    assert "ida_up.up_2.weight (16, 1, 4, 4) instead of (16, 1, 8, 8)" in message
     assert "1 not finite: reg.0.bias" in message
     assert "\n" not in message
 
 
-def test_another_network_is_refused(save):
-    with pytest.raises(CheckpointError, match=r"has no tensor hm\.2\.weight"):
-        read_checkpoint(save({"backbone.conv1.weight": torch.zeros(64, 3, 7, 7)}))
+@pytest.mark.parametrize("gone", ["conv_offset_mask.bias", "weight"])
+def test_half_a_deformable_layer_is_no_plain_layer(save, tensors, gone):
+    state = dict(tensors)
+    del state[f"ida_up.node_1.conv.{gone}"]
+    with pytest.raises(CheckpointError, match=rf"1 missing: ida_up\.node_1\.conv\.{gone}"):
+        load_network(save(state))
 
 
-def test_pickled_code_is_refused_and_not_run(save, tmp_path):
+def test_pickled_code_is_refused_and_not_run(save):
     class Payload:
         def __reduce__(self):
             return (print, ("run",), None, None, None)
 
-    path = save({"state_dict": {}, "payload": Payload()})
     with pytest.raises(CheckpointError, match="pickled code"):
-        read_checkpoint(path)
+        read_checkpoint(save({"state_dict": {}, "payload": Payload()}))
 
 
 @pytest.mark.parametrize("content", [b"", b"this is a text file\n" * 50, b"PK\x03\x04 cut short"])
@@ -83,15 +90,20 @@ def test_files_of_another_kind_are_refused(tmp_path, content):
         read_checkpoint(path)
 
 
-def test_a_cut_checkpoint_is_refused(save, tensors):
+def test_other_contents_are_refused(tmp_path, save, tensors):
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        read_checkpoint(tmp_path / "absent.pth")
+    with pytest.raises(CheckpointError, match="no state_dict"):
+        read_checkpoint(save([torch.zeros(1)]))
+    with pytest.raises(CheckpointError, match=r"has no tensor hm\.2\.weight"):
+        read_checkpoint(save({"backbone.conv1.weight": torch.zeros(64, 3, 7, 7)}))
     path = save(tensors)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CheckpointError, match="cut short"):
         read_checkpoint(path)
 
 
-def test_a_missing_file_and_a_list_are_refused(tmp_path, save):
-    with pytest.raises(CheckpointError, match="no checkpoint at"):
-        read_checkpoint(tmp_path / "absent.pth")
-    with pytest.raises(CheckpointError, match="no state_dict"):
-        read_checkpoint(save([torch.zeros(1)]))
+def test_a_checkpoint_that_cannot_be_written_leaves_nothing(tmp_path):
+    with pytest.raises(CheckpointError, match="cannot write"):
+        write_checkpoint(tmp_path / "absent" / "student.pth", FairMOT(SPEC), 0)
+    assert not list(tmp_path.iterdir())

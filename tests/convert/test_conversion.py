@@ -6,117 +6,86 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 
-from edge_fairmot.convert import GraphOptions, NetworkSpec, conversion, convert, load_network
+from edge_fairmot.convert import GraphOptions, conversion, convert, load_network
 from edge_fairmot.convert.deform_conv import LOWERINGS
 from edge_fairmot.convert.export import MAX_IR_VERSION
-from edge_fairmot.convert.parity import check_picture, compare, reference_detections
+from edge_fairmot.convert.parity import compare, draw_images, reference_detections
 from edge_fairmot.errors import CheckpointError, ConversionError, InvalidInputError
 from edge_fairmot.model_file import read_onnx_file
 from edge_fairmot.runtimes import open_runtime
+from edge_fairmot.types import RawDetections
 
-SIZE = (96, 64)
-BATCH = 2
-SPEC = NetworkSpec(num_classes=2, box_channels=4, embedding_dim=64)
+from .centernet import assert_decoded
+from .conftest import BATCH, SIZE, TOP_K
+
+OPTIONS = GraphOptions(SIZE, max_detections=TOP_K, batch_size=BATCH)
 
 HEAD_TOLERANCE = 2e-5
 """Of a head's range, as for the network in PyTorch."""
 
-# What ONNX Runtime 1.18, OpenVINO's ONNX frontend and TensorRT 8.6's parser all have.
+# Operators of ONNX Runtime 1.18, of OpenVINO's ONNX frontend and of TensorRT 8.6's parser.
 PORTABLE_OPERATORS = """
     Add Cast Clip Concat Conv DepthToSpace Div Equal Expand Floor Gather Gemm GridSample MatMul MaxPool Mul
     Pad ReduceSum Relu Reshape Sigmoid Slice Split Sqrt Squeeze Sub TopK Transpose Unsqueeze Where
 """
 
-
-@pytest.fixture(scope="module")
-def checkpoint(lively_network, tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoint") / "lively.pth"
-    torch.save({"epoch": 1, "state_dict": lively_network(SPEC).state_dict()}, path)
-    return path
-
-
 NEWEST_OPERATOR = {"native": "DeformConv", "im2col": "DeformIm2col"}
 
 
-@pytest.fixture(scope="module", params=LOWERINGS)
-def converted(request, checkpoint, tmp_path_factory):
-    path = tmp_path_factory.mktemp(request.param) / "model.onnx"
-    options = GraphOptions(SIZE, request.param, max_detections=40, batch_size=BATCH)
-    return convert(checkpoint, path, options, class_names=("person", "bicycle"))
-
-
-def test_the_file_keeps_the_graph_contract(converted):
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_the_file_keeps_the_graph_contract(exported, lowering):
+    converted = exported(lowering)
     file = read_onnx_file(converted.path)
+    assert converted.warnings == ()
     assert file.inputs == {"images": "uint8 (2, 64, 96, 3)"}
     assert file.outputs == {
         "boxes": "float32 (2, 40, 4)",
         "scores": "float32 (2, 40)",
         "class_ids": "int64 (2, 40)",
-        "embeddings": "float32 (2, 40, 64)",
+        "embeddings": "float32 (2, 40, 16)",
     }
     assert file.ir_version <= MAX_IR_VERSION
-    assert converted.warnings == ()
-
-
-def test_the_unrolled_graphs_hold_portable_operators_only(converted):
-    file = read_onnx_file(converted.path)
-    (lowering,) = set(file.manifest.deform_conv.values())
     if lowering in NEWEST_OPERATOR:
         assert (file.opset, file.operators[NEWEST_OPERATOR[lowering]]) == (19, 16)
+        assert "GridSample" not in file.operators
     else:
         assert file.opset == 18
         assert file.operators.keys() <= set(PORTABLE_OPERATORS.split())
+    functions = onnx.load(converted.path).functions
+    assert [function.name for function in functions] == ["DeformIm2col"] * (lowering == "im2col")
 
-
-def test_the_manifest_describes_the_file(converted):
     manifest = converted.manifest
-    assert manifest == read_onnx_file(converted.path).manifest
+    assert manifest == file.manifest
     assert (manifest.input_size, manifest.batch_size, manifest.stride) == (SIZE, BATCH, 4)
-    assert (manifest.max_detections, manifest.embedding_dim) == (40, 64)
+    assert (manifest.max_detections, manifest.embedding_dim) == (TOP_K, 16)
     assert manifest.class_names == ("person", "bicycle")
-    assert len(manifest.deform_conv) == 16
+    assert list(manifest.deform_conv.values()) == [lowering] * 16
     assert {"late-heads", "shuffle-upsampling", "simplified"} <= set(manifest.rewrites)
     assert manifest.parity["peaks_matched"] == 1.0
 
 
-def test_the_file_detects_what_the_network_detects(converted, checkpoint):
-    network, _ = load_network(checkpoint)
-    images = np.ascontiguousarray(check_picture(SIZE, BATCH)[:, ::-1])  # not the picture of the check
-    with closing(open_runtime(converted.path)) as runtime:
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_the_file_detects_what_the_network_detects(exported, two_classes, lowering):
+    network, _ = load_network(two_classes)
+    images = np.ascontiguousarray(draw_images(SIZE, BATCH)[:, ::-1])  # not the images of the check
+    with closing(open_runtime(exported(lowering).path)) as runtime:
         actual = runtime.infer(images)
-    compare(actual, reference_detections(network, images, 40)).check("the file differs")
+    compare(actual, reference_detections(network, images, TOP_K)).check("the file differs")
     assert (np.diff(actual.scores, axis=1) <= 0).all()
     np.testing.assert_allclose(np.linalg.norm(actual.embeddings, axis=2), 1, atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("lowering", "size"),
-    [
-        ("native", (576, 320)),
-        ("native", (864, 480)),
-        ("native", (1088, 608)),
-        ("gridsample", (576, 320)),
-        ("gather", (576, 320)),
-    ],
-)
-def test_dense_heads_of_the_trained_file_equal_the_originals(shared, tmp_path, lowering, size):
-    options = GraphOptions(size, lowering, dense_heads=True)
-    result = convert(shared / "checkpoints" / "fairmot_dla34.pth", tmp_path / "dense.onnx", options)
-    session = onnxruntime.InferenceSession(result.path, providers=["CPUExecutionProvider"])
-    with np.load(shared / "reference" / "dense_{}x{}.npz".format(*size)) as reference:
+def test_the_trained_file_computes_the_original_heads_and_decodes_them(shared, trained_dense_model):
+    session = onnxruntime.InferenceSession(trained_dense_model, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    with np.load(shared / "reference" / "dense_576x320.npz") as reference:
         for n, image in enumerate(reference["images"]):
-            heads = dict(
-                zip(
-                    ("hm", "wh", "reg", "id"),
-                    session.run(["hm", "wh", "reg", "id"], {"images": image[None]}),
-                    strict=True,
-                )
-            )
-            heads["id"] = heads["id"].reshape(1, 128, -1)[:, :, reference["id_positions"]]
-            for name, actual in heads.items():
+            found = dict(zip(names, session.run(None, {"images": image[None]}), strict=True))
+            detections = RawDetections(*(found.pop(name) for name in names[:4]))
+            assert_decoded(detections, 0, found, 500)
+            found["id"] = found["id"].reshape(1, 128, -1)[:, :, reference["id_positions"]]
+            for name, actual in found.items():
                 error = np.abs(actual[0] - reference[name][n]).max() / np.ptp(reference[name])
                 assert error < HEAD_TOLERANCE, name
 
@@ -129,42 +98,37 @@ def _spoil(model: onnx.ModelProto) -> onnx.ModelProto:
     return spoilt
 
 
-def test_an_export_that_differs_is_refused_and_leaves_no_file(checkpoint, tmp_path, monkeypatch):
-    export = conversion.to_onnx
-    monkeypatch.setattr(conversion, "to_onnx", lambda graph: _spoil(export(graph)))
+def test_an_export_that_differs_is_refused_and_leaves_no_file(two_classes, raw_export, tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "to_onnx", lambda graph: _spoil(raw_export))
     with pytest.raises(ConversionError, match="exported graph differs from the network"):
-        convert(checkpoint, tmp_path / "model.onnx", GraphOptions(SIZE))
+        convert(two_classes, tmp_path / "model.onnx", OPTIONS)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("fault", ["raises", "changes outputs"])
-def test_a_failed_simplification_is_reported_and_done_without(checkpoint, tmp_path, monkeypatch, fault):
+def test_a_failed_simplification_is_reported_and_left_out(
+    two_classes, raw_export, tmp_path, monkeypatch, fault
+):
     def simplify(model):
         if fault == "raises":
             raise ConversionError("onnxsim fell over")
         return _spoil(model)
 
+    monkeypatch.setattr(conversion, "to_onnx", lambda graph: raw_export)
     monkeypatch.setattr(conversion, "simplify", simplify)
-    result = convert(checkpoint, tmp_path / "model.onnx", GraphOptions(SIZE))
+    result = convert(two_classes, tmp_path / "model.onnx", OPTIONS)
     assert len(result.warnings) == 1
     assert "simplified" not in result.manifest.rewrites
     assert result.manifest.parity["peaks_matched"] == 1.0
 
 
-def test_unusable_arguments_are_refused(checkpoint, tmp_path):
-    with pytest.raises(InvalidInputError, match="multiples of 32"):
-        GraphOptions((570, 320))
-    with pytest.raises(InvalidInputError, match="max_detections must be at least 1"):
-        GraphOptions(max_detections=0)
+def test_unusable_arguments_are_refused(two_classes, tmp_path):
     with pytest.raises(ConversionError, match="mkdir -p"):
-        convert(checkpoint, tmp_path / "absent" / "model.onnx", GraphOptions(SIZE))
+        convert(two_classes, tmp_path / "absent" / "model.onnx", OPTIONS)
     with pytest.raises(CheckpointError, match="no checkpoint at"):
-        convert(tmp_path / "absent.pth", tmp_path / "model.onnx", GraphOptions(SIZE))
+        convert(tmp_path / "absent.pth", tmp_path / "model.onnx", OPTIONS)
     with pytest.raises(InvalidInputError, match="1 class names for a checkpoint of 2"):
-        convert(checkpoint, tmp_path / "model.onnx", GraphOptions(SIZE), class_names=("person",))
-
-
-def test_a_folder_in_the_place_of_the_file_is_an_error(checkpoint, tmp_path):
-    (tmp_path / "model.onnx").mkdir()
+        convert(two_classes, tmp_path / "model.onnx", OPTIONS, class_names=("person",))
+    (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(ConversionError, match="cannot write"):
-        convert(checkpoint, tmp_path / "model.onnx", GraphOptions(SIZE))
+        convert(two_classes, tmp_path / "folder.onnx", OPTIONS)

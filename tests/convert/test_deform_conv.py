@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import cache
 
 import numpy as np
 import onnx
@@ -11,7 +12,13 @@ import torch
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from edge_fairmot.convert.deform_conv import LOWERINGS
+from edge_fairmot.convert.deform_conv import (
+    IM2COL,
+    IM2COL_DOMAIN,
+    LOWERINGS,
+    NATIVE_OPSET,
+    add_im2col_function,
+)
 from edge_fairmot.convert.export import export_module, simplify
 
 from .record_deform_conv import CASES, GOLDENS, RECORDED, hash_inputs, make_inputs
@@ -51,15 +58,12 @@ class Layer(torch.nn.Module):
         return self.lowering(x, offset, mask, self.weight, self.bias)
 
 
-def export_layer(lowering, inputs):
+@cache
+def export_layer(lowering, case):
+    inputs = make_inputs(**CASES[case])
     example = {name: torch.from_numpy(inputs[name]) for name in ("x", "offset", "mask")}
     layer = Layer(lowering, inputs["weight"], inputs["bias"]).eval()
     return simplify(export_module(layer, example, ["y"], lowering))
-
-
-def run_ort(model, inputs):
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {name: inputs[name] for name in ("x", "offset", "mask")})[0]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -71,13 +75,22 @@ def test_lowering_equals_the_definition_in_torch(lowering, case):
 
 
 @pytest.mark.parametrize(
-    "case", ["offsets of several cells", "offsets far outside", "one row", "mask closed"]
+    ("shape", "cases"),
+    [
+        ("offsets of several cells", ["offsets of several cells", "offsets far outside", "mask closed"]),
+        ("one row", ["one row"]),
+    ],
 )
 @pytest.mark.parametrize("lowering", LOWERINGS)
-def test_lowering_equals_the_definition_as_onnx(lowering, case):
-    inputs = make_inputs(**CASES[case])
-    actual = run_ort(export_layer(lowering, inputs), inputs)
-    np.testing.assert_allclose(actual, oracle(**inputs), atol=ROUNDING, rtol=0)
+def test_lowering_equals_the_definition_as_onnx(lowering, shape, cases):
+    """Shapes and weights are constants of the file; offsets and masks are its inputs."""
+    model = export_layer(lowering, shape)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    constants = make_inputs(**CASES[shape])
+    for case in cases:
+        inputs = make_inputs(**CASES[case]) | {name: constants[name] for name in ("weight", "bias")}
+        (actual,) = session.run(None, {name: inputs[name] for name in ("x", "offset", "mask")})
+        np.testing.assert_allclose(actual, oracle(**inputs), atol=ROUNDING, rtol=0, err_msg=case)
 
 
 # onnx's own evaluator divides by L - 1, so it has no answer for a side of one cell.
@@ -114,9 +127,38 @@ def test_torchvisions_operator_was_recorded():
 
 
 def test_native_lowering_is_one_deform_conv_node():
-    model = export_layer("native", make_inputs(scale=1.0))
+    model = export_layer("native", "one row")
     assert [node.op_type for node in model.graph.node] == ["DeformConv"]
     onnx.checker.check_model(model)
+
+
+def test_im2col_columns_are_tap_by_tap():
+    """At integer offsets a sample is a cell: column k C + c is channel c, moved by tap k and its offset."""
+    rng = np.random.default_rng(0)
+    batch, channels, height, width = 2, 3, 4, 5
+    depths = {"x": channels, "offset": 18, "mask": 9, "columns": 9 * channels}
+    *inputs, columns = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, depth, height, width])
+        for name, depth in depths.items()
+    )
+    names = [value.name for value in inputs]
+    node = helper.make_node(IM2COL, names, ["columns"], domain=IM2COL_DOMAIN, channels=channels)
+    graph = helper.make_graph([node], "layer", inputs, [columns])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", NATIVE_OPSET)], ir_version=10)
+    add_im2col_function(model)
+    onnx.checker.check_model(model, full_check=True)
+    x = rng.normal(size=(batch, channels, height, width)).astype(np.float32)
+    offset = rng.integers(-2, 3, (batch, 18, height, width)).astype(np.float32)
+    mask = rng.random((batch, 9, height, width)).astype(np.float32)
+
+    (actual,) = ReferenceEvaluator(model).run(None, {"x": x, "offset": offset, "mask": mask})
+
+    padded = np.pad(x, ((0, 0), (0, 0), (4, 4), (4, 4)))
+    for n, k, row, col in np.ndindex(batch, 9, height, width):
+        at_row = row + 4 + k // 3 - 1 + int(offset[n, 2 * k, row, col])
+        at_col = col + 4 + k % 3 - 1 + int(offset[n, 2 * k + 1, row, col])
+        expected = padded[n, :, at_row, at_col] * mask[n, k, row, col]
+        np.testing.assert_array_equal(actual[n, k * channels : (k + 1) * channels, row, col], expected)
 
 
 def test_gridsample_lowering_can_be_trained():

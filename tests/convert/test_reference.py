@@ -1,19 +1,20 @@
 """The reference is the checkpoint's network, and a converted file agrees with it."""
 
+import hashlib
+import sys
+import types
 from contextlib import closing
 
 import numpy as np
 import pytest
 import torch
 
-from edge_fairmot.benchmarks.observation import HEADS, TIE, RuntimeObserver, check_same_network
+from edge_fairmot.benchmarks.head_rung import HeadRung
+from edge_fairmot.benchmarks.observation import HEADS, RuntimeObserver, check_same_network
 from edge_fairmot.benchmarks.parity_budget import FP32_BUDGET
-from edge_fairmot.benchmarks.parity_levels import HeadErrors
 from edge_fairmot.convert import GraphOptions, convert, reference
 from edge_fairmot.convert.deform_conv import deform_conv2d_gridsample
-from edge_fairmot.convert.deploy import find_peaks
-from edge_fairmot.convert.network import deformable_layers
-from edge_fairmot.convert.parity import check_picture, compare
+from edge_fairmot.convert.parity import compare, draw_images
 from edge_fairmot.convert.reference import TorchReference
 from edge_fairmot.errors import EvaluationError, InferenceError, InvalidInputError, RuntimeUnavailableError
 from edge_fairmot.runtimes import open_runtime
@@ -28,7 +29,7 @@ def checkpoint(small_model):
 
 @pytest.fixture(scope="module")
 def images():
-    return check_picture(SIZE, 1)
+    return draw_images(SIZE, 1)
 
 
 @pytest.fixture
@@ -37,58 +38,38 @@ def torch_reference(checkpoint):
         yield made
 
 
-def test_a_converted_file_agrees_with_it(torch_reference, small_model, images):
-    with closing(open_runtime(small_model)) as runtime:
-        compare(runtime.infer(images), torch_reference.infer(images)).check("the file")
-        check_same_network(torch_reference.manifest, runtime.manifest, "the reference")
-
-
-def test_dense_heads_of_a_file_agree_with_it(checkpoint, images, tmp_path):
-    options = GraphOptions(SIZE, max_detections=64, dense_heads=True)
-    path = convert(checkpoint, tmp_path / "dense.onnx", options).path
-    with (
-        closing(RuntimeObserver(open_runtime(path), path)) as candidate,
-        closing(TorchReference(checkpoint, SIZE, device="cpu")) as made,
-    ):
-        ours, theirs = made.observe(images).heads, candidate.observe(images).heads
+def assert_same_heads(ours, theirs):
     for name in HEADS:
-        errors = HeadErrors()
-        errors.add(ours[name], theirs[name])
-        assert errors.figures().largest_error < FP32_BUDGET.head_largest_error
-        assert errors.figures().values == ours[name].size > 0
+        rung = HeadRung()
+        rung.add(ours[name], theirs[name])
+        assert rung.figures().largest_error < FP32_BUDGET.head_largest_error
+        assert rung.figures().values == ours[name].size > 0
+
+
+def test_a_converted_file_agrees_with_it(torch_reference, checkpoint, small_model, images, tmp_path):
+    options = GraphOptions(SIZE, max_detections=64, dense_heads=True)
+    dense = convert(checkpoint, tmp_path / "dense.onnx", options).path
+    seen = torch_reference.observe(images)
+    with closing(RuntimeObserver(open_runtime(dense), dense)) as candidate:
+        assert_same_heads(seen.heads, candidate.observe(images).heads)
+    with closing(open_runtime(small_model)) as runtime:
+        compare(runtime.infer(images), seen.detections).check("the file")
+        check_same_network(torch_reference.manifest, runtime.manifest, "the reference")
+        assert RuntimeObserver(runtime, small_model).observe(images).heads is None
 
 
 def test_ties_are_the_detections_and_neighbours_of_nearly_their_score(torch_reference, images):
     seen = torch_reference.observe(images)
-
     found, tied = (
         {tuple(box): score for box, score in zip(raw.boxes[0].tolist(), raw.scores[0].tolist(), strict=True)}
         for raw in (seen.detections, seen.tied)
     )
-    # Both lists are cut after as many rows, so the last ones of the first may have been pushed out.
+    # Both have as many rows, so the last ones of the first may be missing in the second.
     lowest = min(tied.values())
     assert {box for box, score in found.items() if score > lowest} <= tied.keys()
 
 
-def test_a_cell_that_rounding_might_have_chosen_is_found_too():
-    heatmap = torch.zeros(1, 1, 4, 6)
-    heatmap[0, 0, 1, 1], heatmap[0, 0, 1, 2] = 0.5, 0.5 - TIE / 2
-    heatmap[0, 0, 3, 5] = 0.5 - 2 * TIE
-
-    strict, tied = (find_peaks(heatmap, 4, tie)[2][0].tolist() for tie in (0.0, TIE))
-
-    assert strict[:2] == [7, 23]
-    assert tied[:3] == [7, 8, 23]
-
-
-def test_a_file_without_dense_heads_gives_none(small_model, images):
-    with closing(RuntimeObserver(open_runtime(small_model), small_model)) as observer:
-        assert observer.observe(images).heads is None
-
-
-def test_it_says_what_computes(torch_reference, checkpoint):
-    import hashlib
-
+def test_it_names_its_device_and_versions(torch_reference, checkpoint):
     assert torch_reference.name == "torch:cpu"
     assert torch_reference.manifest.checkpoint_sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert torch_reference.manifest.default_precision == "fp32"
@@ -110,35 +91,27 @@ def test_another_checkpoint_is_refused(small_model, lively_network, tmp_path):
         check_same_network(made.manifest, runtime.manifest, "other.pth")
 
 
-def test_the_operator_of_torchvision_gives_the_same(checkpoint, images, torch_reference):
+def test_torchvisions_operator_is_used_if_it_is_installed(torch_reference, images, monkeypatch):
     calls = []
 
     def deform_conv2d(x, offset, weight, bias, *, padding=0, mask=None):
         calls.append(padding)
         return deform_conv2d_gridsample(x, offset, mask, weight, bias)
 
-    expected = torch_reference.observe(images)
-    network = torch_reference._network
-    layers = deformable_layers(network)
-    reference._use_operator(network, deform_conv2d)
-    found = torch_reference.observe(images)
-
-    assert len(calls) == len(layers) == 16
-    assert set(calls) == {1}
-    np.testing.assert_array_equal(found.heads["id"].values, expected.heads["id"].values)
-
-
-def test_a_missing_torchvision_is_no_error_and_a_present_one_is_used(monkeypatch):
-    import sys
-    import types
-
     monkeypatch.setitem(sys.modules, "torchvision.ops", None)
     assert reference._torchvision_deform_conv2d() is None
     module = types.ModuleType("torchvision.ops")
-    module.deform_conv2d = deform_conv2d_gridsample
+    module.deform_conv2d = deform_conv2d
     monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
     monkeypatch.setitem(sys.modules, "torchvision.ops", module)
-    assert reference._torchvision_deform_conv2d() is deform_conv2d_gridsample
+    assert reference._torchvision_deform_conv2d() is deform_conv2d
+
+    expected = torch_reference.observe(images)
+    reference._use_operator(torch_reference._network, deform_conv2d)
+    found = torch_reference.observe(images)
+
+    assert calls == [1] * 16
+    np.testing.assert_array_equal(found.heads["id"].values, expected.heads["id"].values)
 
 
 def test_tf32_is_off_inside_and_as_before_outside(torch_reference, images):
@@ -159,8 +132,8 @@ def test_tf32_is_off_inside_and_as_before_outside(torch_reference, images):
     assert seen == [["ieee", "ieee"]]
 
 
-def test_wrong_use_is_refused(torch_reference, checkpoint, images):
-    with pytest.raises(InferenceError, match="letterbox the picture"):
+def test_wrong_use_is_refused(torch_reference, checkpoint, images, monkeypatch):
+    with pytest.raises(InferenceError, match="letterbox the"):
         torch_reference.infer(images[:, :64])
     torch_reference.close()
     torch_reference.close()
@@ -168,11 +141,7 @@ def test_wrong_use_is_refused(torch_reference, checkpoint, images):
         torch_reference.infer(images)
     with pytest.raises(InvalidInputError, match="multiples of 32"):
         TorchReference(checkpoint, (100, 96), device="cpu")
-
-
-def test_cuda_that_is_not_there_is_an_error_not_the_cpu(checkpoint, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
     with pytest.raises(RuntimeUnavailableError, match="no CUDA device"):
         TorchReference(checkpoint, SIZE, device="cuda")
     with closing(TorchReference(checkpoint, SIZE)) as made:
@@ -187,21 +156,4 @@ def test_cuda_and_cpu_agree(checkpoint, torch_reference, images):
         assert made.details["driver"] not in ("", "none")
         on_cuda, on_cpu = made.observe(images), torch_reference.observe(images)
     compare(on_cuda.detections, on_cpu.detections).check("CUDA differs from the CPU")
-    for name in HEADS:
-        errors = HeadErrors()
-        errors.add(on_cpu.heads[name], on_cuda.heads[name])
-        assert errors.figures().largest_error < FP32_BUDGET.head_largest_error
-
-
-def test_it_reproduces_the_original_network(shared):
-    """Dense heads of the trained checkpoint, recorded from the original network definition."""
-    recorded = np.load(shared / "reference" / "dense_576x320.npz")
-    with closing(
-        TorchReference(shared / "checkpoints" / "fairmot_dla34.pth", (576, 320), device="cpu")
-    ) as made:
-        assert made.manifest.checkpoint_sha256 == str(recorded["checkpoint_sha256"])
-        heads = made.observe(recorded["images"][:1]).heads
-    for name in ("hm", "wh", "reg"):
-        expected = recorded[name][0].reshape(-1)
-        error = np.abs(heads[name].values - expected).max() / np.ptp(expected)
-        assert error < FP32_BUDGET.head_largest_error
+    assert_same_heads(on_cpu.heads, on_cuda.heads)

@@ -6,7 +6,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.errors import InferenceError, InvalidInputError, ManifestError, RuntimeUnavailableError
 from edge_fairmot.runtimes import list_runtimes, open_runtime
 from edge_fairmot.runtimes.checks import check_outputs
@@ -105,7 +105,7 @@ def test_decisions_are_those_of_the_cpu(runtime, name, small_model):
     if name == "cpu":
         pytest.skip("is the reference")
     with closing(open_runtime(small_model, "cpu")) as reference:
-        for picture in check_picture((128, 96), 2):
+        for picture in draw_images((128, 96), 2):
             ours, theirs = runtime.infer(picture[None]), reference.infer(picture[None])
             count = int((theirs.scores > 0.3).sum())
             assert count > 3

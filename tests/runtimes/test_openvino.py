@@ -7,7 +7,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.errors import InferenceError, InvalidInputError, RuntimeUnavailableError
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 
@@ -19,7 +19,7 @@ from edge_fairmot.runtimes import openvino as backend  # noqa: E402
 
 @pytest.fixture
 def images():
-    return check_picture((128, 96), 1)
+    return draw_images((128, 96), 1)
 
 
 def scores(model, images, device="", **options):

@@ -14,7 +14,7 @@ import torch
 
 from edge_fairmot.convert import GraphOptions, convert
 from edge_fairmot.convert.deform_conv import TAPS, deform_conv2d_gridsample, deform_im2col
-from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 
 openvino = pytest.importorskip("openvino", reason="needs openvino")
@@ -107,7 +107,7 @@ def im2col_model(lively_network, tmp_path_factory):
 
 def infer(model, **options):
     with closing(open_runtime(model, "openvino", RuntimeOptions(**options))) as runtime:
-        return runtime.infer(check_picture((128, 96), 1))
+        return runtime.infer(draw_images((128, 96), 1))
 
 
 @pytest.mark.usefixtures("im2col_kernel")
@@ -126,7 +126,7 @@ needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="needs the f
 @needs_numba
 def test_two_files_run_at_once(im2col_model):
     """The process may end when numba's thread pool is called from two threads."""
-    images = check_picture((128, 96), 1)
+    images = draw_images((128, 96), 1)
 
     def scores(_):
         with closing(open_runtime(im2col_model, "openvino")) as runtime:

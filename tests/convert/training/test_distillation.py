@@ -10,7 +10,7 @@ import torch
 from edge_fairmot.convert import GraphOptions, convert, load_network
 from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.convert.network import deformable_layers, normalise_images
-from edge_fairmot.convert.parity import check_picture
+from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.convert.replacement import make_narrow
 from edge_fairmot.convert.training import agreement as agreement_module
 from edge_fairmot.convert.training.agreement import Agreement
@@ -31,7 +31,7 @@ OPTIONS = DistillationOptions(input_size=SIZE, crop_size=64, batch_size=2, learn
 
 @pytest.fixture(scope="module")
 def frames():
-    images = check_picture(SIZE, 5)
+    images = draw_images(SIZE, 5)
     shown = tuple(Frame(image, i, i / 25) for i, image in enumerate(images[3:]))
     return UnlabelledFrames(
         tuple(images[:3]), (ValidationSequence("drawn", 25.0, Letterbox(SIZE, SIZE), shown),)
@@ -197,7 +197,7 @@ def test_a_student_agrees_with_its_teacher_as_far_as_it_detects_the_same(
 
 
 def test_the_teacher_by_onnx_runtime_computes_the_same(teacher):
-    images = check_picture((96, 64), 2)
+    images = draw_images((96, 64), 2)
 
     fast, slow = make_teacher(teacher, (2, 64, 96))(images), TorchTeacher(teacher)(images)
 
