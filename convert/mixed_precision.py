@@ -10,8 +10,7 @@ import onnx
 import onnxruntime
 
 from edge_fairmot.benchmarks.parity_budget import ParityBudget
-from edge_fairmot.benchmarks.peak_matching import PeakMatch, match_peaks
-from edge_fairmot.benchmarks.peak_rungs import PeakRungs
+from edge_fairmot.benchmarks.peak_matching import PeakMatch, PeakStatistics, match_peaks
 from edge_fairmot.convert.calibration import Ranges
 from edge_fairmot.convert.deploy import OUTPUT_NAMES
 from edge_fairmot.convert.quantization import convolution_layers, quantize
@@ -165,16 +164,16 @@ class MixedPrecisionSearch:
         """Quantize, and compare with the float model on some frames or all."""
         model = quantize(self._model, self._ranges, float_layers=float_layers)
         rows = list(range(len(self._images)) if frames is None else frames)
-        rungs = PeakRungs()
+        statistics = PeakStatistics()
         for n, found in zip(rows, _detect(model, self._images[rows]), strict=True):
-            rungs.add(self._match(self._reference[n], found))
-        peaks = rungs.peaks()
+            statistics.add(self._match(self._reference[n], found))
+        peaks = statistics.peaks()
         return model, DetectionParity(
             peaks=peaks.reference_peaks,
             recall=peaks.recall,
             precision=peaks.precision,
-            iou_mean=rungs.boxes().mean,
-            cosine_mean=rungs.embeddings().mean,
+            iou_mean=statistics.boxes().mean,
+            cosine_mean=statistics.embeddings().mean,
             score_drift=peaks.score_shift_std or 0.0,
         )
 

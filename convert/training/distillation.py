@@ -14,9 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edge_fairmot.convert.atlas import measure_atlas
-from edge_fairmot.convert.dla import level_channels
-from edge_fairmot.convert.network import FairMOT, normalise_images
+from edge_fairmot.convert.network import FairMOT, level_channels, normalise_images
+from edge_fairmot.convert.offset_statistics import measure_offsets
 from edge_fairmot.convert.replacement import make_student
 from edge_fairmot.convert.training.crops import draw_crops
 from edge_fairmot.convert.training.frames import UnlabelledFrames, letterbox_images
@@ -89,7 +88,7 @@ def start_student(
 ) -> FairMOT:
     """Make a student of the teacher's width, with plain layers that fit the offsets on some frames."""
     images = letterbox_images(frames, input_size, START_IMAGES)
-    return make_student(teacher, measure_atlas(teacher, images), layers)
+    return make_student(teacher, measure_offsets(teacher, images), layers)
 
 
 def _make_widening(student: FairMOT, teacher: FairMOT) -> nn.ModuleList:

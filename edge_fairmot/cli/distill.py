@@ -39,7 +39,7 @@ def distill(
     ] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option(help="all, or a deformable layer or group of them (see inspect --frames); may be repeated."),
+        typer.Option(help="all, or a deformable layer or group of them (inspect --frames); may be repeated."),
     ] = None,
     width: Annotated[
         float, typer.Option(help="Share of the teacher's channels: below 1, all weights are learned anew.")

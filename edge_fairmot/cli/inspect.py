@@ -130,17 +130,17 @@ def _certificate_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
 def _inspect_offsets(checkpoint: Path, frames: list[str], size: str, count: int, as_json: bool) -> None:
     import numpy as np
 
-    from edge_fairmot.benchmarks.frame_sampling import sample_frames
+    from edge_fairmot.benchmarks.frame_sources import sample_frames
+    from edge_fairmot.cli.console import frame_progress
     from edge_fairmot.cli.convert import parse_size
-    from edge_fairmot.cli.frame_progress import frame_progress
     from edge_fairmot.convert.checkpoint import load_network
     from edge_fairmot.convert.offset_statistics import measure_offsets
-    from edge_fairmot.sources import open_pictures
+    from edge_fairmot.sources import open_images
 
     input_size = parse_size(size)
     sampled = []
     for spec in frames:
-        with open_pictures(spec) as source:
+        with open_images(spec) as source:
             sampled.append(sample_frames(source, input_size, count))
     images = np.concatenate(sampled)
     network, _ = load_network(checkpoint)
