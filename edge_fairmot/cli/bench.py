@@ -79,7 +79,10 @@ def bench(
     detect_every: DetectEvery = None,
     pictures: Pictures = 4,
 ) -> None:
-    """Measure speed, accuracy and agreement of files on runtimes; writes a report and results.json."""
+    """Measure models on runtimes: speed, accuracy, a report.
+
+    Writes report.html, report.md and results.json.
+    """
     if ctx.invoked_subcommand is not None:
         return
     require_packages(ground_truth)

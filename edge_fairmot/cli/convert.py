@@ -89,7 +89,10 @@ def convert(
         list[str] | None, typer.Option(help="Layer that stays float; may be repeated.")
     ] = None,
 ) -> None:
-    """Convert a FairMOT checkpoint to one self-describing ONNX file, checked against PyTorch."""
+    """Convert a FairMOT checkpoint to an ONNX file.
+
+    The file describes itself, and its outputs are checked against PyTorch.
+    """
     if precision not in PRECISIONS:
         raise InvalidInputError(f"--precision {precision!r}: choose from {', '.join(PRECISIONS)}")
     if (precision == "int8") != (calibration is not None):

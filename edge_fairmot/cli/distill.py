@@ -69,7 +69,10 @@ def distill(
     device: flags.DeviceFlag = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the last report as JSON.")] = None,
 ) -> None:
-    """Replace deformable layers by plain 3x3 convolutions, and train them to compute the same; no labels."""
+    """Distill a network into one without deformable convolutions.
+
+    Plain 3x3 convolutions are trained to compute the same, on frames without labels.
+    """
     flags.check_counts(images=images, validation_images=validation_images)
     flags.check_device(device)
     for path in filter(None, (output, json_path)):

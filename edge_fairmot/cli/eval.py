@@ -27,7 +27,10 @@ def evaluate(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, ratios as fractions.")] = False,
 ) -> None:
-    """Compute HOTA, MOTA, IDF1, IDSW, FP and FN as TrackEval does."""
+    """Score tracks against ground truth with TrackEval.
+
+    Shows HOTA, DetA, AssA, MOTA, IDF1, IDSW, FP and FN.
+    """
     if len(results) != len(ground_truth):
         raise InvalidInputError(
             f"{len(results)} files of results and {len(ground_truth)} of ground truth: give one --gt each"

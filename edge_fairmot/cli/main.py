@@ -35,9 +35,7 @@ COMMANDS = {
     "eval": Command("eval:evaluate", "Score tracks against ground truth with TrackEval."),
     "bench": Command("bench:app", "Measure models on runtimes: speed, accuracy, a report."),
     "train": Command("train:train", "Train a network, or fine-tune one on your data."),
-    "distill": Command(
-        "distill:distill", "Teach a network without deformable convolutions what another knows."
-    ),
+    "distill": Command("distill:distill", "Distill a network into one without deformable convolutions."),
     "doctor": Command("doctor:doctor", "Examine this device: cameras, runtimes, heat, disk."),
     "runtimes": Command("doctor:runtimes", "List the runtimes of this device."),
     "synthesize": Command("synthesize:synthesize", "Write a synthetic street as a MOTChallenge sequence."),

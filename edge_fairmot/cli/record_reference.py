@@ -28,7 +28,10 @@ def record_reference(
         str | None, typer.Option(help="cuda or cpu. [default: cuda where PyTorch finds it]")
     ] = None,
 ) -> None:
-    """Run a checkpoint in PyTorch float32 and save its outputs; 'verify --reference' compares with them."""
+    """Save a checkpoint's outputs as a reference.
+
+    They are computed in PyTorch float32; verify --reference compares with them.
+    """
     if device not in (None, "cuda", "cpu"):
         raise InvalidInputError(f"--device {device!r}: choose from cuda and cpu")
     for name, value in (("--frames", frames), ("--start", start), ("--max-detections", max_detections)):

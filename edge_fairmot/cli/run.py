@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline
 from edge_fairmot.protocols import Detector, OutputHealth, Source, SourceInfo
+from edge_fairmot.service.web import saved_drawing
 from edge_fairmot.sinks import JsonLinesHeader
 from edge_fairmot.sinks.text import counts_document
 from edge_fairmot.system import atomic_write
@@ -96,7 +97,10 @@ def open_run(
         if detections is None
         else _open_cache(detections, tracker, info)
     )
+    saved = saved_drawing(config.web, info.name) if drawn else None
     counting = config.counted
+    if saved is not None:  # what was drawn on the page replaces the lines and zones of the file
+        counting = replace(counting, lines=saved.lines, zones=saved.zones)
     counter = Counter(counting, info.frame_size) if drawn or counting.lines or counting.zones else None
     writer: DetectionWriter | None = None
     if save_detections is not None:

@@ -84,7 +84,10 @@ def train(
     seed: flags.SeedFlag = 0,
     device: flags.DeviceFlag = None,
 ) -> None:
-    """Train a network with FairMOT's losses: heatmap, boxes, offsets, identities."""
+    """Train a network, or fine-tune one on your data.
+
+    The losses are FairMOT's: heatmap, boxes, offsets, identities.
+    """
     flags.check_counts(images=images, validation_images=validation_images)
     flags.check_device(device)
     if start and plain:

@@ -71,7 +71,9 @@ def verify(
         bool, typer.Option("--certify", help="Write the figures into the file, if it is within budget.")
     ] = False,
 ) -> None:
-    """Compare a converted file with its reference on real frames; exit status 1 when it is over budget.
+    """Compare a model file with its reference, level by level.
+
+    Exit status 1 when it is over budget.
 
     The flags of the runtime are for the candidate; another ONNX file as reference runs on cpu.
     """
