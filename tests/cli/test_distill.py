@@ -61,9 +61,6 @@ def test_a_student_is_distilled_converted_and_verified_against_its_teacher(teach
     assert "12 frames" in verified
     assert "the student budget" in verified
     assert "distilled from" in run("inspect", model).stdout
-    itself = run("verify", model, "--checkpoint", student, "--video", images, status=None).stdout
-    assert "0 missed, 0 extra" in itself
-    assert "the fp32 budget" in itself
 
 
 def test_a_narrow_student_takes_one_step_and_says_that_it_is_not_enough(teacher, images, tmp_path):
