@@ -1,26 +1,23 @@
 """Counting on the synthetic street, where each walk is known."""
 
+import re
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from edge_fairmot.benchmarks import counting_error
+from edge_fairmot.benchmarks.counting_error import CONFIG, CountingError, true_tracks
 from edge_fairmot.benchmarks.street import Street, StreetOptions
-from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zone
+from edge_fairmot.counting import Counter
+from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.sources import open_source
 from edge_fairmot.tracking import Tracker, TrackerConfig
-from edge_fairmot.types import Tracks
+from edge_fairmot.types import LineCounts
 
 SIZE, FPS, FRAMES = (320, 180), 10.0, 300
 ASPECT = SIZE[0] / SIZE[1]
-LINES = (
-    "across:0.02,0.55,0.98,0.55",
-    "near:0.1,0.75,0.9,0.75",
-    "door:0.3,0.45,0.3,0.95",
-    "middle:0.6,0.45,0.6,0.95",
-    "slant:0.2,0.9,0.8,0.5",
-)
-ZONE = "square:0.3,0.5;0.7,0.5;0.7,0.8;0.3,0.8"
-CONFIG = CountingConfig(tuple(map(parse_line, LINES)), (parse_zone(ZONE),))
 
 MARGINS, LONGER = (0.04, 0.1, 0.16), (-0.1, 0.0, 0.1)
 """A walk is plain if these change nothing: the margin clear of the line, and the length beyond its ends, in
@@ -34,13 +31,6 @@ LARGEST_ERROR = 0.15
 def truths(request):
     street = Street(StreetOptions(seed=request.param, size=SIZE, fps=FPS))
     return [street.truth(index) for index in range(FRAMES)]
-
-
-def true_tracks(truth):
-    count = len(truth)
-    return Tracks(
-        truth.ids, truth.xyxy, np.ones(count, np.float32), np.zeros(count, np.int64), np.zeros(count, bool)
-    )
 
 
 def walks_of(truths):
@@ -103,13 +93,29 @@ def test_a_tracker_with_true_boxes_counts_nearly_all(truths, true_boxes):
         counted.update(tracker.update(detector.find(truth), index / FPS), index / FPS)
         true.update(true_tracks(truth), index / FPS)
         occupancies.append([each.counts.zones["square"].occupancy for each in (counted, true)])
-    pairs = [
-        (getattr(counted.counts.lines[name], direction), getattr(line, direction))
-        for name, line in true.counts.lines.items()
-        for direction in ("inwards", "outwards")
-    ]
-    crossings = sum(real for _, real in pairs)
-    assert crossings > 40
-    assert sum(abs(ours - real) for ours, real in pairs) <= LARGEST_ERROR * crossings
     zone_counted, zone_true = np.mean(occupancies, axis=0)
+    found = CountingError(counted.counts.lines, true.counts.lines, zone_counted, zone_true)
+    assert found.crossings > 40
+    assert found.missed + found.invented <= LARGEST_ERROR * found.crossings
     assert zone_counted == pytest.approx(zone_true, rel=0.25)
+
+
+def test_an_error_does_not_hide_behind_another():
+    def counts(**lines):
+        return {name: LineCounts(name, (0, 0), (1, 1), *both) for name, both in lines.items()}
+
+    found = CountingError(counts(door=(7, 9), gate=(4, 0)), counts(door=(9, 8), gate=(4, 2)), 0.0, 0.0)
+    assert (found.crossings, found.missed, found.invented) == (23, 4, 1)
+
+
+def test_the_report_shows_counts_beside_the_true_ones(true_boxes, monkeypatch, capsys):
+    spec = "synthetic:frames=40,size=160x90,fps=10"
+    monkeypatch.setattr(counting_error, "open_runtime", lambda model, runtime: SimpleNamespace(close=list))
+    with open_source(spec) as street:
+        monkeypatch.setattr(counting_error, "FairMotDetector", lambda runtime: true_boxes(street))
+        counting_error.report(spec, "people.onnx", "cpu")
+    assert re.search(
+        r"\d+ crossings: \d+ too few, \d+ too many, [\d.]+% off; in the zone", capsys.readouterr().out
+    )
+    with pytest.raises(InvalidInputError, match="give a street with an end"):
+        counting_error.report("synthetic:frames=endless", "people.onnx", "cpu")
