@@ -130,7 +130,9 @@ def _choose_stream(container: InputContainer, name: str) -> VideoStream:
     decodable = [one for one in streams if one.codec_context is not None]
     if not decodable:
         raise SourceError(f"{name} has a video codec that PyAV cannot decode: convert it to H.264")
-    return max(decodable, key=lambda one: (one.width * one.height, one.disposition & Disposition.default))
+    return max(
+        decodable, key=lambda one: (one.width * one.height, bool(one.disposition & Disposition.default))
+    )
 
 
 def has_flag(container: InputContainer, name: str) -> bool:
@@ -160,7 +162,7 @@ def _pull(graph: Graph) -> Iterator[VideoFrame]:
             yield graph.vpull()
 
 
-FILE_OPTIONS = {
+FILE_OPTIONS = {  # of the container alone: PyAV 16 crashes on "options" where streams appear later
     # A transport stream whose clock goes back would else go on 26 hours later, where the clock overflows.
     "correct_ts_overflow": "0",
     # A playlist in a video's clothes opens nothing else.
@@ -211,7 +213,7 @@ class VideoSource(FrameSource):
         head = _read_head(self._path)
         try:
             self._container: InputContainer = av.open(
-                f"file:{self._path}", options=FILE_OPTIONS, metadata_errors="replace"
+                f"file:{self._path}", container_options=FILE_OPTIONS, metadata_errors="replace"
             )
         except av.error.FFmpegError as error:
             raise SourceError(f"{path} {_why_unreadable(head, error)}; {_remedy(self._path)}") from error

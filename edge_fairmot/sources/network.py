@@ -101,7 +101,12 @@ class NetworkSource(FrameSource):
         timeouts = (self._options.open_timeout_s, self._options.read_timeout_s)
         try:
             return av.open(
-                self._address, "r", form, options=options, timeout=timeouts, metadata_errors="replace"
+                self._address,
+                "r",
+                form,
+                container_options=options,
+                timeout=timeouts,
+                metadata_errors="replace",
             )
         except av.error.FFmpegError as error:
             # The message and the error itself hold the address with its password: neither goes further.
