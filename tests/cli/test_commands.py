@@ -23,24 +23,6 @@ def tracked(trained_model, shared, tmp_path_factory):
     return output, result
 
 
-def test_convert_and_inspect(shared, tmp_path):
-    model = tmp_path / "fairmot.onnx"
-    checkpoint = shared / "checkpoints" / "fairmot_dla34.pth"
-    result = run("convert", checkpoint, "-o", model, "--size", "320x192", "--deform-conv", "gridsample")
-    assert "16 as gridsample" in result.stdout
-    assert "100.0% of peaks" in result.stdout
-    shown = run("inspect", model).stdout
-    for part in (
-        "uint8 (1, 192, 320, 3)",
-        "float32 (1, 500, 128)",
-        "16 gridsample",
-        "late-heads",
-        "GridSample",
-    ):
-        assert part in shown
-    assert json.loads(run("inspect", model, "--json").stdout)["manifest"]["input_size"] == [320, 192]
-
-
 def test_track_writes_every_file_of_a_run(tracked):
     output, result = tracked
     rows = read_mot_text(output / "tracks.txt")
@@ -129,12 +111,7 @@ def test_other_bad_input_is_one_line(small_model, picture_folder, tmp_path):
     def fails(*arguments):
         return run(*arguments, status=None)
 
-    (tmp_path / "text.pth").write_text("not a checkpoint")
     (tmp_path / "file").touch()
-    assert_one_line_error(fails("convert", tmp_path / "text.pth"), "is not a PyTorch checkpoint")
-    assert_one_line_error(fails("convert", "x.pth", "--size", "big"), "WIDTHxHEIGHT")
-    assert_one_line_error(fails("convert", "x.pth", "--deform-conv", "magic"), "choose from auto, native")
-    assert_one_line_error(fails("inspect", tmp_path / "text.pth"), "is not an ONNX file")
     assert_one_line_error(fails("track", picture_folder, "-m", "absent.onnx"), "no model at absent.onnx")
     unwritable = fails("track", picture_folder, "-m", small_model, "-o", tmp_path / "file" / "out")
     assert_one_line_error(unwritable, "cannot use the folder")
@@ -217,11 +194,6 @@ def test_input_is_never_written_over(small_model, picture_folder, shared, tmp_pa
     assert video.read_bytes() == before
     result = run("track", picture_folder, "-m", small_model, "-o", picture_folder, status=None)
     assert_one_line_error(result, "would write over the input")
-    checkpoint = tmp_path / "model.pth"
-    checkpoint.write_bytes(b"weights")
-    result = run("convert", checkpoint, "-o", checkpoint, status=None)
-    assert_one_line_error(result, "would write over the checkpoint")
-    assert checkpoint.read_bytes() == b"weights"
 
 
 def test_brackets_in_names_are_printed_as_they_are(small_model, picture_folder, tmp_path):
