@@ -53,8 +53,6 @@ class Conversion:
         Steps that failed and are not needed, and figures with too small a base.
     costs : tuple of LayerCost
         Error of each layer's int8, the largest first; empty if int8 in all layers was within the budget.
-    sure_peaks : int or None
-        Peaks in the validation frames that the figures of int8 are of.
     """
 
     path: Path
@@ -62,7 +60,6 @@ class Conversion:
     size_bytes: int
     warnings: tuple[str, ...]
     costs: tuple[LayerCost, ...] = ()
-    sure_peaks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +159,7 @@ def convert(
     manifest = replace(
         manifest, parity=asdict(figures), parity_basis="the checkpoint in PyTorch, on a drawn image"
     )
-    found: SearchResult | None = None
+    costs: tuple[LayerCost, ...] = ()
     if precision == "fp16":
         on_step("converting to float16")
         model = to_fp16(model)
@@ -173,13 +170,10 @@ def convert(
     elif int8 is not None:
         found = _to_int8(model, int8, on_step)
         manifest = _describe_int8(manifest, model, int8, found)
-        model = found.model
+        model, costs = found.model, found.costs
         warnings += _warn_of_few_peaks(found.parity.peaks, int8.frames)
     manifest = _write(model, manifest, output_path)
-    size_bytes = output_path.stat().st_size
-    if found is None:
-        return Conversion(output_path, manifest, size_bytes, warnings)
-    return Conversion(output_path, manifest, size_bytes, warnings, found.costs, found.parity.peaks)
+    return Conversion(output_path, manifest, output_path.stat().st_size, warnings, costs)
 
 
 def _to_int8(model: onnx.ModelProto, int8: Int8Options, on_step: Callable[[str], None]) -> SearchResult:
@@ -215,7 +209,8 @@ def _describe_int8(
         calibration=f"{len(frames.calibration)} frames of {frames.source}, {int8.method}",
         calibration_sha256=hashlib.sha256(frames.calibration.tobytes()).hexdigest(),
         parity={name: float(value) for name, value in figures.items() if value is not None},
-        parity_basis=f"the float32 graph, on {len(frames.validation)} other frames of {frames.source}",
+        parity_basis=f"the float32 graph, on {parity.peaks} sure peaks in {len(frames.validation)} other "
+        f"frames of {frames.source}",
     )
 
 

@@ -140,7 +140,7 @@ def convert(
         ("deformable convolutions", _deformable_layers(manifest, lowering)),
         *([("because", reason)] if reason else []),
     ]
-    print_pairs([*rows, *(_int8_rows(result) if int8 else _float_rows(manifest))])
+    print_pairs([*rows, *(_int8_rows(manifest) if int8 else _float_rows(manifest))])
     if result.costs:
         _print_costs(result)
 
@@ -178,15 +178,14 @@ def _float_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
     return [("against PyTorch", agreement)]
 
 
-def _int8_rows(result: Conversion) -> list[tuple[str, str]]:
-    manifest = result.manifest
+def _int8_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
     parity = manifest.parity
     figures = ("peak_recall", "peak_precision", "iou_mean", "cosine_mean")
     agreement = ", ".join(f"{name} {parity[name]:.4f}" for name in figures if name in parity)
     return [
         ("int8", f"{manifest.int8_share:.0%} of the plain convolutions' multiply-adds"),
         ("calibrated on", manifest.calibration),
-        ("against", f"{manifest.parity_basis}: {agreement}; {result.sure_peaks} sure peaks"),
+        ("against", f"{manifest.parity_basis}: {agreement}"),
     ]
 
 
