@@ -82,9 +82,9 @@ class Tracker:
         measured = measure(detections, self._config.lowest_score)
         self._check_embedding_size(detections)
 
-        self._move(periods, time_s)
+        self._predict_motion(periods, time_s)
         self._remove_after_gap()
-        row_of = self._associate(measured)
+        row_of = self._associate(measured)  # the track's row for each detection, or UNMATCHED
         matched = row_of != UNMATCHED
         self._update_matched(row_of[matched], measured[matched])
         activated = self._activate(measured[~matched])
@@ -114,7 +114,7 @@ class Tracker:
         InvalidInputError
             If time does not go forward. The tracker's state is then the same as before the call.
         """
-        self._move(self._clock.periods_until(time_s), time_s)
+        self._predict_motion(self._clock.periods_until(time_s), time_s)
         return self._tracked(predicted=True)
 
     def rescale(self, factor: tuple[float, float]) -> None:
@@ -145,7 +145,7 @@ class Tracker:
             )
         self._embedding_size = size
 
-    def _move(self, periods: float, time_s: float | None) -> None:
+    def _predict_motion(self, periods: float, time_s: float | None) -> None:
         """Predict the motion of confirmed tracks. A lost track's box keeps its height."""
         # FairMOT does not predict unconfirmed tracks: their second match uses their first covariance.
         tracks, moving = self._tracks, self._tracks.confirmed
@@ -237,11 +237,11 @@ class Tracker:
         tracks.confirmed |= matched
         tracks.lost = lost
         order = (
-            np.flatnonzero(stays & ~was_lost & ~lost),
+            np.flatnonzero(stays & ~was_lost & ~lost),  # tracked before
             len(tracks) + np.arange(len(activated)),
             np.flatnonzero(was_lost & matched),  # recovered
-            np.flatnonzero(stays & was_lost & lost),
-            np.flatnonzero(stays & ~was_lost & lost),
+            np.flatnonzero(stays & was_lost & lost),  # lost before
+            np.flatnonzero(stays & ~was_lost & lost),  # lost now
         )
         tables = [table for table in (tracks, activated) if len(table)] or [tracks]
         self._tracks = TrackTable.concat(tables)[np.concatenate(order)]
