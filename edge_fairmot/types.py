@@ -31,8 +31,8 @@ class Table:
 
     __slots__ = ()
 
-    def _columns(self) -> tuple[NDArray[Any], ...]:
-        return tuple(getattr(self, column.name) for column in fields(self))  # type: ignore[arg-type]
+    def _columns(self) -> list[NDArray[Any]]:
+        return [getattr(self, column.name) for column in fields(self)]  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self._columns()[0])
@@ -302,5 +302,3 @@ class FrameResult:
     events: tuple[CountingEvent, ...] = ()
     counts: Counts | None = None
 
-
-Truth: TypeAlias = GroundTruth

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 from unittest import mock
 
-# Before rich makes its consoles.
+# For processes of their own.
 os.environ |= {"COLUMNS": "200", "NO_COLOR": "1"}
 
 COMMAND = (sys.executable, "-m", "edge_fairmot")
@@ -18,7 +18,10 @@ COMMAND = (sys.executable, "-m", "edge_fairmot")
 
 def run(*arguments: Any, status: int | None = 0) -> subprocess.CompletedProcess[str]:
     """Run the command in this process; any exit status is right where ``status`` is None."""
+    from edge_fairmot.cli import console
     from edge_fairmot.cli.main import run as run_command
+
+    console.stdout.width = console.stderr.width = 200
 
     words = [str(argument) for argument in arguments]
     out, err, code = io.StringIO(), io.StringIO(), 0

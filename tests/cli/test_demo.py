@@ -39,18 +39,17 @@ def test_it_tracks_films_and_scores(shown):
 def test_the_bundled_model_beats_what_needs_no_network_by_far(shown):
     _, said = shown
 
-    theirs = scores_of(said, "what moves, by overlap")
-    for rules in ("FairMOT, --crowded", "FairMOT's own rules"):
+    theirs = scores_of(said, "baseline: motion and overlap")
+    for rules in ("FairMOT, --preset bytetrack", "FairMOT's own rules"):
         ours = scores_of(said, rules)
         assert all(ours[name] > max(60, theirs[name] + 40) for name in SCORES[1:])
 
 
-def test_fairmots_own_rules_are_those_of_track_without_crowded(shown, tmp_path):
+def test_fairmots_own_rules_are_those_of_track_without_a_preset(shown, tmp_path):
     folder, said = shown
-
-    run("track", folder / "detections.npz", "-o", tmp_path / "own", "--score-threshold", "0.4", "--no-video")
+    street = ("track", "synthetic:seed=101,frames=100", "--detections", folder / "detections")
+    run(*street, "-o", tmp_path / "own", "--no-video")
     told = run("eval", tmp_path / "own" / "tracks.txt", "--gt", folder / "gt.txt").stdout
-
     assert scores_of(said, "FairMOT's own rules") == scores_of(told, "own")
 
 

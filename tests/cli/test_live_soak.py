@@ -28,8 +28,8 @@ import pytest
 from edge_fairmot.sinks import read_json_lines
 from edge_fairmot.sources import open_source
 
-from ..mqtt.conftest import MOSQUITTO, Listener, Mosquitto  # noqa: TID252
-from ..web.browser import opened_browser  # noqa: TID252
+from ..service.mqtt.conftest import MOSQUITTO, Listener, Mosquitto  # noqa: TID252
+from ..service.web.browser import opened_browser  # noqa: TID252
 from .test_live import LIVE, RTSP_SERVER, SYSTEM_PYTHON
 
 MINUTES = float(os.environ.get("EDGE_FAIRMOT_SOAK_MINUTES", "0"))
