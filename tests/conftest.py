@@ -55,7 +55,8 @@ def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
     """Make a network of random weights in which every layer matters; a quarter of the original's width.
 
     Batch norms take the statistics of an image, so that signals keep their size through the depth, and
-    deformable layers sample some cells away, past the borders.
+    deformable layers sample some cells away, past the borders. Boxes are as large as people, not slivers that
+    rounding moves by half.
     """
     torch = pytest.importorskip("torch", reason="needs the convert extra")
     from torch import nn
@@ -80,6 +81,7 @@ def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
         nn.init.normal_(layer.conv_offset_mask.weight, std=0.3 / fan_in**0.5)
         nn.init.normal_(layer.conv_offset_mask.bias, std=2)
         nn.init.normal_(layer.bias, std=0.1)
+    network.wh[2].bias.data += 6
     with torch.no_grad():
         network.train()(normalise_images(torch.from_numpy(draw_images((128, 128), 4))))
     return network.eval()
