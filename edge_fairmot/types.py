@@ -301,4 +301,3 @@ class FrameResult:
     tracks: Tracks
     events: tuple[CountingEvent, ...] = ()
     counts: Counts | None = None
-
