@@ -138,7 +138,7 @@ def print_table(table: TextTable) -> None:
 
     shown = Table(box=None)
     for index, name in enumerate(table.header):
-        shown.add_column(name, justify="left" if index < table.text_columns else "right")
+        shown.add_column(name, justify="left" if index < table.text_columns else "right", overflow="fold")
     for cells in table.cells:
         shown.add_row(*cells)
     stdout.print(shown)

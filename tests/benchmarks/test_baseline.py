@@ -44,15 +44,6 @@ def test_overlap_keeps_an_identity_and_a_short_gap_too():
     np.testing.assert_array_equal(late.xyxy, boxes((24, 30)))
 
 
-def test_a_box_that_leapt_is_a_new_track():
-    tracker = OverlapTracker(25.0)
-    for _ in range(CONFIRMED_AFTER):
-        tracker.update(boxes((10, 30)))
-    for _ in range(CONFIRMED_AFTER):
-        tracks = tracker.update(boxes((100, 30)))
-    assert tracks.track_id.tolist() == [2]
-
-
 def test_the_street_is_too_hard_for_the_baseline(tmp_path):
     pytest.importorskip("trackeval", reason="needs the eval extra")
     track_motion("synthetic:frames=100,size=576x320", tmp_path)

@@ -15,7 +15,7 @@ from edge_fairmot.benchmarks.device_speed import (
     track_shown,
 )
 from edge_fairmot.schedule import DetectionSchedule
-from edge_fairmot.tracking import Tracker, TrackerConfig
+from edge_fairmot.tracking import TrackerConfig
 from edge_fairmot.types import Detections
 
 PERIOD_S = 0.1
@@ -85,14 +85,6 @@ def test_with_the_interval_that_keeps_up_nothing_is_dropped():
     assert keep_up_interval(costs(9, inference_s=0.1, letterbox_s=0.01)) == 2
 
 
-def test_a_camera_that_decodes_slowly_is_not_ahead_of_itself():
-    assert played(costs(3, inference_s=0.0, decode_s=0.15)) == [
-        (0, True, 0.15),
-        (1, True, 0.3),
-        (2, True, 0.45),
-    ]
-
-
 small_s = st.floats(0, 0.5)
 
 
@@ -129,19 +121,6 @@ def walker(frames):
 
 
 CONFIG = TrackerConfig(frame_rate=1 / PERIOD_S)
-
-
-def test_a_device_that_takes_no_time_shows_what_the_tracker_gives():
-    found, time_s = walker(10)
-    tracker = Tracker(CONFIG)
-    expected = [tracker.update(detections, at_s) for detections, at_s in zip(found, time_s, strict=True)]
-
-    shown = play_live(costs(10, inference_s=0.0), DetectionSchedule())
-    seen = on_screen(time_s, shown, track_shown(found, time_s, shown, CONFIG))
-
-    for ours, theirs in zip(seen, expected, strict=True):
-        np.testing.assert_array_equal(ours.xyxy, theirs.xyxy)
-        np.testing.assert_array_equal(ours.track_id, theirs.track_id)
 
 
 def test_a_viewer_sees_the_newest_result_that_is_ready():

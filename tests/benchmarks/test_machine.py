@@ -54,14 +54,6 @@ def test_a_pc_is_named_by_its_processor_and_a_guest_is_known(tmp_path):
     assert "virtual" in str(machine)
 
 
-def test_this_machine_has_its_packages():
-    machine = describe_machine()
-
-    assert {"edge-fairmot", "numpy"} <= machine.packages.keys()
-    assert machine.cores >= 1
-    assert machine.memory_mb > 100
-
-
 def rapl(root, number, name, energy_uj, range_uj=1000):
     folder = f"sys/class/powercap/intel-rapl:{number}"
     files = {"name": name, "energy_uj": energy_uj, "max_energy_range_uj": range_uj}
@@ -300,16 +292,10 @@ def test_a_log_goes_on_without_what_a_gpu_does_not_answer(nvml, query):
         assert reading.throttled
 
 
-def test_a_gpu_without_a_name_is_still_listed(nvml):
-    withhold(nvml, "nvmlDeviceGetName")
-    assert describe_gpus() == ("NVIDIA GPU, driver 540.4",)
-    withhold(nvml, "nvmlSystemGetDriverVersion")
+def test_a_gpu_without_a_name_is_listed_and_one_that_cannot_be_reached_is_not(nvml):
+    withhold(nvml, "nvmlDeviceGetName", "nvmlSystemGetDriverVersion")
     assert describe_gpus() == ("NVIDIA GPU",)
-
-
-@pytest.mark.parametrize("query", ["nvmlDeviceGetCount", "nvmlDeviceGetHandleByIndex"])
-def test_a_gpu_that_cannot_be_reached_is_none(nvml, query):
-    withhold(nvml, query, "nvmlShutdown")
+    withhold(nvml, "nvmlDeviceGetHandleByIndex", "nvmlShutdown")
 
     assert describe_gpus() == ()
     with opened_gauge() as gauge:

@@ -120,13 +120,6 @@ def test_classes_and_distance_part_peaks():
         assert (match.missed.sum(), match.extra.sum(), len(match.pairs)) == (1, 1, 0)
 
 
-def test_a_box_without_size_is_no_peak():
-    flat = one(0.5)
-    flat.boxes[0, 0, 2] = flat.boxes[0, 0, 0]
-
-    assert len(match_peaks(flat, one(0.5), THRESHOLD, MARGIN).reference) == 0
-
-
 def test_the_best_total_is_chosen_and_not_the_first_comer():
     # The first of a overlaps both of b, the second only the first of b.
     a = np.array([[0.0, 0, 20, 40], [-4.0, 0, 16, 40]])
@@ -134,14 +127,6 @@ def test_the_best_total_is_chosen_and_not_the_first_comer():
     pairs, _ = match_boxes(a, np.zeros(2, int), b, np.zeros(2, int))
 
     assert sorted(map(tuple, pairs.tolist())) == [(0, 1), (1, 0)]
-
-
-def test_figures_of_nothing_are_none():
-    figures = PeakStatistics()
-
-    assert figures.peaks().recall is None
-    assert figures.boxes().mean is None
-    assert figures.embeddings().least is None
 
 
 def test_figures_add_up_over_frames():
