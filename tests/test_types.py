@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_fairmot.errors import EdgeFairmotError, InvalidInputError
 from edge_fairmot.types import Detections, Tracks
@@ -61,9 +63,29 @@ def test_values_cannot_be_replaced():
         detections().score = np.ones(3)
 
 
-def test_tracks_have_the_length_of_their_ids():
-    tracks = Tracks(
-        np.array([7, 9]), np.zeros((2, 4), np.float32), np.zeros(2), np.zeros(2, int), np.zeros(2, bool)
-    )
+def some_tracks(count):
+    numbers = np.arange(1, count + 1)
+    xyxy = np.repeat(numbers, 4).reshape(count, 4).astype(np.float32)
+    return Tracks(numbers, xyxy, xyxy[:, 0] / 10, numbers % 2, numbers % 3 == 0)
 
-    assert len(tracks) == 2
+
+@given(st.integers(0, 6), st.data())
+def test_a_mask_a_slice_and_indices_select_the_same_rows_of_every_column(count, data):
+    tracks = some_tracks(count)
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)), bool)
+    chosen = tracks[mask]
+    assert len(chosen) == mask.sum()
+    assert chosen.track_id.tolist() == tracks[np.flatnonzero(mask)].track_id.tolist()
+    for name in Tracks.__dataclass_fields__:
+        assert getattr(chosen, name).tolist() == getattr(tracks, name)[mask].tolist()
+    cut = data.draw(st.integers(0, count))
+    joined = Tracks.concat([tracks[:cut], tracks[cut:]])
+    for name in Tracks.__dataclass_fields__:
+        assert getattr(joined, name).tobytes() == getattr(tracks, name).tobytes()
+
+
+def test_a_single_number_is_no_selection_and_empty_tables_have_no_rows():
+    with pytest.raises(InvalidInputError, match=r"\[1:2\]"):
+        _ = some_tracks(3)[1]
+    assert len(Tracks.empty()) == len(Detections.empty(8)) == 0
+    assert Detections.concat([Detections.empty(128), detections()]).embedding.shape == (3, 128)
