@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from edge_fairmot.convert.batch_norm import fold_batch_norms
 from edge_fairmot.convert.network import SIZE_MULTIPLE, STRIDE, FairMOT, set_lowering
-from edge_fairmot.convert.upsampling import rewrite_upsampling
+from edge_fairmot.convert.rewrites import fold_batch_norms, fold_normalisation, shuffle_upsampling
 from edge_fairmot.errors import InvalidInputError
 
 OUTPUT_NAMES = ("boxes", "scores", "class_ids", "embeddings")
@@ -82,7 +81,7 @@ class DeployGraph(nn.Module):
         fold_batch_norms(network)
         fold_normalisation(network)
         if options.shuffle_upsampling:
-            rewrite_upsampling(network)
+            shuffle_upsampling(network)
         set_lowering(network, options.deform_conv)
         width, height = options.input_size
         cells = (width // STRIDE) * (height // STRIDE) * network.spec.num_classes
@@ -115,16 +114,6 @@ class DeployGraph(nn.Module):
         if self.options.dense_heads:
             outputs += (hm, network.wh(features), network.reg(features), network.id(features))
         return outputs
-
-
-def fold_normalisation(network: FairMOT) -> None:
-    """Fold BGR to RGB and the division by 255 into the first convolution, in place.
-
-    Its padding is zero on either scale, so the result is exact but for rounding.
-    """
-    first = network.base.base_layer[0]
-    assert isinstance(first, nn.Conv2d)
-    first.weight.data = first.weight.data.flip(1) / 255
 
 
 def decode(

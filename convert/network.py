@@ -99,7 +99,7 @@ class Root(nn.Module):
 
 
 class Tree(nn.Module):
-    """Two residual blocks and their root. ``carried`` counts the channels of further inputs of the root."""
+    """Two residual blocks and a root. ``carried`` counts the channels of the root's further inputs."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, carried: int = 0) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Tree(nn.Module):
         self.project = _projection(inputs, outputs) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, carried: tuple[Tensor, ...] = ()) -> Tensor:
-        """Map (N, C, H, W), and the maps that the root takes too, to (N, O, H / stride, W / stride)."""
+        """Map (N, C, H, W) and the root's further inputs to (N, O, H / stride, W / stride)."""
         first = self.tree1(x, self.project(self.downsample(x)))
         out: Tensor = self.root(self.tree2(first, first), first, *carried)
         return out
@@ -208,9 +208,9 @@ class DeformConv(nn.Module):
 
 
 class IDAUp(nn.Module):
-    """Iterative deep aggregation: upsamples each deeper map to the size of the shallowest and adds it.
+    """Iterative deep aggregation: merges maps of several strides into the map of the least stride.
 
-    ``inputs`` lists the channels of the maps, the shallowest first, and ``factors`` their upsampling.
+    ``inputs`` lists the channels of the maps, the least stride first, and ``factors`` their upsampling.
     """
 
     def __init__(self, outputs: int, inputs: tuple[int, ...], factors: tuple[int, ...]) -> None:
@@ -224,7 +224,7 @@ class IDAUp(nn.Module):
             self.add_module(f"node_{i}", DeformConv(outputs, outputs))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Map the maps, the shallowest first, to as many merged maps of the shallowest one's size."""
+        """Upsample each map, the least stride first, and add it to the merged one; return every merged map."""
         merged = [maps[0]]
         for i in range(1, self.merges + 1):
             proj, up, node = (self.get_submodule(f"{name}_{i}") for name in ("proj", "up", "node"))

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from edge_fairmot.convert.batch_norm import convolutions_and_norms
 from edge_fairmot.convert.checkpoint import deformable_names, load_network
 from edge_fairmot.convert.network import FairMOT, NetworkSpec
 from edge_fairmot.convert.quantization import NAME_PREFIX
-from edge_fairmot.convert.upsampling import merge_phases
+from edge_fairmot.convert.rewrites import convolutions_and_norms, merge_phases
 from edge_fairmot.errors import ConversionError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.model_file import read_onnx_file

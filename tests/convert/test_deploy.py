@@ -8,19 +8,23 @@ import torch
 from torch import nn
 
 from edge_fairmot.convert import GraphOptions, NetworkSpec
-from edge_fairmot.convert.batch_norm import fold_batch_norms
 from edge_fairmot.convert.deploy import (
     DeployGraph,
     decode,
     decode_boxes,
     find_peaks,
-    fold_normalisation,
     gather_cells,
     heads_at,
 )
 from edge_fairmot.convert.network import normalise_images
 from edge_fairmot.convert.parity import draw_images
-from edge_fairmot.convert.upsampling import ShuffleUpsampling, merge_phases, split_phases
+from edge_fairmot.convert.rewrites import (
+    ShuffleUpsampling,
+    fold_batch_norms,
+    fold_normalisation,
+    merge_phases,
+    split_phases,
+)
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.types import RawDetections
 

@@ -17,11 +17,11 @@ from edge_fairmot.convert import (  # noqa: E402
     convert,
     load_network,
 )
-from edge_fairmot.convert.batch_norm import fold_batch_norms  # noqa: E402
 from edge_fairmot.convert.checkpoint import deformable_names, write_checkpoint  # noqa: E402
 from edge_fairmot.convert.network import normalise_images  # noqa: E402
 from edge_fairmot.convert.parity import draw_images  # noqa: E402
 from edge_fairmot.convert.recovery import load_start, recover_network  # noqa: E402
+from edge_fairmot.convert.rewrites import fold_batch_norms  # noqa: E402
 from edge_fairmot.errors import ConversionError, ManifestError  # noqa: E402
 
 ONE_CLASS = NetworkSpec(plain_layers=deformable_names(), base_channels=4)
