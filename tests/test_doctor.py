@@ -305,7 +305,7 @@ def test_runtimes_are_listed_with_the_command_for_a_missing_one(monkeypatch):
     assert result.exit_code == 0
     for row in list_runtimes():
         assert row.name in result.stdout
-        assert (row.version or row.fix) in result.stdout
+        assert (row.version or row.fix) in " ".join(result.stdout.split())
     assert (
         f"warning: two packages overwrite each other's files: {registry.gpu_install_command()}"
         in result.stderr

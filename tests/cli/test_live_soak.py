@@ -28,7 +28,7 @@ import pytest
 from edge_fairmot.sinks import read_json_lines
 from edge_fairmot.sources import open_source
 
-from ..service.mqtt.conftest import MOSQUITTO, Listener, Mosquitto  # noqa: TID252
+from ..service.mqtt.conftest import MOSQUITTO, Subscriber, Mosquitto  # noqa: TID252
 from ..service.web.browser import opened_browser  # noqa: TID252
 from .test_live import LIVE, RTSP_SERVER, SYSTEM_PYTHON
 
@@ -88,7 +88,7 @@ class Camera:
             self._process.communicate()
 
 
-class TimedListener(Listener):
+class TimedListener(Subscriber):
     """Knows when each event came, by this machine's monotonic clock."""
 
     def __init__(self, port: int) -> None:
@@ -134,7 +134,7 @@ def camera(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 @contextmanager
 def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     line = ("--line", "street:0.02,0.6,0.98,0.6", "--zone", "square:0.3,0.5;0.7,0.5;0.7,0.8;0.3,0.8")
-    outputs = ("--summary", str(folder / "summary.json"), "--log-every-s", "60")
+    outputs = ("--summary", str(folder / "summary.json"), "--set", "log.every_s=60")
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen([*LIVE, *arguments, *FLAGS, *line, *outputs], stderr=log, text=True)
         try:
@@ -195,12 +195,19 @@ def test_an_hour_with_everything_on(camera: Camera, tmp_path: Path) -> None:
         stack.callback(broker.stop)
         listener = TimedListener(broker.port)
         stack.callback(listener.close)
-        outputs = ("--web", "--web-port", str(port), "--mqtt", f"mqtt://127.0.0.1:{broker.port}")
+        outputs = (
+            "--web",
+            "--web-open",
+            "--web-port",
+            str(port),
+            "--mqtt",
+            f"mqtt://127.0.0.1:{broker.port}",
+        )
         kept = (
             "--record",
             str(tmp_path / "shop.jsonl"),
-            "--mqtt-spool",
-            str(tmp_path / "spool" / "events.db"),
+            "--set",
+            f"mqtt.outbox={tmp_path / 'outbox' / 'events.db'}",
         )
         run = stack.enter_context(running(tmp_path, camera.address, *outputs, *kept))
         wait_for_frames(port, 20)
@@ -267,7 +274,9 @@ def test_what_page_broker_and_recording_cost(camera: Camera, tmp_path: Path) -> 
                     "page closed, MQTT": ("--mqtt", f"mqtt://127.0.0.1:{broker.port}"),
                     "page closed, recording": ("--record", str(folder / "shop.jsonl")),
                 }.get(name, ())
-                with running(folder, camera.address, "--web", "--web-port", str(port), *extra) as run:
+                with running(
+                    folder, camera.address, "--web", "--web-open", "--web-port", str(port), *extra
+                ) as run:
                     wait_for_frames(port, 20)
                     process = psutil.Process(run.pid)
                     with ExitStack() as looking:
