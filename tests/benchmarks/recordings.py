@@ -21,7 +21,7 @@ def recording(*, inference_s=0.01, shift=0.0, missing=(), dimension=8):
         embeddings = np.eye(dimension, dtype=np.float32)[seen]
         found.append(Detections(boxes, np.full(len(seen), 0.9, np.float32), embeddings))
     info = CacheInfo("street", SIZE, RATE, THRESHOLD - 0.02, dimension)
-    cached = CachedSource(info, np.arange(FRAMES) / RATE, tuple(found))
+    cached = CachedSource(info, np.arange(FRAMES) / RATE, tuple(found), tuple(range(1, FRAMES + 1)))
 
     def each(value):
         return np.full(FRAMES, value)

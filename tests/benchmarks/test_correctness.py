@@ -5,7 +5,7 @@ import pytest
 
 from edge_fairmot.benchmarks.correctness import Baseline, CachedSource, score_recordings, worst_frames
 from edge_fairmot.benchmarks.frame_counts import FrameCounts
-from edge_fairmot.benchmarks.mot_text import MotRows
+from edge_fairmot.benchmarks.mot_text import MotRows, MotTruth
 
 from .recordings import FRAMES, PEOPLE, RATE, THRESHOLD, recording, write_cache
 
@@ -18,7 +18,9 @@ def truth(shift=0.0):
     ]
     frame, person, left = np.array(rows).T
     xyxy = np.stack([left, 0 * left + 40, left + 30, 0 * left + 130], axis=1)
-    return MotRows(frame.astype(np.int64), person.astype(np.int64), xyxy, np.ones(len(rows)))
+    return MotTruth.of_rows(
+        MotRows(frame.astype(np.int64), person.astype(np.int64), xyxy, np.ones(len(rows)))
+    )
 
 
 def baseline(reference=None, rows=None, detect_every=None):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_fairmot.benchmarks.disagreement import draw_disagreement
-from edge_fairmot.benchmarks.mot_text import MotRows
+from edge_fairmot.benchmarks.mot_text import MotRows, MotTruth
 from edge_fairmot.benchmarks.parity_budget import BUDGETS, FP32_BUDGET, INT8_BUDGET, budget_for
 from edge_fairmot.benchmarks.parity_check import ParityCheck
 from edge_fairmot.benchmarks.parity_report import render_parity_page
@@ -147,7 +147,7 @@ def truth_of_the_scene(delay=0):
     frames = np.repeat(np.arange(scene.FRAMES), scene.PEOPLE)
     xyxy = np.concatenate([scene.people(frame)[0] for frame in range(scene.FRAMES)])
     ids = np.tile(np.arange(scene.PEOPLE), scene.FRAMES)
-    return MotRows(frames + 1 + delay, ids, xyxy, np.ones(len(ids)))
+    return MotTruth.of_rows(MotRows(frames + 1 + delay, ids, xyxy, np.ones(len(ids))))
 
 
 def test_worse_than_the_reference_against_ground_truth_fails_that_level():
