@@ -244,6 +244,7 @@ def _choose_class(path: Path, classes: Int64Array, labels: Sequence[str], wanted
     names = [name.lower() for name in labels or CLASSES]
     if wanted is not None and wanted.isdecimal():
         return int(wanted)
+    meant: tuple[str, ...]
     if wanted is not None:
         meant = PEOPLE if wanted.lower() in PEOPLE and wanted.lower() not in names else (wanted.lower(),)
     elif labels:
@@ -306,7 +307,7 @@ def _read_lines(path: str | os.PathLike[str], kind: str) -> _Lines:
     try:
         rows = MotRows(
             values[:, 0].astype(np.int64),
-            np.array(ids, np.int64 if max(ids, default=0) < 2**63 else np.uint64),  # type: ignore[arg-type]
+            np.array(ids, np.int64 if max(ids, default=0) < 2**63 else np.uint64),
             boxes,
             values[:, 5],
         )

@@ -34,5 +34,7 @@ def write_cache(folder, cached):
     """Write a detection cache, as a worker does."""
     image = np.zeros((*SIZE[::-1], 3), np.uint8)
     with DetectionWriter(folder, cached.info) as write:
-        for index, (time_s, found) in enumerate(zip(cached.time_s.tolist(), cached.detections, strict=True)):
-            write(Frame(image, index, time_s), found)
+        for number, time_s, found in zip(
+            cached.numbers, cached.time_s.tolist(), cached.detections, strict=True
+        ):
+            write(Frame(image, number - 1, time_s), found)

@@ -199,11 +199,8 @@ def test_classes_and_distractors_are_trackevals(tmp_path, benchmark, seed):
         lines = []
         for frame in range(1, 21):
             for one in np.flatnonzero(random.random(24) > drop).tolist():
-                left, top = (
-                    *random.integers(-jitter, jitter + 1, 2),
-                    16 * (one % 6) + frame,
-                    30 * (one // 6),
-                )
+                near = random.integers(-jitter, jitter + 1, 2).tolist()
+                left, top = 16 * (one % 6) + frame + near[0], 30 * (one // 6) + near[1]
                 mark, kind = int(classes[one] == 0 and one % 5 > 0), max(1, classes[one])
                 last = f"{mark},{kind},0.{one % 9}" if path == gt else "0.9,-1,-1,-1"
                 lines.append(f"{frame},{one + 1},{left},{top},24,60,{last}\n")

@@ -106,3 +106,14 @@ def test_a_class_that_is_not_there_is_named(tmp_path):
     truth = write(tmp_path / "gt.txt", range(1, 5))
 
     assert "class 1 (pedestrian, 8 boxes)" in error_of("eval", truth, "--gt", truth, "--class", "car")
+
+
+@needs_cases
+def test_numbers_in_image_names_are_those_of_the_ground_truth(tmp_path):
+    folder = CASES / "05-frame-numbers-of-files-ignored"
+    run("track", folder / "every5th", "-o", tmp_path / "out", "--no-video")
+
+    found = score(tmp_path / "out" / "tracks.txt", "--gt", folder / "gt_of_these.txt")
+
+    assert (found["frames"], found["gt_boxes"]) == (21, 133)
+    assert found["mota"] > 0.78
