@@ -182,6 +182,8 @@ def read_ground_truth(
     ``benchmark`` overrides this. A box whose mark (column 7) is 0 is not scored.
     """
     path = Path(path)
+    if benchmark is not None and (benchmark := benchmark.upper()) not in BENCHMARKS:
+        raise EvaluationError(f"benchmark {benchmark!r} is not known: give {', '.join(BENCHMARKS)}")
     lines = _read_lines(path, "ground truth")
     labels = _read_labels(path)
     marked = np.trunc(lines.rows.confidence) != 0  # TrackEval reads the mark as an integer: 0.5 counts as 0
@@ -220,8 +222,6 @@ def _are_classes(eighth: Float64Array) -> bool:
 def _has_classes(lines: _Lines, path: Path, benchmark: str | None, *, labels: bool) -> bool:
     """Whether column 8 of ground truth is a class. Told where it may be one and is not read so."""
     if benchmark is not None:
-        if benchmark not in BENCHMARKS:
-            raise EvaluationError(f"benchmark {benchmark!r} is not known: give {', '.join(BENCHMARKS)}")
         if benchmark != "MOT15" and np.isnan(lines.eighth).any():
             raise EvaluationError(f"{path} has lines without a class in column 8: give --benchmark MOT15")
         return benchmark != "MOT15"
@@ -353,4 +353,5 @@ def _parse(line: str, place: str) -> _Line:
         eighth = float(fields[7]) if len(fields) > 7 else math.nan
     except ValueError:
         eighth = math.nan
+    eighth = eighth if abs(eighth) <= LARGEST_INTEGER else math.nan
     return _Line(int(track_id), (frame, *box, confidence, eighth), len(fields))

@@ -151,10 +151,10 @@ def test_ground_truth_goes_by_the_frame_numbers_of_a_sequence(tmp_path):
     begun = Benchmark(tmp_path, [str(sequence)], [truth], SETTINGS).results()
     cached = replace(recording().cached, numbers=tuple(numbers))
     write_cache(cache_of(tmp_path, FIRST), cached)
-    earlier = replace(
-        begun, reference=FIRST, entries=(entry("first.onnx", speed=speed(frames=FRAMES), correctness=None),)
-    )
+    entries = tuple(entry(f"{name}.onnx", speed=speed(frames=FRAMES)) for name in ("first", "second"))
+    earlier = replace(begun, reference=SECOND, entries=entries)  # which left no cache: all is scored again
     resumed = Benchmark(tmp_path, [str(sequence)], [truth], SETTINGS, earlier=earlier)
     resumed.score()
 
-    assert resumed.results().entries[0].correctness.score.mota > 0.9
+    score = rows_of(resumed)[0][FIRST].correctness.score
+    assert (score.mota, score.fp, score.fn) == (1, 0, 0)

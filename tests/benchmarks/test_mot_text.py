@@ -43,6 +43,7 @@ def test_a_line_is_a_box_with_edges(read):
         "\ufeff1,2,3,4,5,6,1",
         "1.0,2.0,3.0,4.0,5.0,6.0,1.0",
         "1,2,3,4,5,6,1,n/a,nan,",
+        "1,2,3,4,5,6,1,1e300,inf",
     ],
 )
 def test_spaces_blank_lines_line_ends_and_columns_that_are_not_read_do_not_matter(read, text):
@@ -143,7 +144,7 @@ CLASSES = (
         ({"class_name": "car"}, [3], []),
         ({"class_name": "Person"}, [1], [2, 4]),
         ({"class_name": "2"}, [2], []),
-        ({"benchmark": "MOT20"}, [1], [2, 4]),
+        ({"benchmark": "mot20"}, [1], [2, 4]),
         ({"benchmark": "MOT15"}, [1, 2, 3], []),
         ({"labels": "Car\nPerson\nDog\n"}, [2], []),
         ({"labels": "Car\nPerson\nDog\n", "class_name": "dog"}, [3], []),
