@@ -214,6 +214,20 @@ def test_classes_and_distractors_are_trackevals(tmp_path, benchmark, seed):
     assert accuracy.gt_boxes < len(gt.read_text().splitlines())
 
 
+@pytest.mark.parametrize("kinds", [(1, 7), (7, 1)])
+def test_of_two_boxes_that_explain_a_result_equally_trackevals_is_taken(tmp_path, kinds):
+    gt, found = tmp_path / "gt" / "S" / "gt" / "gt.txt", tmp_path / "trackers" / "ours" / "data" / "S.txt"
+    for path in (gt, found):
+        path.parent.mkdir(parents=True)
+    gt.write_text("".join(f"1,{n},0,0,9,9,{int(kind == 1)},{kind},1\n" for n, kind in enumerate(kinds)))
+    found.write_text("1,5,0,0,9,9,1,-1,-1,-1\n")
+
+    accuracy = evaluate(found, gt)
+
+    assert accuracy.tp == int(kinds[0] == 1)
+    assert_equal_figures(accuracy, by_trackevals_own_dataset(tmp_path, {"S": 1}, "MOT17")["S"])
+
+
 def test_perfect_results_score_one():
     truth = make_rows((1, 1, 0), (1, 2, 50), (2, 1, 5), (2, 2, 55), (4, 1, 9))
     renamed = MotRows(truth.frame, 900 - truth.track_id, truth.xyxy, truth.confidence)

@@ -57,6 +57,16 @@ def test_a_perfect_model_scores_one_everywhere():
     assert live.score.fn == PEOPLE
 
 
+def test_results_on_distractors_do_not_count():
+    pytest.importorskip("trackeval")
+    boxes = truth().boxes
+    distractor = boxes.track_id == 0
+
+    found = score_recordings([recording()], baseline(rows=MotTruth(boxes, ~distractor, distractor)))
+
+    assert (found.score.mota, found.score.fp, found.score.fn) == (1, 0, 0)
+
+
 def test_a_slow_model_is_as_right_and_worse_live():
     pytest.importorskip("trackeval")
     found = score_recordings([recording(inference_s=0.5)], baseline(rows=truth()))

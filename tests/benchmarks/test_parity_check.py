@@ -153,6 +153,7 @@ def truth_of_the_scene(delay=0):
 
 
 def test_ground_truth_belongs_to_the_numbers_of_frames_and_distractors_do_not_count(tmp_path):
+    pytest.importorskip("trackeval")
     lines = [
         f"{number},{n},{40 * n},0,20,50,{n},{kind},1"
         for number in range(301, 311)
@@ -168,6 +169,13 @@ def test_ground_truth_belongs_to_the_numbers_of_frames_and_distractors_do_not_co
     figures = truth_figures([sequence])
 
     assert (figures.candidate.mota, figures.candidate.gt_boxes, figures.candidate.fp) == (1, 2, 0)
+
+
+def test_ground_truth_of_a_sequence_that_begins_late(tmp_path):
+    pytest.importorskip("trackeval")
+    report, _ = scene.compare(INT8_BUDGET, truth=truth_of_the_scene(delay=300), first=300)
+
+    assert report.figures.truth.candidate.mota == 1
 
 
 def test_worse_than_the_reference_against_ground_truth_fails_that_level():
