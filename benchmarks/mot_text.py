@@ -35,6 +35,7 @@ PEOPLE = ("pedestrian", "person", "people", "human")
 """Names of class 1; a labels file may give them another number."""
 LABELS_NAME = "labels.txt"
 """Beside the ground truth that CVAT exports as MOT 1.1: a class name a line, the first is class 1."""
+CHOOSE = "choose one with eval --class NUMBER, or make people class 1"
 MIN_OVERLAP = 0.5
 """Of a result and a distractor."""
 
@@ -205,7 +206,7 @@ def read_ground_truth(
             f"{_count_classes(classes, labels)}"
         )
         if not may_be_empty:
-            raise EvaluationError(f"{lacks}; choose one with --class")
+            raise EvaluationError(f"{lacks}; {CHOOSE}")
         _log.warning("%s", lacks)
     is_mot20 = benchmark == "MOT20" or (benchmark is None and "MOT20" in str(path.resolve()))
     distractors = DISTRACTORS_OF_MOT20 if is_mot20 else DISTRACTORS
@@ -234,7 +235,7 @@ def _has_classes(lines: _Lines, path: Path, benchmark: str | None, *, labels: bo
     if len(np.unique(lines.eighth)) > 1:
         _log.warning(
             "%s has 10 columns, so column 8 is read as a place in the world, as in MOT15, and all boxes are "
-            "scored alike; if it is a class, give --benchmark MOT17",
+            "scored alike; if it is a class, leave out column 10, or give eval --benchmark MOT17",
             path,
         )
     return False
@@ -257,9 +258,7 @@ def _choose_class(path: Path, classes: Int64Array, labels: Sequence[str], wanted
     if found is not None:
         return found
     reason = f"class {wanted!r} is not known" if wanted is not None else "it is not clear which one is people"
-    raise EvaluationError(
-        f"{path}: {reason}: it has {_count_classes(classes, labels)}; choose one with --class, by its number"
-    )
+    raise EvaluationError(f"{path}: {reason}: it has {_count_classes(classes, labels)}; {CHOOSE}")
 
 
 def _count_classes(classes: Int64Array, labels: Sequence[str]) -> str:

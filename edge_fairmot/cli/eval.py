@@ -31,10 +31,10 @@ def evaluate(
     ],
     benchmark: Annotated[
         str | None,
-        typer.Option(help="MOT15, MOT16, MOT17 or MOT20: the rules of the ground truth, if not as below."),
+        typer.Option(help="MOT15, MOT16, MOT17 or MOT20: reads the ground truth so, whatever its columns."),
     ] = None,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="Class to score, by name or number. [default: people]")
+        str | None, typer.Option("--class", help="Class to score, by name or number; people without it.")
     ] = None,
     labelled_frames_only: Annotated[
         bool, typer.Option("--labelled-frames-only", help="Score only frames with a box in the ground truth.")
@@ -45,10 +45,13 @@ def evaluate(
 
     Shows HOTA, DetA, AssA, MOTA, IDF1, IDSW, FP and FN.
 
-    Ground truth of 8 or 9 columns, with whole numbers in column 8, has classes, as in MOT16 to MOT20. People
-    (class 1) are scored there, and results on distractors (classes 2, 7, 8 and 12, in MOT20 also 6) are left
-    out, as in TrackEval. MOT20 is known by its name in the path. Class names are MOTChallenge's, or those of
-    CVAT's labels.txt beside gt.txt. In 10 columns, as in MOT15, columns 8 to 10 are a place in the world, and
+    Ground truth has classes, as in MOT16 to MOT20, where it has 8 or 9 columns
+    with whole numbers in column 8. Then people (class 1) are scored, and results
+    on distractors (classes 2, 7, 8 and 12, in MOT20 also 6) are left out, as in
+    TrackEval. MOT20 is known by its name in the path. Class names are those of
+    MOTChallenge, or of CVAT's labels.txt beside gt.txt.
+
+    In 10 columns, as in MOT15, columns 8 to 10 are a place in the world, and
     every box is scored.
     """
     if len(results) != len(ground_truth):

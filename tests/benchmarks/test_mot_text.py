@@ -194,7 +194,7 @@ def test_ten_columns_are_a_place_even_where_it_may_be_a_class_which_is_told(read
     text = "1,1,0,0,5,5,1,1,0,0\n1,2,9,0,5,5,1,4,0,0\n"
 
     assert len(read(text, ground_truth=True).rows) == 2
-    assert "give --benchmark MOT17" in caplog.text
+    assert "give eval --benchmark MOT17" in caplog.text
     assert len(read(text, ground_truth=True, benchmark="MOT17").rows) == 1
 
 
