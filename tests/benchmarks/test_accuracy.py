@@ -148,42 +148,6 @@ def test_figures_are_those_of_trackevals_own_dataset(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def crowd(seed, ids, frames, jitter, drop):
-    """Rows of walkers on quarter pixels, some gone, in random order, ids far apart, frames missing."""
-    random = np.random.default_rng(seed)
-    frame, track_id = (grid.ravel() for grid in np.meshgrid(np.arange(1, frames + 1), np.arange(ids)))
-    corner = np.stack([track_id * 12.0 + frame, track_id * 5.0], axis=1)
-    corner += np.round(random.normal(0, jitter, corner.shape) * 4) / 4
-    keep = random.permutation(np.flatnonzero((random.random(len(frame)) > drop) & (frame % 7 != 0)))
-    boxes = np.concatenate([corner, corner + np.array([16, 40])], axis=1)[keep]
-    swapped = (track_id + (frame > frames // 2) * random.integers(0, 2)) % ids
-    return MotRows(frame[keep], 1000 * swapped[keep] + 3, boxes, np.ones(len(keep)))
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_unsorted_rows_gaps_and_large_ids_give_the_same_figures_too(tmp_path, seed):
-    truth, results = crowd(seed, 6, 40, 0, 0.2), crowd(seed + 9, 6, 40, 3, 0.3)
-    write(tmp_path / "gt" / "S" / "gt" / "gt.txt", truth)
-    write(tmp_path / "trackers" / "ours" / "data" / "S.txt", results)
-
-    expected = by_trackevals_own_dataset(tmp_path, {"S": 40})["S"]
-
-    assert_equal_figures(evaluate_tracks(results, truth), expected)
-
-
-def test_marked_ground_truth_is_left_out_as_in_trackeval(tmp_path):
-    gt, found = tmp_path / "gt" / "S" / "gt" / "gt.txt", tmp_path / "trackers" / "ours" / "data" / "S.txt"
-    gt.parent.mkdir(parents=True)
-    found.parent.mkdir(parents=True)
-    gt.write_text("1,1,0,0,9,9,1,-1,-1,-1\n1,2,50,0,9,9,0,-1,-1,-1\n2,1,0,0,9,9,1,-1,-1,-1\n")
-    found.write_text("1,5,0,0,9,9,1,-1,-1,-1\n1,6,50,0,9,9,1,-1,-1,-1\n")
-
-    accuracy = evaluate(found, gt)
-
-    assert (accuracy.gt_boxes, accuracy.fp, accuracy.fn) == (2, 1, 1)
-    assert_equal_figures(accuracy, by_trackevals_own_dataset(tmp_path, {"S": 2})["S"])
-
-
 @pytest.mark.parametrize("benchmark", ["MOT16", "MOT17", "MOT20"])
 @pytest.mark.parametrize("seed", range(4))
 def test_classes_and_distractors_are_trackevals(tmp_path, benchmark, seed):
@@ -226,6 +190,42 @@ def test_of_two_boxes_that_explain_a_result_equally_trackevals_is_taken(tmp_path
 
     assert accuracy.tp == int(kinds[0] == 1)
     assert_equal_figures(accuracy, by_trackevals_own_dataset(tmp_path, {"S": 1}, "MOT17")["S"])
+
+
+def crowd(seed, ids, frames, jitter, drop):
+    """Rows of walkers on quarter pixels, some gone, in random order, ids far apart, frames missing."""
+    random = np.random.default_rng(seed)
+    frame, track_id = (grid.ravel() for grid in np.meshgrid(np.arange(1, frames + 1), np.arange(ids)))
+    corner = np.stack([track_id * 12.0 + frame, track_id * 5.0], axis=1)
+    corner += np.round(random.normal(0, jitter, corner.shape) * 4) / 4
+    keep = random.permutation(np.flatnonzero((random.random(len(frame)) > drop) & (frame % 7 != 0)))
+    boxes = np.concatenate([corner, corner + np.array([16, 40])], axis=1)[keep]
+    swapped = (track_id + (frame > frames // 2) * random.integers(0, 2)) % ids
+    return MotRows(frame[keep], 1000 * swapped[keep] + 3, boxes, np.ones(len(keep)))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_unsorted_rows_gaps_and_large_ids_give_the_same_figures_too(tmp_path, seed):
+    truth, results = crowd(seed, 6, 40, 0, 0.2), crowd(seed + 9, 6, 40, 3, 0.3)
+    write(tmp_path / "gt" / "S" / "gt" / "gt.txt", truth)
+    write(tmp_path / "trackers" / "ours" / "data" / "S.txt", results)
+
+    expected = by_trackevals_own_dataset(tmp_path, {"S": 40})["S"]
+
+    assert_equal_figures(evaluate_tracks(results, truth), expected)
+
+
+def test_marked_ground_truth_is_left_out_as_in_trackeval(tmp_path):
+    gt, found = tmp_path / "gt" / "S" / "gt" / "gt.txt", tmp_path / "trackers" / "ours" / "data" / "S.txt"
+    gt.parent.mkdir(parents=True)
+    found.parent.mkdir(parents=True)
+    gt.write_text("1,1,0,0,9,9,1,-1,-1,-1\n1,2,50,0,9,9,0,-1,-1,-1\n2,1,0,0,9,9,1,-1,-1,-1\n")
+    found.write_text("1,5,0,0,9,9,1,-1,-1,-1\n1,6,50,0,9,9,1,-1,-1,-1\n")
+
+    accuracy = evaluate(found, gt)
+
+    assert (accuracy.gt_boxes, accuracy.fp, accuracy.fn) == (2, 1, 1)
+    assert_equal_figures(accuracy, by_trackevals_own_dataset(tmp_path, {"S": 2})["S"])
 
 
 def test_perfect_results_score_one():
