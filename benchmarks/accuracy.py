@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_fairmot.benchmarks.mot_text import MotRows, read_mot_text
+from edge_fairmot.benchmarks.mot_text import MotRows, read_ground_truth, read_mot_text, rows_by_frame
 from edge_fairmot.boxes import iou
 from edge_fairmot.errors import EvaluationError, MissingDependencyError
-from edge_fairmot.types import Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,10 @@ _TOTALS = {
 
 
 def evaluate(results_path: str | os.PathLike[str], ground_truth_path: str | os.PathLike[str]) -> Accuracy:
-    """Return the accuracy of a file of MOTChallenge text against another, by the rules of 2D MOT 2015."""
-    return evaluate_tracks(read_mot_text(results_path), read_mot_text(ground_truth_path, ground_truth=True))
+    """Return the accuracy of MOTChallenge text against ground truth, as TrackEval's MotChallenge2DBox."""
+    truth = read_ground_truth(ground_truth_path)
+    results = read_mot_text(results_path, truth.class_id)
+    return evaluate_tracks(truth.without_distractors(results), truth.rows)
 
 
 def evaluate_tracks(results: MotRows, truth: MotRows, num_frames: int | None = None) -> Accuracy:
@@ -132,7 +133,7 @@ def _align(results: MotRows, truth: MotRows, num_frames: int | None) -> dict[str
     result_ids, result_index = np.unique(results.track_id, return_inverse=True)
     truth_ids, truth_index = np.unique(truth.track_id, return_inverse=True)
     frames = np.union1d(results.frame, truth.frame)
-    result_rows, truth_rows = _rows_by_frame(results.frame, frames), _rows_by_frame(truth.frame, frames)
+    result_rows, truth_rows = rows_by_frame(results.frame, frames), rows_by_frame(truth.frame, frames)
     return {
         "num_timesteps": last if num_frames is None else num_frames,
         "num_gt_ids": len(truth_ids),
@@ -145,12 +146,6 @@ def _align(results: MotRows, truth: MotRows, num_frames: int | None) -> dict[str
             iou(truth.xyxy[a], results.xyxy[b]) for a, b in zip(truth_rows, result_rows, strict=True)
         ],
     }
-
-
-def _rows_by_frame(frame: Int64Array, frames: Int64Array) -> list[Int64Array]:
-    """Return the row indices of each of ``frames`` (ascending), in the order of the rows."""
-    order = np.argsort(frame, kind="stable")
-    return np.split(order, np.searchsorted(frame[order], frames[1:]))
 
 
 def _score(metrics: Mapping[str, Any], sequence: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Container, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from edge_fairmot.benchmarks.correctness import (
 from edge_fairmot.benchmarks.device_speed import FrameCosts
 from edge_fairmot.benchmarks.disagreement import Disagreement
 from edge_fairmot.benchmarks.machine import describe_machine
-from edge_fairmot.benchmarks.mot_text import MotRows, read_mot_text
+from edge_fairmot.benchmarks.mot_text import MotTruth, read_ground_truth
 from edge_fairmot.benchmarks.results import Entry, MeasuredSource, ModelFile, Results, Settings
 from edge_fairmot.benchmarks.speed import summarize
 from edge_fairmot.benchmarks.turns import (
@@ -135,7 +135,10 @@ class Benchmark:
                 f"{len(sources)} of --video and {len(ground_truth)} of --gt: give one --gt for each --video"
             )
         self._folder, self._names, self._settings = folder, tuple(sources), settings
-        self._truth = [_read_truth(path, settings.frames) for path in ground_truth]
+        self._truth = [
+            _read_truth(path, source, settings.frames)
+            for path, source in zip(ground_truth, sources, strict=False)
+        ]
         self._sources = [
             _describe_source(source, settings.frames, str(truth))
             for source, truth in zip_longest(sources, ground_truth, fillvalue="")
@@ -339,8 +342,8 @@ class Benchmark:
 
     def _baseline(self, reference: tuple[Recording, ...]) -> Baseline:
         truth = tuple(
-            rows[rows.frame <= len(recording.cached)]
-            for rows, recording in zip(self._truth, reference, strict=False)
+            truth.at_frames(recording.cached.numbers)
+            for truth, recording in zip(self._truth, reference, strict=False)
         )
         settings = self._settings
         return Baseline(reference, truth or None, settings.score_threshold, settings.detect_every)
@@ -374,10 +377,13 @@ def _describe_source(name: str, frames: int, ground_truth: str) -> MeasuredSourc
     return MeasuredSource(info.name, info.frame_size, info.frame_rate, count, sha256, ground_truth)
 
 
-def _read_truth(path: Path, frames: int) -> MotRows:
-    rows = read_mot_text(path, ground_truth=True)
-    if not (rows.frame <= frames).any():
-        raise EvaluationError(
-            f"{path} has no box in the first {frames} frames, so nothing can be scored: give more --frames"
-        )
-    return rows
+def _read_truth(path: Path, source_name: str, frames: int) -> MotTruth:
+    truth = read_ground_truth(path)
+    labelled = set(truth.rows.frame.tolist())
+    with closing(open_source(source_name)) as source:
+        if not any(frame.number in labelled for frame in islice(source, frames)):
+            raise EvaluationError(
+                f"{path} has no box in the first {frames} frames, so nothing can be scored: give more "
+                "--frames"
+            )
+    return truth

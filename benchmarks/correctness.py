@@ -19,7 +19,7 @@ from edge_fairmot.benchmarks.device_speed import (
 )
 from edge_fairmot.benchmarks.disagreement import Disagreement, WorstFrames
 from edge_fairmot.benchmarks.frame_counts import FrameCounts, count_by_frame
-from edge_fairmot.benchmarks.mot_text import MotRows
+from edge_fairmot.benchmarks.mot_text import MotRows, MotTruth
 from edge_fairmot.benchmarks.parity_levels import SequenceTracks, association_figures, track_figures
 from edge_fairmot.benchmarks.peak_matching import PeakStatistics, match_peaks
 from edge_fairmot.benchmarks.results import Agreement, Correctness, DeviceSpeedScore, TrackScore
@@ -39,6 +39,7 @@ class CachedSource:
     info: CacheInfo
     time_s: Float64Array  # (F,)
     detections: tuple[Detections, ...]
+    numbers: tuple[int, ...]  # of the frames in the source, from 1
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -53,7 +54,7 @@ class CachedSource:
             for index, time_s in zip(frames["index"].tolist(), frames["time_s"].tolist(), strict=True)
         ]
         detections = tuple(entry for entry in found if entry is not None)
-        return cls(detector.info, frames["time_s"], detections)
+        return cls(detector.info, frames["time_s"], detections, tuple((frames["index"] + 1).tolist()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Baseline:
     """The reference's recordings, source by source, and ground truth: what the others are compared with."""
 
     reference: tuple[Recording, ...]
-    truth: tuple[MotRows, ...] | None  # of the measured frames
+    truth: tuple[MotTruth, ...] | None  # of the measured frames, by their position
     score_threshold: float
     detect_every: int | None  # see Settings
 
@@ -87,7 +88,7 @@ class Baseline:
     def expected(self) -> tuple[MotRows, ...]:
         """Return the ground truth or, without it, the reference's tracks."""
         if self.truth is not None:
-            return self.truth
+            return tuple(truth.rows for truth in self.truth)
         return tuple(MotRows.of_tracks(self.tracks(recording)) for recording in self.reference)
 
     def _track(self, recording: Recording, shown: Sequence[Shown]) -> list[Tracks]:
@@ -114,6 +115,8 @@ def worst_frames(recordings: Sequence[Recording], baseline: Baseline, count: int
 
 def _score(tracks: Sequence[Sequence[Tracks]], baseline: Baseline) -> tuple[TrackScore, list[FrameCounts]]:
     rows, expected = [MotRows.of_tracks(found) for found in tracks], baseline.expected()
+    if baseline.truth is not None:
+        rows = [truth.without_distractors(found) for truth, found in zip(baseline.truth, rows, strict=True)]
     counts = [
         count_by_frame(found, truth, len(frames))
         for found, truth, frames in zip(rows, expected, tracks, strict=True)

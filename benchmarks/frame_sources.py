@@ -138,9 +138,9 @@ def sample_frames(source: Source, input_size: tuple[int, int], count: int) -> UI
     length = source.info.frame_count
     part = -1
     taken: list[UInt8Array] = []
-    for frame in source:
+    for position, frame in enumerate(source):  # the numbers of frames may have gaps
         # The first frame of each of ``count`` parts, whose lengths differ by one at most.
-        before, part = part, frame.index * count // length if length else frame.index
+        before, part = part, position * count // length if length else position
         if part > before:
             taken.append(Letterbox(frame.size, input_size).apply(frame.image))
         if len(taken) == count:

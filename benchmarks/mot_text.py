@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from edge_fairmot.errors import EvaluationError, InvalidInputError
-from edge_fairmot.types import Float64Array, Int64Array, Table, Tracks
+from edge_fairmot.boxes import iou
+from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
+from edge_fairmot.types import BoolArray, Float64Array, Int64Array, Table, Tracks
 
 LINE_FORMAT = "frame,id,left,top,width,height,confidence and at most three more values"
 LARGEST_INTEGER = 2**53
 """Float64 skips integers above it. Numbers are read as floats, because files hold ``1.0`` too."""
+LARGEST_ID = 2**64 - 1
+"""Ids of plain digits are read as integers: they are labels, often random ones of 64 bits."""
+
+BENCHMARKS = ("MOT15", "MOT16", "MOT17", "MOT20")
+PERSON = 1
+CLASSES = (
+    *("pedestrian", "person_on_vehicle", "car", "bicycle", "motorbike", "non_mot_vehicle", "static_person"),
+    *("distractor", "occluder", "occluder_on_ground", "occluder_full", "reflection", "crowd"),
+)
+"""Of MOT16 and later, numbered from 1: TrackEval, MotChallenge2DBox."""
+DISTRACTORS = (2, 7, 8, 12)
+DISTRACTORS_OF_MOT20 = (*DISTRACTORS, 6)
+PEOPLE = ("pedestrian", "person", "people", "human")
+"""Names of class 1; a labels file may give them another number."""
+LABELS_NAME = "labels.txt"
+"""Beside the ground truth that CVAT exports as MOT 1.1: a class name a line, the first is class 1."""
+CHOOSE = "choose one with eval --class NUMBER, or make people class 1"
+MIN_OVERLAP = 0.5
+"""Of a result and a distractor."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +47,7 @@ class MotRows(Table):
     """The boxes of one sequence, in any order: ``rows[mask]`` selects. An identity has one box a frame."""
 
     frame: Int64Array  # (N,), from 1
-    track_id: Int64Array  # (N,), from 0
+    track_id: Int64Array  # (N,), from 0; uint64 where a file's ids need it
     xyxy: Float64Array  # (N, 4), source pixels; edges: the width is x2 - x1
     confidence: Float64Array  # (N,)
 
@@ -60,61 +84,273 @@ class MotRows(Table):
         )
 
 
-def read_mot_text(path: str | os.PathLike[str], *, ground_truth: bool = False) -> MotRows:
-    """Return the rows of a file of results, or of 2D MOT 2015 ground truth, in the file's order.
+@dataclass(frozen=True, slots=True)
+class MotTruth:
+    """The ground truth of one sequence. Boxes that are not scored matter: they may explain a result."""
 
-    Ground truth needs at least one row; rows of confidence 0, which are not to be scored, are left out.
-    Columns after the confidence are not read: in 2015 they are a place in the world, not a class. The
-    preprocessing by class of MOT16 and later is not done.
+    boxes: MotRows  # every box of the file, in its order
+    scored: BoolArray  # (N,)
+    distractor: BoolArray  # (N,): a result that matches one is removed, not a false positive
+    class_id: int | None = None  # that is scored; None where boxes have no class, as in MOT15
+
+    @classmethod
+    def of_rows(cls, rows: MotRows) -> MotTruth:
+        """Return ground truth of which every box is scored."""
+        return cls(rows, np.ones(len(rows), bool), np.zeros(len(rows), bool))
+
+    @property
+    def rows(self) -> MotRows:
+        """The boxes that are scored."""
+        return self.boxes[self.scored]
+
+    @property
+    def labelled_frames(self) -> Int64Array:
+        """Numbers of the frames with a box of any class, ascending."""
+        return np.unique(self.boxes.frame)
+
+    def at_frames(self, numbers: Iterable[int]) -> MotTruth:
+        """Return the ground truth of these frames (ascending), numbered from 1 by their position."""
+        wanted = np.fromiter(numbers, np.int64)
+        kept = np.isin(self.boxes.frame, wanted)
+        boxes = self.boxes[kept]
+        boxes = replace(boxes, frame=np.searchsorted(wanted, boxes.frame).astype(np.int64) + 1)
+        return MotTruth(boxes, self.scored[kept], self.distractor[kept], self.class_id)
+
+    def without_distractors(self, results: MotRows) -> MotRows:
+        """Return the results that match no distractor.
+
+        As TrackEval's MotChallenge2DBox: in each frame results are matched with boxes of all classes, one to
+        one, by the greatest sum of overlaps of at least 0.5.
+        """
+        kept = np.ones(len(results), bool)
+        frames = np.intersect1d(self.boxes.frame[self.distractor], results.frame)
+        pairs = zip(*(rows_by_frame(rows.frame, frames) for rows in (self.boxes, results)), strict=True)
+        for ours, theirs in pairs:
+            overlap = iou(self.boxes.xyxy[ours], results.xyxy[theirs])
+            overlap[overlap < MIN_OVERLAP - np.finfo(float).eps] = 0
+            # Not lap: where two assignments are equally good, the choice must be TrackEval's too.
+            row, column = _linear_sum_assignment(-overlap)
+            matched = overlap[row, column] > np.finfo(float).eps
+            kept[theirs[column[matched & self.distractor[ours[row]]]]] = False
+        return results[kept]
+
+
+def rows_by_frame(frame: Int64Array, frames: Int64Array) -> list[Int64Array]:
+    """Return the row indices of each of ``frames`` (ascending), in the order of the rows."""
+    order = np.argsort(frame, kind="stable")
+    ordered = frame[order]
+    ends = zip(np.searchsorted(ordered, frames), np.searchsorted(ordered, frames, "right"), strict=True)
+    return [order[start:end] for start, end in ends]
+
+
+def _linear_sum_assignment(cost: Float64Array) -> Any:
+    try:
+        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("scipy", "eval", "to match results with distractors") from error
+    return linear_sum_assignment(cost)
+
+
+def read_mot_text(path: str | os.PathLike[str], class_id: int | None = None) -> MotRows:
+    """Return the rows of a file of results, in the file's order.
+
+    With ``class_id`` rows of other classes are left out, if column 8 names a class above 1 in any of them.
     """
-    kind = "ground truth" if ground_truth else "results"
+    lines = _read_lines(path, "results")
+    classes = lines.eighth
+    if class_id is None or not (_are_classes(classes) and classes.max(initial=0) > PERSON):
+        return lines.rows
+    kept = classes == class_id
+    if not kept.all():
+        _log.warning(
+            "%s: %d of %d results are of other classes than %d and are left out",
+            *(path, int((~kept).sum()), len(kept), class_id),
+        )
+    return lines.rows[kept]
+
+
+def read_ground_truth(
+    path: str | os.PathLike[str],
+    *,
+    benchmark: str | None = None,
+    class_name: str | None = None,
+    may_be_empty: bool = False,
+) -> MotTruth:
+    """Return ground truth of MOT15 to MOT20, or in their format.
+
+    Column 8 is a class, and one class is scored, where it holds whole numbers and lines have 8 or 9 columns
+    or CVAT's ``labels.txt`` lies beside the file. In MOT15's 10 columns it is a place in the world.
+    ``benchmark`` overrides this. A box whose mark (column 7) is 0 is not scored.
+    """
+    path = Path(path)
+    if benchmark is not None and (benchmark := benchmark.upper()) not in BENCHMARKS:
+        raise EvaluationError(f"benchmark {benchmark!r} is not known: give {', '.join(BENCHMARKS)}")
+    lines = _read_lines(path, "ground truth")
+    labels = _read_labels(path)
+    marked = np.trunc(lines.rows.confidence) != 0  # TrackEval reads the mark as an integer: 0.5 counts as 0
+    if not _has_classes(lines, path, benchmark, labels=bool(labels)):
+        if class_name is not None:
+            raise EvaluationError(
+                f"{path} has no classes, so {class_name!r} cannot be chosen: leave out --class, or give "
+                "--benchmark MOT17 if column 8 is a class"
+            )
+        if not marked.any() and not may_be_empty:
+            raise EvaluationError(f"{path} holds no ground truth: at least one line with mark 1 is needed")
+        return MotTruth(lines.rows, marked, np.zeros(len(marked), bool))
+    classes = np.trunc(np.nan_to_num(lines.eighth, nan=0)).astype(np.int64)
+    class_id = _choose_class(path, classes, labels, class_name)
+    scored = marked & (classes == class_id)
+    if not scored.any():
+        lacks = (
+            f"{path} holds no ground truth of class {class_id} with mark 1: it has "
+            f"{_count_classes(classes, labels)}"
+        )
+        if not may_be_empty:
+            raise EvaluationError(f"{lacks}; {CHOOSE}")
+        _log.warning("%s", lacks)
+    is_mot20 = benchmark == "MOT20" or (benchmark is None and "MOT20" in str(path.resolve()))
+    distractors = DISTRACTORS_OF_MOT20 if is_mot20 else DISTRACTORS
+    # What distracts from people is known; of other classes it is not.
+    distractor = np.isin(classes, distractors) & (class_id == PERSON)
+    return MotTruth(lines.rows, scored, distractor, class_id)
+
+
+def _are_classes(eighth: Float64Array) -> bool:
+    """Whether column 8 may hold classes: whole numbers, of which one is above 0."""
+    return bool(np.all((eighth >= 0) & (eighth == np.trunc(eighth))) and eighth.max(initial=0) > 0)
+
+
+def _has_classes(lines: _Lines, path: Path, benchmark: str | None, *, labels: bool) -> bool:
+    """Whether column 8 of ground truth is a class. Told where it may be one and is not read so."""
+    if benchmark is not None:
+        if benchmark != "MOT15" and np.isnan(lines.eighth).any():
+            raise EvaluationError(f"{path} has lines without a class in column 8: give --benchmark MOT15")
+        return benchmark != "MOT15"
+    if min(lines.widths, default=10) < 8 <= max(lines.widths, default=0):
+        raise EvaluationError(f"{path} has lines with and without column 8, the class: write all alike")
+    if not _are_classes(lines.eighth):
+        return False
+    if max(lines.widths) <= 9 or labels:
+        return True
+    if len(np.unique(lines.eighth)) > 1:
+        _log.warning(
+            "%s has 10 columns, so column 8 is read as a place in the world, as in MOT15, and all boxes are "
+            "scored alike; if it is a class, leave out column 10, or give eval --benchmark MOT17",
+            path,
+        )
+    return False
+
+
+def _choose_class(path: Path, classes: Int64Array, labels: Sequence[str], wanted: str | None) -> int:
+    names = [name.lower() for name in labels or CLASSES]
+    if wanted is not None and wanted.isdecimal():
+        return int(wanted)
+    meant: tuple[str, ...]
+    if wanted is not None:
+        meant = PEOPLE if wanted.lower() in PEOPLE and wanted.lower() not in names else (wanted.lower(),)
+    elif labels:
+        meant = PEOPLE if len(labels) > 1 else tuple(names)
+    elif (classes == 0).any():  # classes that count from 0: class 1 is not the people
+        meant = ()
+    else:
+        return PERSON
+    found = next((names.index(name) + 1 for name in meant if name in names), None)
+    if found is not None:
+        return found
+    reason = f"class {wanted!r} is not known" if wanted is not None else "it is not clear which one is people"
+    raise EvaluationError(f"{path}: {reason}: it has {_count_classes(classes, labels)}; {CHOOSE}")
+
+
+def _count_classes(classes: Int64Array, labels: Sequence[str]) -> str:
+    """Return a list such as ``class 1 (pedestrian, 30 boxes), class 3 (car, 4 boxes)``."""
+    names = dict(enumerate(labels or CLASSES, start=1))
+    counted = zip(*(found.tolist() for found in np.unique(classes, return_counts=True)), strict=True)
+    return ", ".join(
+        f"class {number} ({names[number] + ', ' if number in names else ''}{count} boxes)"
+        for number, count in counted
+    )
+
+
+def _read_labels(path: Path) -> list[str]:
+    """Return CVAT's class names beside ground truth; empty without them."""
+    try:
+        text = path.with_name(LABELS_NAME).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    rows: MotRows
+    eighth: Float64Array  # (N,), NaN where a line has no number in column 8
+    widths: frozenset[int]  # numbers of columns
+
+
+def _read_lines(path: str | os.PathLike[str], kind: str) -> _Lines:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise EvaluationError(
             f"{kind} cannot be read from {path}: {error}: give MOTChallenge text"
         ) from error
-    values = np.array(
-        [
-            _parse(line, f"{path}, line {number}")
-            for number, line in enumerate(text.splitlines(), start=1)
-            if line.strip()
-        ],
-        np.float64,
-    ).reshape(-1, 7)
-    boxes = values[:, 2:6].copy()
+    parsed = [
+        _parse(line, f"{path}, line {number}")
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip()
+    ]
+    values = np.array([line.values for line in parsed], np.float64).reshape(-1, 7)
+    ids = [line.track_id for line in parsed]
+    boxes = values[:, 1:5].copy()
     boxes[:, 2:] += boxes[:, :2]
     try:
-        rows = MotRows(values[:, 0].astype(np.int64), values[:, 1].astype(np.int64), boxes, values[:, 6])
+        rows = MotRows(
+            values[:, 0].astype(np.int64),
+            np.array(ids, np.int64 if max(ids, default=0) < 2**63 else np.uint64),
+            boxes,
+            values[:, 5],
+        )
     except EvaluationError as error:
         raise EvaluationError(f"{path}: {error}") from error
-    if not ground_truth:
-        return rows
-    # TrackEval reads the mark as an integer: 0.5 counts as 0.
-    rows = rows[np.trunc(rows.confidence) != 0]
-    if not len(rows):
-        raise EvaluationError(f"{path} holds no ground truth: at least one line with confidence 1 is needed")
-    return rows
+    return _Lines(rows, values[:, 6], frozenset(line.width for line in parsed))
 
 
-def _parse(line: str, place: str) -> list[float]:
-    """Return the frame, id, left, top, width, height and confidence of one line."""
-    fields = line.split(",")
+@dataclass(frozen=True, slots=True)
+class _Line:
+    track_id: int
+    values: tuple[float, ...]  # frame, left, top, width, height, confidence, and column 8 or NaN
+    width: int
+
+
+def _parse(line: str, place: str) -> _Line:
+    fields = [field.strip() for field in line.split(",")]
+    if len(fields) > 7 and not fields[-1]:
+        del fields[-1]
     try:
         values = [float(field) for field in fields[:7]]
     except ValueError:
         values = []
     if len(values) < 7 or len(fields) > 10:
         raise EvaluationError(f"{place}: {line.strip()!r} is not a box: {LINE_FORMAT}, separated by commas")
-    frame, track_id, _, _, width, height, _ = values
+    frame, track_id, *box, confidence = values
     if not all(map(math.isfinite, values)):
         raise EvaluationError(f"{place}: {line.strip()!r} holds a number that is not finite")
-    for name, value, least in (("frame", frame, 1), ("id", track_id, 0)):
-        if not (value.is_integer() and least <= value <= LARGEST_INTEGER):
-            raise EvaluationError(f"{place}: {name} is {value:g}, it must be an integer from {least}")
-    if min(width, height) < 0:
+    is_exact = fields[1].isascii() and fields[1].isdecimal()
+    track_id, largest = (int(fields[1]), LARGEST_ID) if is_exact else (track_id, LARGEST_INTEGER)
+    if not (frame.is_integer() and 1 <= frame <= LARGEST_INTEGER):
+        raise EvaluationError(f"{place}: frame is {frame:g}, it must be an integer from 1")
+    if not (track_id == int(track_id) and 0 <= track_id <= largest):
         raise EvaluationError(
-            f"{place}: the box is {width:g} x {height:g} pixels, "
+            f"{place}: id is {fields[1]}, it must be an integer from 0 to 2^64 - 1, written in digits"
+        )
+    if min(box[2:]) < 0:
+        raise EvaluationError(
+            f"{place}: the box is {box[2]:g} x {box[3]:g} pixels, "
             "columns 5 and 6 are its width and height and cannot be negative"
         )
-    return values
+    try:
+        eighth = float(fields[7]) if len(fields) > 7 else math.nan
+    except ValueError:
+        eighth = math.nan
+    eighth = eighth if abs(eighth) <= LARGEST_INTEGER else math.nan
+    return _Line(int(track_id), (frame, *box, confidence, eighth), len(fields))

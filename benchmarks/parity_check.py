@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edge_fairmot.benchmarks.disagreement import Disagreement, WorstFrames
 from edge_fairmot.benchmarks.frame_sources import letterboxed
-from edge_fairmot.benchmarks.mot_text import MotRows
+from edge_fairmot.benchmarks.mot_text import MotTruth
 from edge_fairmot.benchmarks.observation import Observation, Observer, check_same_network
 from edge_fairmot.benchmarks.parity_budget import ParityBudget
 from edge_fairmot.benchmarks.parity_levels import (
@@ -68,7 +68,7 @@ class ParityCheck:
         self._tied: list[ListedPeak] = []
         self._worst = WorstFrames(pictures)
 
-    def begin(self, name: str, frame_rate: float, truth: MotRows | None = None) -> None:
+    def begin(self, name: str, frame_rate: float, truth: MotTruth | None = None) -> None:
         """Start a sequence with new trackers; ``truth`` is the ground truth of its frames."""
         config = TrackerConfig(score_threshold=self._threshold, frame_rate=frame_rate)
         self._trackers = Tracker(config), Tracker(config)
@@ -101,7 +101,7 @@ class ParityCheck:
             for tracker, raw in zip(self._trackers, (ours, theirs), strict=True)
         )
         sequence = self._sequences[-1]
-        changed = sequence.add(reference, candidate)
+        changed = sequence.add(reference, candidate, pair.index + 1)
         for listed, scores in ((self._undecided, match.undecided()), (self._tied, match.tied_scores())):
             room = LISTED - len(listed)
             listed += [ListedPeak(sequence.name, pair.index, *both) for both in scores[:room]]
@@ -148,7 +148,7 @@ def check_source(
     candidate: Observer,
     source: Source,
     *,
-    truth: MotRows | None = None,
+    truth: MotTruth | None = None,
     max_frames: int | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_fairmot.benchmarks.accuracy import Accuracy, evaluate_many
 from edge_fairmot.benchmarks.frame_counts import FrameCounts, Intervals, bootstrap, count_by_frame
-from edge_fairmot.benchmarks.mot_text import MotRows
+from edge_fairmot.benchmarks.mot_text import MotRows, MotTruth
 from edge_fairmot.benchmarks.observation import DenseHead
 from edge_fairmot.benchmarks.peak_matching import match_boxes
 from edge_fairmot.errors import EvaluationError
@@ -102,17 +102,19 @@ class SequenceTracks:
     far. The new pair counts from then on, so that one exchange is one changed frame.
     """
 
-    def __init__(self, name: str, frame_rate: float, truth: MotRows | None = None) -> None:
+    def __init__(self, name: str, frame_rate: float, truth: MotTruth | None = None) -> None:
         self.name = name
         self.frame_rate = frame_rate
         self.frames = self.changed_frames = self.unpaired = 0
         self._truth = truth
         self._partner: tuple[dict[int, int], dict[int, int]] = {}, {}
         self._tracks: tuple[list[Tracks], list[Tracks]] = [], []
+        self._numbers: list[int] = []
 
-    def add(self, reference: Tracks, candidate: Tracks) -> bool:
-        """Add one frame; returns whether it is changed."""
+    def add(self, reference: Tracks, candidate: Tracks, number: int | None = None) -> bool:
+        """Add one frame; returns whether it is changed. Without ``number`` it counts by its position."""
         self.frames += 1
+        self._numbers.append(self.frames if number is None else number)
         for kept, tracks in zip(self._tracks, (reference, candidate), strict=True):
             kept.append(tracks)
         pairs, _ = match_boxes(
@@ -146,9 +148,9 @@ class SequenceTracks:
         reference, candidate = self._tracks
         return MotRows.of_tracks(reference), MotRows.of_tracks(candidate)
 
-    def truth(self) -> MotRows | None:
-        """Return the ground truth of the frames so far."""
-        return None if self._truth is None else self._truth[self._truth.frame <= self.frames]
+    def truth(self) -> MotTruth | None:
+        """Return the ground truth of the frames so far, by their position."""
+        return None if self._truth is None else self._truth.at_frames(self._numbers)
 
 
 def association_figures(sequences: Sequence[SequenceTracks]) -> AssociationFigures:
@@ -184,18 +186,18 @@ def truth_figures(sequences: Sequence[SequenceTracks]) -> TruthFigures | None:
     known = [(sequence, truth) for sequence in sequences if (truth := sequence.truth()) is not None]
     if not known:
         return None
-    rows = [sequence.rows() for sequence, _ in known]
+    rows = [tuple(map(truth.without_distractors, sequence.rows())) for sequence, truth in known]
     # A source may be given twice.
     names = [f"{number}: {sequence.name}" for number, (sequence, _) in enumerate(known, start=1)]
     reference, candidate = (
         evaluate_many(
-            {name: (row[side], truth) for name, row, (_, truth) in zip(names, rows, known, strict=True)}
+            {name: (row[side], truth.rows) for name, row, (_, truth) in zip(names, rows, known, strict=True)}
         )
         for side in (0, 1)
     )
     counts = [
         [
-            count_by_frame(row[side], truth, sequence.frames)
+            count_by_frame(row[side], truth.rows, sequence.frames)
             for row, (sequence, truth) in zip(rows, known, strict=True)
         ]
         for side in (0, 1)

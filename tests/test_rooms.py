@@ -87,7 +87,7 @@ ROOMS = {
         f"{CORE} detector detection_cache pipeline sources sinks bundled model_file system runtimes",
         "numpy cv2",
         "",
-        "trackeval onnxruntime plotly psutil pydantic pynvml",
+        "trackeval scipy onnxruntime plotly psutil pydantic pynvml",
     ),
     "convert": Room(f"{CORE} detector sources sinks model_file system runtimes benchmarks", "* torch"),
 }

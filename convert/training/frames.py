@@ -84,13 +84,13 @@ def split_source(
     validation_step = min(VALIDATION_STEP, max(1, (info.frame_count - split) // validation_images))
     taken: list[UInt8Array] = []
     frames: list[Frame] = []
-    for frame in source:
+    for position, frame in enumerate(source):  # the index of a sequence's frames may have gaps
         height, width = frame.image.shape[:2]
         letterbox = Letterbox((width, height), input_size)  # photos of a folder differ in size
-        if frame.index < split:
-            if frame.index % step == 0:
+        if position < split:
+            if position % step == 0:
                 taken.append(shrink(frame.image, letterbox))
-        elif (frame.index - split) % validation_step == 0:
+        elif (position - split) % validation_step == 0:
             frames.append(Frame(letterbox.apply(frame.image), frame.index, frame.time_s))
         if len(frames) == validation_images:
             break

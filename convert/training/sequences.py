@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -11,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_fairmot.benchmarks.mot_text import read_mot_text
+from edge_fairmot.benchmarks.mot_text import read_ground_truth
 from edge_fairmot.convert.training.crops import shrink
 from edge_fairmot.convert.training.frames import validation_start
 from edge_fairmot.convert.training.labels import LabelledImage, LabelledSet
@@ -25,6 +26,8 @@ from edge_fairmot.types import BoolArray, Float32Array, Int64Array
 STREET_PREFIX = "synthetic:"
 
 JPEG_QUALITY = 95
+
+_log = logging.getLogger(__name__)
 
 DETECTORS = re.compile(r"-(DPM|FRCNN|SDP)$")
 """MOT17 holds each sequence once for each of these detectors, with the same images and people."""
@@ -90,22 +93,26 @@ def _read_sequence(
         numbers: dict[int, int] = {}
         letterbox = Letterbox(info.frame_size, input_size)
         width, height = info.frame_size
-        for frame in source:
-            part = int(frame.index >= split)
-            if (frame.index - part * split) % steps[part]:
+        # By position: the numbers of a sequence's frames may have gaps and start anywhere.
+        for position, frame in enumerate(source):
+            part = int(position >= split)
+            if (position - part * split) % steps[part]:
                 continue
             xyxy, identity, ignore = labels(frame.index)
             pixels = shrink(frame.image, letterbox)
             image = LabelledImage(
-                name=f"{info.name}, frame {frame.index + 1}",
+                name=f"{info.name}, frame {frame.number}",
                 encoded=cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes(),
                 xyxy=(xyxy / (width, height, width, height)).astype(np.float32),
-                # A sequence's own numbers may have gaps and start anywhere.
+                # So may the numbers of its people.
                 identity=np.array([numbers.setdefault(n, len(numbers)) for n in identity.tolist()], np.int64),
                 ignore=ignore,
                 time_s=frame.time_s,
             )
             parts[part].append(image)
+    taken = [*parts[0], *parts[1]]
+    if empty := sum(not len(image.xyxy) for image in taken):
+        _log.warning("%s: %d of %d images have no labels: they are learned as empty", spec, empty, len(taken))
     return LabelledSet(tuple(parts[0]), tuple(parts[1]), len(numbers))
 
 
@@ -120,12 +127,15 @@ def _labels_of_street(source: Any) -> Labels:
 
 
 def _labels_of_file(sequence: str) -> Labels:
-    rows = read_mot_text(Path(sequence) / "gt" / "gt.txt")
+    truth = read_ground_truth(Path(sequence) / "gt" / "gt.txt", may_be_empty=True)
+    # A box that is marked as not to be scored, or distracts, is neither a person nor background; a car is
+    # background.
+    unmarked = np.trunc(truth.boxes.confidence) == 0
+    kept = truth.scored | truth.distractor | unmarked
+    rows, scored = truth.boxes[kept], truth.scored[kept]
 
     def labels(index: int) -> tuple[Float32Array, Int64Array, BoolArray]:
         here = rows.frame == index + 1
-        # The confidence is a mark, read as an integer: 0 is not to be scored.
-        ignore = np.trunc(rows.confidence[here]) == 0
-        return rows.xyxy[here].astype(np.float32), rows.track_id[here], ignore
+        return rows.xyxy[here].astype(np.float32), rows.track_id[here], ~scored[here]
 
     return labels

@@ -82,7 +82,7 @@ def verify(
     for path in filter(None, (json_path, html_path)):
         check_writable(path)
     options = runtime_options(device_id, threads, precision, hint, cache_folder)
-    from edge_fairmot.benchmarks.mot_text import read_mot_text
+    from edge_fairmot.benchmarks.mot_text import read_ground_truth
     from edge_fairmot.benchmarks.observation import RuntimeObserver, check_same_network
     from edge_fairmot.benchmarks.parity_budget import budget_between
     from edge_fairmot.benchmarks.parity_check import ParityCheck, check_reference_outputs, check_source
@@ -97,7 +97,7 @@ def verify(
     theirs = recorded.manifest if recorded else _reference_manifest(checkpoint, reference, manifest)
     check_same_network(theirs, manifest, f"the reference {checkpoint or reference}")
     check = ParityCheck(budget_between(theirs, manifest), score_threshold, PICTURES if html_path else 0)
-    truths = [read_mot_text(path, ground_truth=True) for path in truth_files]
+    truths = [read_ground_truth(path) for path in truth_files]
     fault = certificate_fault(candidate, manifest)
     with ExitStack() as stack:
         sources = [stack.enter_context(closing(open_source(name))) for name in videos]

@@ -21,7 +21,7 @@ def recording(*, inference_s=0.01, shift=0.0, missing=(), dimension=8):
         embeddings = np.eye(dimension, dtype=np.float32)[seen]
         found.append(Detections(boxes, np.full(len(seen), 0.9, np.float32), embeddings))
     info = CacheInfo("street", SIZE, RATE, THRESHOLD - 0.02, dimension)
-    cached = CachedSource(info, np.arange(FRAMES) / RATE, tuple(found))
+    cached = CachedSource(info, np.arange(FRAMES) / RATE, tuple(found), tuple(range(1, FRAMES + 1)))
 
     def each(value):
         return np.full(FRAMES, value)
@@ -34,5 +34,7 @@ def write_cache(folder, cached):
     """Write a detection cache, as a worker does."""
     image = np.zeros((*SIZE[::-1], 3), np.uint8)
     with DetectionWriter(folder, cached.info) as write:
-        for index, (time_s, found) in enumerate(zip(cached.time_s.tolist(), cached.detections, strict=True)):
-            write(Frame(image, index, time_s), found)
+        for number, time_s, found in zip(
+            cached.numbers, cached.time_s.tolist(), cached.detections, strict=True
+        ):
+            write(Frame(image, number - 1, time_s), found)

@@ -58,6 +58,7 @@ def compare(
     frame_rate=30.0,
     truth=None,
     pictures=0,
+    first=0,
 ):
     """The report of a candidate that differs from the reference by ``spoil``, and its check."""
     check = ParityCheck(budget, pictures=pictures)
@@ -68,5 +69,5 @@ def compare(
         arrays, dense = base(frame, people(frame)), heads(frame)
         reference = observation(arrays, dense)
         candidate = observation(spoil(frame, tuple(np.copy(a) for a in arrays)), spoil_heads(dense))
-        check.add(FramePair(image, frame, frame / frame_rate, letterbox, reference, candidate))
+        check.add(FramePair(image, first + frame, frame / frame_rate, letterbox, reference, candidate))
     return check.report(SUBJECT, SUBJECT), check

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_fairmot.benchmarks.accuracy import evaluate, evaluate_many, evaluate_tracks
-from edge_fairmot.benchmarks.mot_text import MotRows, read_mot_text
+from edge_fairmot.benchmarks.mot_text import MotRows, read_ground_truth, read_mot_text
 from edge_fairmot.errors import EvaluationError, MissingDependencyError
 
 MOTMETRICS = Path(__file__).resolve().parents[2].parent / "shared" / "mot15" / "motmetrics"
@@ -60,7 +60,7 @@ def write(path, rows):
     path.write_text("".join(lines))
 
 
-def by_trackevals_own_dataset(folder, lengths):
+def by_trackevals_own_dataset(folder, lengths, benchmark="MOT15"):
     """TrackEval's figures for ``folder/gt/SEQ/gt/gt.txt`` and ``folder/trackers/ours/data/SEQ.txt``."""
     import trackeval
 
@@ -69,7 +69,7 @@ def by_trackevals_own_dataset(folder, lengths):
             "GT_FOLDER": str(folder / "gt"),
             "TRACKERS_FOLDER": str(folder / "trackers"),
             "TRACKERS_TO_EVAL": ["ours"],
-            "BENCHMARK": "MOT15",
+            "BENCHMARK": benchmark,
             "SEQ_INFO": dict(lengths),
             "SKIP_SPLIT_FOL": True,
             "PRINT_CONFIG": False,
@@ -118,7 +118,7 @@ def test_figures_are_those_of_trackevals_own_dataset(tmp_path, capfd):
     sequences = {}
     for name in lengths:
         results, truth = files(name)
-        sequences[name] = read_mot_text(results), read_mot_text(truth, ground_truth=True)
+        sequences[name] = read_mot_text(results), read_ground_truth(truth).rows
         for source, target in (
             (results, tmp_path / "trackers" / "ours" / "data" / f"{name}.txt"),
             (truth, tmp_path / "gt" / name / "gt" / "gt.txt"),
@@ -136,6 +136,50 @@ def test_figures_are_those_of_trackevals_own_dataset(tmp_path, capfd):
     assert_equal_figures(table.combined, expected["COMBINED_SEQ"])
     assert table.combined.frames == 250
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("benchmark", ["MOT16", "MOT17", "MOT20"])
+@pytest.mark.parametrize("seed", range(4))
+def test_classes_and_distractors_are_trackevals(tmp_path, benchmark, seed):
+    """Boxes of all classes that overlap, on whole pixels so that assignments tie, and results near them."""
+    random = np.random.default_rng(seed)
+    name = f"{benchmark}-01"
+    gt, found = (
+        tmp_path / "gt" / name / "gt" / "gt.txt",
+        tmp_path / "trackers" / "ours" / "data" / f"{name}.txt",
+    )
+    classes = random.integers(1, 14, 24) * (random.random(24) < 0.6)
+    for path, jitter, drop in ((gt, 0, 0.1), (found, 4, 0.2)):
+        lines = []
+        for frame in range(1, 21):
+            for one in np.flatnonzero(random.random(24) > drop).tolist():
+                near = random.integers(-jitter, jitter + 1, 2).tolist()
+                left, top = 16 * (one % 6) + frame + near[0], 30 * (one // 6) + near[1]
+                mark, kind = int(classes[one] == 0 and one % 5 > 0), max(1, classes[one])
+                last = f"{mark},{kind},0.{one % 9}" if path == gt else "0.9,-1,-1,-1"
+                lines.append(f"{frame},{one + 1},{left},{top},24,60,{last}\n")
+        path.parent.mkdir(parents=True)
+        path.write_text("".join(lines))
+
+    accuracy = evaluate(found, gt)
+
+    assert_equal_figures(accuracy, by_trackevals_own_dataset(tmp_path, {name: 20}, benchmark)[name])
+    assert accuracy.track_boxes < len(found.read_text().splitlines())
+    assert accuracy.gt_boxes < len(gt.read_text().splitlines())
+
+
+@pytest.mark.parametrize("kinds", [(1, 7), (7, 1)])
+def test_of_two_boxes_that_explain_a_result_equally_trackevals_is_taken(tmp_path, kinds):
+    gt, found = tmp_path / "gt" / "S" / "gt" / "gt.txt", tmp_path / "trackers" / "ours" / "data" / "S.txt"
+    for path in (gt, found):
+        path.parent.mkdir(parents=True)
+    gt.write_text("".join(f"1,{n},0,0,9,9,{int(kind == 1)},{kind},1\n" for n, kind in enumerate(kinds)))
+    found.write_text("1,5,0,0,9,9,1,-1,-1,-1\n")
+
+    accuracy = evaluate(found, gt)
+
+    assert accuracy.tp == int(kinds[0] == 1)
+    assert_equal_figures(accuracy, by_trackevals_own_dataset(tmp_path, {"S": 1}, "MOT17")["S"])
 
 
 def crowd(seed, ids, frames, jitter, drop):

@@ -11,6 +11,7 @@ from edge_fairmot.benchmarks.benchmark import CACHE_MISSING, NOT_BEGUN, Benchmar
 from edge_fairmot.benchmarks.results import Settings
 from edge_fairmot.benchmarks.turns import Measurement
 from edge_fairmot.benchmarks.worker import TimedFrame
+from edge_fairmot.errors import EvaluationError
 
 from .made_results import correctness, entry, model, speed
 from .recordings import FRAMES, recording, write_cache
@@ -131,3 +132,29 @@ def test_rows_are_scored_again_by_a_reference_that_was_made_again(resume, tmp_pa
     assert rows[SECOND].correctness != EARLIER_SCORE
     assert rows[SECOND].correctness.agreement.idf1 < 1
     assert rows[THIRD].failure == CACHE_MISSING
+
+
+def test_ground_truth_goes_by_the_frame_numbers_of_a_sequence(tmp_path):
+    pytest.importorskip("trackeval")
+    sequence, numbers = tmp_path / "late", range(301, 301 + 5 * FRAMES, 5)
+    (sequence / "img1").mkdir(parents=True)
+    for number in numbers:
+        cv2.imwrite(str(sequence / "img1" / f"{number:06}.png"), np.zeros((192, 320, 3), np.uint8))
+    (sequence / "seqinfo.ini").write_text("[Sequence]\nframeRate=25\nimWidth=320\nimHeight=192\n")
+    truth, far = tmp_path / "gt.txt", tmp_path / "far.txt"
+    boxes = [(301 + 5 * n, person, 20 + 80 * person + n) for n in range(FRAMES) for person in range(3)]
+    truth.write_text("".join(f"{number},{person},{left},40,30,90,1,1,1\n" for number, person, left in boxes))
+    far.write_text("5,1,0,0,9,9,1,1,1\n")
+
+    with pytest.raises(EvaluationError, match=r"far\.txt has no box in the first 50 frames"):
+        Benchmark(tmp_path, [str(sequence)], [far], SETTINGS)
+    begun = Benchmark(tmp_path, [str(sequence)], [truth], SETTINGS).results()
+    cached = replace(recording().cached, numbers=tuple(numbers))
+    write_cache(cache_of(tmp_path, FIRST), cached)
+    entries = tuple(entry(f"{name}.onnx", speed=speed(frames=FRAMES)) for name in ("first", "second"))
+    earlier = replace(begun, reference=SECOND, entries=entries)  # which left no cache: all is scored again
+    resumed = Benchmark(tmp_path, [str(sequence)], [truth], SETTINGS, earlier=earlier)
+    resumed.score()
+
+    score = rows_of(resumed)[0][FIRST].correctness.score
+    assert (score.mota, score.fp, score.fn) == (1, 0, 0)

@@ -5,7 +5,7 @@ import pytest
 
 from edge_fairmot.benchmarks.correctness import Baseline, CachedSource, score_recordings, worst_frames
 from edge_fairmot.benchmarks.frame_counts import FrameCounts
-from edge_fairmot.benchmarks.mot_text import MotRows
+from edge_fairmot.benchmarks.mot_text import MotRows, MotTruth
 
 from .recordings import FRAMES, PEOPLE, RATE, THRESHOLD, recording, write_cache
 
@@ -18,7 +18,9 @@ def truth(shift=0.0):
     ]
     frame, person, left = np.array(rows).T
     xyxy = np.stack([left, 0 * left + 40, left + 30, 0 * left + 130], axis=1)
-    return MotRows(frame.astype(np.int64), person.astype(np.int64), xyxy, np.ones(len(rows)))
+    return MotTruth.of_rows(
+        MotRows(frame.astype(np.int64), person.astype(np.int64), xyxy, np.ones(len(rows)))
+    )
 
 
 def baseline(reference=None, rows=None, detect_every=None):
@@ -53,6 +55,16 @@ def test_a_perfect_model_scores_one_everywhere():
     # No track is on the screen at the first moment, and every box is one frame late.
     assert 0.8 < live.score.hota < 1
     assert live.score.fn == PEOPLE
+
+
+def test_results_on_distractors_do_not_count():
+    pytest.importorskip("trackeval")
+    boxes = truth().boxes
+    distractor = boxes.track_id == 0
+
+    found = score_recordings([recording()], baseline(rows=MotTruth(boxes, ~distractor, distractor)))
+
+    assert (found.score.mota, found.score.fp, found.score.fn) == (1, 0, 0)
 
 
 def test_a_slow_model_is_as_right_and_worse_live():

@@ -50,10 +50,10 @@ def test_the_sums_are_trackevals(seed, truth_ids, result_ids):
 
 def test_the_sums_are_trackevals_on_a_real_sequence(shared):
     pytest.importorskip("trackeval")
-    from edge_fairmot.benchmarks.mot_text import read_mot_text
+    from edge_fairmot.benchmarks.mot_text import read_ground_truth, read_mot_text
 
     folder = shared / "mot15" / "motmetrics" / "TUD-Stadtmitte"
-    results, truth = read_mot_text(folder / "test.txt"), read_mot_text(folder / "gt.txt", ground_truth=True)
+    results, truth = read_mot_text(folder / "test.txt"), read_ground_truth(folder / "gt.txt").rows
     counts = count_by_frame(results, truth, 179)
 
     assert round(100 * counts.mota, 1) == 56.4

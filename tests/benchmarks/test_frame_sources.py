@@ -23,21 +23,22 @@ SIZE = (2, 2)
 class Numbers:
     """Frames that show their number, 25 a second; the claimed count may be wrong."""
 
-    def __init__(self, length, claimed=None, start_s=0.0):
+    def __init__(self, length, claimed=None, start_s=0.0, step=1):
+        self.step = step
         self.info = SourceInfo("numbers", SIZE, 25.0, claimed)
         self.length, self.start_s, self.closed = length, start_s, False
 
     def __iter__(self):
         for index in range(self.length):
             image = np.full((*SIZE, 3), (*divmod(index, 256), 0), np.uint8)
-            yield Frame(image, index, self.start_s + index / 25)
+            yield Frame(image, index * self.step, self.start_s + index / 25)
 
     def close(self):
         self.closed = True
 
 
-def sampled(length, count, claimed):
-    images = sample_frames(Numbers(length, claimed), SIZE, count)
+def sampled(length, count, claimed, step=1):
+    images = sample_frames(Numbers(length, claimed, step=step), SIZE, count)
     return (images[:, 0, 0, :2].astype(int) @ (256, 1)).tolist()
 
 
@@ -63,7 +64,7 @@ def test_samples_are_spread_evenly_over_the_whole_source(length, count):
     ],
 )
 def test_an_unknown_or_wrong_length_costs_spread_only(length, count, claimed, expected):
-    assert sampled(length, count, claimed) == expected
+    assert sampled(length, count, claimed) == sampled(length, count, claimed, step=5) == expected
     with pytest.raises(InvalidInputError, match="at least 1"):
         sampled(length, 0, claimed)
 

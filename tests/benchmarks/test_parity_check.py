@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from edge_fairmot.benchmarks.disagreement import draw_disagreement
-from edge_fairmot.benchmarks.mot_text import MotRows
+from edge_fairmot.benchmarks.mot_text import MotRows, MotTruth, read_ground_truth
 from edge_fairmot.benchmarks.parity_budget import BUDGETS, FP32_BUDGET, INT8_BUDGET, budget_for
 from edge_fairmot.benchmarks.parity_check import ParityCheck
+from edge_fairmot.benchmarks.parity_levels import SequenceTracks, truth_figures
 from edge_fairmot.benchmarks.parity_report import render_parity_page
 from edge_fairmot.errors import EvaluationError, InvalidInputError
+from edge_fairmot.types import Tracks
 
 from . import scene
 
@@ -147,7 +149,33 @@ def truth_of_the_scene(delay=0):
     frames = np.repeat(np.arange(scene.FRAMES), scene.PEOPLE)
     xyxy = np.concatenate([scene.people(frame)[0] for frame in range(scene.FRAMES)])
     ids = np.tile(np.arange(scene.PEOPLE), scene.FRAMES)
-    return MotRows(frames + 1 + delay, ids, xyxy, np.ones(len(ids)))
+    return MotTruth.of_rows(MotRows(frames + 1 + delay, ids, xyxy, np.ones(len(ids))))
+
+
+def test_ground_truth_belongs_to_the_numbers_of_frames_and_distractors_do_not_count(tmp_path):
+    pytest.importorskip("trackeval")
+    lines = [
+        f"{number},{n},{40 * n},0,20,50,{n},{kind},1"
+        for number in range(301, 311)
+        for n, kind in ((1, 1), (0, 7))
+    ]
+    (tmp_path / "gt.txt").write_text("\n".join(lines))
+    sequence = SequenceTracks("s", 25.0, read_ground_truth(tmp_path / "gt.txt"))
+    boxes = np.array([[40, 0, 60, 50], [0, 0, 20, 50]], np.float32)
+    found = Tracks(np.array([3, 4]), boxes, np.ones(2, np.float32), np.zeros(2, np.int64), np.zeros(2, bool))
+    for number in (301, 306):
+        sequence.add(found, found, number)
+
+    figures = truth_figures([sequence])
+
+    assert (figures.candidate.mota, figures.candidate.gt_boxes, figures.candidate.fp) == (1, 2, 0)
+
+
+def test_ground_truth_of_a_sequence_that_begins_late(tmp_path):
+    pytest.importorskip("trackeval")
+    report, _ = scene.compare(INT8_BUDGET, truth=truth_of_the_scene(delay=300), first=300)
+
+    assert report.figures.truth.candidate.mota == 1
 
 
 def test_worse_than_the_reference_against_ground_truth_fails_that_level():

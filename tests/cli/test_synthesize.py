@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edge_fairmot.benchmarks.mot_text import read_mot_text
+from edge_fairmot.benchmarks.mot_text import read_ground_truth, read_mot_text
 from edge_fairmot.sources import open_source
 
 from .command_line import error_of, run
@@ -17,7 +17,7 @@ def test_a_street_is_tracked_and_evaluated_without_a_file(small_model, tmp_path)
     run("track", SPEC, "-m", small_model, "-o", output)
     summary = json.loads((output / "summary.json").read_text())
     assert (summary["complete"], summary["frames"], summary["source"]["name"]) == (True, 12, SPEC)
-    truth = read_mot_text(output / "gt.txt", ground_truth=True)
+    truth = read_ground_truth(output / "gt.txt").rows
     assert (truth.frame.min(), truth.frame.max()) == (1, 12)
     figures = json.loads(run("eval", output / "gt.txt", "--gt", output / "gt.txt", "--json").stdout)
     assert figures[str(output / "gt.txt")]["recall"] == 1.0

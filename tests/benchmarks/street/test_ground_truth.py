@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_fairmot.benchmarks.mot_text import read_mot_text
+from edge_fairmot.benchmarks.mot_text import read_ground_truth
 from edge_fairmot.benchmarks.street.ground_truth import SequenceWriter
 from edge_fairmot.errors import SinkError
 from edge_fairmot.sinks import GroundTruthSink
@@ -28,7 +28,7 @@ def test_gt_txt_marks_people_who_are_hardly_visible(tmp_path):
     with GroundTruthSink(tmp_path / "deep" / "gt.txt", truth_of) as sink:
         for index in (0, 3):
             sink.write(FrameResult(frame(index), Tracks.empty()))
-    rows = read_mot_text(tmp_path / "deep" / "gt.txt", ground_truth=True)
+    rows = read_ground_truth(tmp_path / "deep" / "gt.txt").rows
     assert rows.frame.tolist() == [1, 1, 4, 4]
     assert rows.track_id.tolist() == [2, 9, 2, 9]
     np.testing.assert_allclose(rows.xyxy[2:], truth_of(3).xyxy[[0, 2]], atol=0.011)

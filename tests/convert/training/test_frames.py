@@ -14,13 +14,16 @@ SIZE = (64, 64)
 class Numbered:
     """Frame i has the grey level i; shapes repeat."""
 
-    def __init__(self, count, known=True, shapes=((32, 48),)):
+    def __init__(self, count, known=True, shapes=((32, 48),), numbers=None):
+        self._numbers = numbers or range(1, count + 1)
         self.info = SourceInfo("numbered", (48, 32), 25.0, count if known else None)
         self._count, self._shapes = count, shapes
 
     def __iter__(self):
         for i in range(self._count):
-            yield Frame(np.full((*self._shapes[i % len(self._shapes)], 3), i, np.uint8), i, i / 25)
+            yield Frame(
+                np.full((*self._shapes[i % len(self._shapes)], 3), i, np.uint8), self._numbers[i] - 1, i / 25
+            )
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,13 @@ def test_the_last_tenth_is_for_validation(count, most, learns, train, validation
     assert [frame.index for frame in sequence.frames] == list(validation)
     assert [frame.image[32, 32, 0] for frame in sequence.frames] == list(validation)
     assert [frame.time_s for frame in sequence.frames] == [index / 25 for index in validation]
+
+
+def test_the_numbers_of_frames_may_have_gaps():
+    taken, sequence = split_source(Numbered(20, numbers=range(301, 401, 5)), SIZE, 1000, 1000)
+
+    assert [image[0, 0, 0] for image in taken] == list(range(18))
+    assert [frame.number for frame in sequence.frames] == [391, 396]
 
 
 def test_each_photo_fills_what_its_own_shape_allows():

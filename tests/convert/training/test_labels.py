@@ -158,6 +158,51 @@ def test_a_streets_ground_truth_goes_with_its_frames_and_through_a_motchallenge_
         assert one.ignore.tolist() == other.ignore.tolist()
 
 
+def write_sequence(folder, numbers, text):
+    (folder / "img1").mkdir(parents=True)
+    (folder / "gt").mkdir()
+    for number in numbers:
+        cv2.imwrite(str(folder / "img1" / f"{number:06}.png"), np.full((40, 60, 3), number % 256, np.uint8))
+    (folder / "seqinfo.ini").write_text("[Sequence]\nframeRate=25\nimWidth=60\nimHeight=40\n")
+    (folder / "gt" / "gt.txt").write_text(text)
+    return str(folder)
+
+
+def test_the_frames_of_a_sequence_are_found_by_their_numbers(tmp_path, caplog):
+    numbers = range(301, 351, 5)
+    text = "".join(f"{number},{number},{number - 300},0,5,20,1,1,1\n" for number in numbers)
+
+    found = read_labelled([write_sequence(tmp_path / "s", numbers, text)], SIZE, 20, 20)
+
+    images = [*found.train, *found.validation]
+    assert (len(found.train), len(found.validation)) == (9, 1)
+    assert [image.name.split(", ")[-1] for image in images] == [f"frame {number}" for number in numbers]
+    lefts = [round(float(image.xyxy[0, 0]) * 60) for image in images]
+    assert (
+        lefts == [int(image.decode()[0, 0, 0]) + 256 - 300 for image in images] == [n - 300 for n in numbers]
+    )
+    assert caplog.text == ""
+
+
+def test_people_are_learned_and_other_classes_are_not(tmp_path, caplog):
+    classes = {1: (1, 1), 2: (1, 3), 3: (1, 7), 4: (0, 1), 5: (0, 13)}  # identity: mark and class
+    text = "".join(f"1,{n},{5 * n},0,5,20,{mark},{kind},1\n" for n, (mark, kind) in classes.items())
+
+    found = read_labelled([write_sequence(tmp_path / "s", (1, 2), text)], SIZE, 20, 20)
+
+    (image,) = found.train
+    assert [round(float(left) * 60 / 5) for left in image.xyxy[:, 0]] == [1, 3, 4, 5]
+    assert image.ignore.tolist() == [False, True, True, True]
+    assert "1 of 2 images have no labels: they are learned as empty" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", "1,1,0,0,5,20,1,3,1\n"])
+def test_a_sequence_without_people_teaches_background(tmp_path, text):
+    found = read_labelled([write_sequence(tmp_path / "s", (1, 2), text)], SIZE, 20, 20)
+
+    assert [len(image.xyxy) for image in (*found.train, *found.validation)] == [0, 0]
+
+
 def test_sequences_that_differ_only_by_mot17s_detector_are_read_once(tmp_path):
     names = ("MOT17-02-DPM", "MOT17-02-FRCNN", "MOT17-02-SDP", "MOT17-04-SDP", "mall-sdp")
     for name in names:
