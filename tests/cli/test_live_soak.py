@@ -28,7 +28,7 @@ import pytest
 from edge_fairmot.sinks import read_json_lines
 from edge_fairmot.sources import open_source
 
-from ..service.mqtt.conftest import MOSQUITTO, Subscriber, Mosquitto  # noqa: TID252
+from ..service.mqtt.conftest import MOSQUITTO, Mosquitto, Subscriber  # noqa: TID252
 from ..service.web.browser import opened_browser  # noqa: TID252
 from .test_live import LIVE, RTSP_SERVER, SYSTEM_PYTHON
 
