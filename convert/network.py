@@ -224,7 +224,7 @@ class IDAUp(nn.Module):
             self.add_module(f"node_{i}", DeformConv(outputs, outputs))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Upsample each map, smallest stride first, and add it to the merged one; return all merged maps."""
+        """Upsample each map, the least stride first, and add it to the merged map; return all merged maps."""
         merged = [maps[0]]
         for i in range(1, self.merges + 1):
             proj, up, node = (self.get_submodule(f"{name}_{i}") for name in ("proj", "up", "node"))
