@@ -11,7 +11,7 @@ from edge_fairmot import doctor
 from edge_fairmot.errors import EdgeFairmotError
 from edge_fairmot.system import atomic_write
 
-from ..cli.command_line import error_of
+from ..cli.command_line import error_of  # noqa: TID252
 
 
 @pytest.fixture
