@@ -41,7 +41,7 @@ def read_document(path: Path | None, overrides: Sequence[str] = ()) -> Document:
             raise InvalidInputError(f"--set {_shown(name, pair)}: write table.key=value, as in web.port=8081")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text
         target = document
         for table in tables:
@@ -97,8 +97,11 @@ def _read_toml(path: Path) -> Document:
             return tomllib.load(file)
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read ({error.strerror}): check --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path} is not TOML ({error}): correct it there") from error
+    except RecursionError as error:
+        raise InvalidInputError(f"{path} has too many brackets in one another: correct it there") from error
+    except ValueError as error:  # the syntax, an integer of thousands of digits, or bytes that are not UTF-8
+        reason = str(error).partition(";")[0]
+        raise InvalidInputError(f"{path} is not TOML ({reason}): correct it there") from error
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
