@@ -25,6 +25,9 @@ else:
 T = TypeVar("T")
 Document = dict[str, Any]
 
+MOST = 1 << 63
+"""A whole number beyond it is none that a setting can take."""
+
 _SECRET = re.compile(r"password|secret|token|credential|key", re.IGNORECASE)
 
 
@@ -114,11 +117,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             if not isinstance(value, dict):
                 raise InvalidInputError(f"{where} = {_shown(where, value)} must be a table: write [{where}]")
             return build(kind, value, where)
-    if float in kinds and type(value) is int:
+    if float in kinds and type(value) is int and abs(value) < MOST:
         return float(value)
     if Path in kinds and isinstance(value, str) and value:
         return Path(value)
-    if type(value) not in kinds:
+    if type(value) not in kinds or (type(value) is int and abs(value) >= MOST):
         names = " or ".join(_TYPE_NAMES.get(kind, getattr(kind, "__name__", str(kind))) for kind in kinds)
         raise InvalidInputError(f"{where} = {_shown(where, value)} must be {names}")
     return value
