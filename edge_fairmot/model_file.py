@@ -28,9 +28,6 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
 """Fields of ModelProto."""
 
-CHECKPOINT_STARTS = b"PK", b"\x80\x02"
-"""Of what ``torch.save`` writes: a zip file, or a pickle in its old format."""
-
 _ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 16: "bfloat16"}
 
 
@@ -132,7 +129,7 @@ def _open_model(path: Path) -> Iterator[memoryview]:
             f"no model at {path}: make one with edge-fairmot convert CHECKPOINT -o {path.name}"
         )
     with path.open("rb") as file:
-        if file.read(2) in CHECKPOINT_STARTS:
+        if file.read(2) in (b"PK", b"\x80\x02"):  # what torch.save writes, now and before 1.6
             raise ManifestError(
                 f"{path} is not an ONNX file but a PyTorch checkpoint: "
                 f"convert it: edge-fairmot convert {path} -o {path.stem}.onnx"
