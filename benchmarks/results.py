@@ -189,7 +189,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     try:
         text = Path(path).read_text()
         found = json.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EvaluationError(f"{path} cannot be read ({error}): {fix}") from error
     version = found.get("schema_version") if isinstance(found, dict) else None
     if version != RESULTS_SCHEMA_VERSION:

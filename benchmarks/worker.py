@@ -9,7 +9,6 @@ from __future__ import annotations
 import resource
 import signal
 import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -37,6 +36,7 @@ from edge_fairmot.pipeline import Pipeline
 from edge_fairmot.protocols import Sink, Source
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink, MotTextSink
 from edge_fairmot.sources import open_source
+from edge_fairmot.system import python_command
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Detections, Frame, FrameResult
 
@@ -283,7 +283,7 @@ class WorkerProcess:
         # spawn would run the user's own script once more.
         self._pipe, theirs = Pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
+            python_command(f"from {__name__} import serve; serve({theirs.fileno()})"),
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # a backend's messages; errors stay

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
+import re
+import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,30 @@ FIRST_WEIGHT = "base.base_layer.0.weight"
 TEACHER_KEY = "teacher_sha256"
 """Beside ``state_dict`` in a student's file. The original code ignores keys that it does not know."""
 
+WRAPPERS = "state_dict", "model_state_dict", "model"
+"""Keys under which training code keeps the tensors; the first one that holds a dict counts."""
+
+PREFIX = re.compile(r"(?:module\.|_orig_mod\.|model\.)+")
+"""Of ``DataParallel``, ``torch.compile`` and a module around the network, in any order and number."""
+
+TRAINING_ONLY = re.compile(r"loss\..+|s_det|s_id|classifier\..+")
+"""Parameters of FairMOT's loss, which some training codes save beside the network."""
+
+OFFSETS, MMCV_OFFSETS = ".conv_offset_mask.", ".conv_offset."
+"""One layer by two names: mmcv's has the channels in the same order."""
+
+NO_OFFSET = 0.5
+"""Cells. The original decoder places a box in the centre of its cell where there is no ``reg`` head."""
+
+FLOAT_DTYPES = torch.float16, torch.bfloat16, torch.float32, torch.float64
+BATCH_COUNT = ".num_batches_tracked"
+
+MOST_CHANNELS = 1024
+"""Of the first layer. A wider network is a damaged file."""
+
 NAMES_SHOWN = 3
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +63,7 @@ class Checkpoint:
     spec : NetworkSpec
         Read from the shapes of the tensors.
     state_dict : dict of str to Tensor
-        By name without ``module.``; without unused tensors.
+        By the network's own names, whatever prefix or variant the file has; without unused tensors.
     sha256 : str
         Of the file.
     teacher_sha256 : str
@@ -55,7 +82,8 @@ def load_network(path: str | Path) -> tuple[FairMOT, Checkpoint]:
     Parameters
     ----------
     path : str or Path
-        ``.pth`` file of the original code: a dict with ``state_dict``, or a bare state dict.
+        ``.pth`` file: a bare state dict, or a dict that holds one as ``state_dict``, ``model_state_dict`` or
+        ``model``.
 
     Returns
     -------
@@ -78,13 +106,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read and check a checkpoint; see :func:`load_network`."""
     path = Path(path)
     content = _load(path)
-    state: Any = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    state = _find_state(content)
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(
             f"{path} holds no state_dict of tensors: give a .pth file written by FairMOT's training code"
         )
-    state = {str(name).removeprefix("module."): value for name, value in state.items()}
-    tensors = {name: value for name, value in state.items() if name not in UNUSED_TENSORS}
+    _check_kinds(path, state)
+    tensors = _rename(path, state)
+    _fill(path, tensors)
     spec = _read_spec(path, tensors)
     _check_tensors(path, tensors, spec)
     teacher = str(content[TEACHER_KEY]) if "state_dict" in content and TEACHER_KEY in content else ""
@@ -95,8 +124,14 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: give the path of a FairMOT .pth file")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError) as error:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                # torch.save does not compress: a small file then cannot need much memory.
+                if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+                    raise ValueError("compressed")
+        with torch.serialization.safe_globals(_NUMPY_NUMBERS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of a damaged pickle: any error whatsoever
         if isinstance(error, pickle.UnpicklingError) and (
             "GLOBAL" in str(error) or "Unsupported class" in str(error)
         ):
@@ -109,10 +144,112 @@ def _load(path: Path) -> Any:
         ) from error
 
 
+class _NumpyType:
+    """Stands for ``numpy.dtype`` in a pickle."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+def _numpy_number(*_: object) -> None:
+    """Stand for a numpy scalar in a pickle, such as an epoch or a learning rate: it is not read."""
+
+
+_NUMPY_NUMBERS: list[Any] = [
+    (_NumpyType, "numpy.dtype"),
+    (_numpy_number, "numpy.core.multiarray.scalar"),
+    (_numpy_number, "numpy._core.multiarray.scalar"),
+]
+
+
+def _find_state(content: Any) -> dict[Any, Any]:
+    """Return the dict of tensors in what a file holds; empty if there is none."""
+    for _ in WRAPPERS:
+        if not isinstance(content, dict):
+            return {}
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), None)
+        if inner is None:
+            break
+        content = inner
+    return content if isinstance(content, dict) else {}
+
+
+def _check_kinds(path: Path, state: dict[Any, Tensor]) -> None:
+    """Refuse what is no weight, before a value is read: a small file may describe a tensor of any size."""
+    wrong = [f"{name} ({reason})" for name, value in state.items() if (reason := _why_no_weight(name, value))]
+    if wrong:
+        raise CheckpointError(
+            f"{path} is not a FairMOT checkpoint; {len(wrong)} tensors are no weights: {_shorten(wrong)}: "
+            "give one that the original training code wrote"
+        )
+
+
+def _why_no_weight(name: Any, value: Tensor) -> str:
+    if value.layout != torch.strided or value.is_quantized or value.is_nested:
+        return "sparse, quantized or nested"
+    if value.is_meta:
+        return "without values"
+    if value.dtype not in FLOAT_DTYPES and not (
+        str(name).endswith(BATCH_COUNT) and value.dtype == torch.int64
+    ):
+        return str(value.dtype).removeprefix("torch.")
+    if value.numel() == 0 or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"{tuple(value.shape)}, and the file has fewer values"
+    return ""
+
+
+def _rename(path: Path, state: dict[Any, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors by the network's names; CheckpointError where two of them have one name."""
+    tensors: dict[str, Tensor] = {}
+    passed_over = []
+    for given, value in state.items():
+        name = PREFIX.sub("", str(given), count=1) if PREFIX.match(str(given)) else str(given)
+        name = name.replace(MMCV_OFFSETS, OFFSETS)
+        if TRAINING_ONLY.fullmatch(name):
+            passed_over.append(name)
+        elif name in tensors:
+            raise CheckpointError(
+                f"{path} holds two tensors {_shorten([name])}, with and without a prefix: "
+                "save one network alone"
+            )
+        elif name not in UNUSED_TENSORS:
+            tensors[name] = value
+    if passed_over:
+        _log.warning(
+            "%s: %d tensors of training are not used: %s", path, len(passed_over), _shorten(passed_over)
+        )
+    return tensors
+
+
+def _fill(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Add what a file may lack without harm: the counters of batches, and a ``reg`` head."""
+    for name in [name for name in tensors if name.endswith(".running_var")]:
+        tensors.setdefault(name.removesuffix(".running_var") + BATCH_COUNT, torch.tensor(0))
+    hidden, last = tensors.get("wh.0.weight"), tensors.get("wh.2.weight")
+    if any(name.startswith("reg.") for name in tensors) or hidden is None or last is None:
+        return
+    if hidden.ndim != 4 or last.ndim != 4:
+        return
+    _log.warning(
+        "%s has no reg head, so it was trained with --not_reg_offset: "
+        "boxes are in the centres of their cells, as the original decodes them",
+        path,
+    )
+    tensors["reg.0.weight"], tensors["reg.0.bias"] = torch.zeros_like(hidden), torch.zeros(len(hidden))
+    tensors["reg.2.weight"] = torch.zeros(2, *last.shape[1:])
+    tensors["reg.2.bias"] = torch.full((2,), NO_OFFSET)
+
+
 def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
     sizes = {}
     for head in ("hm", "wh", "id"):
         weight = tensors.get(f"{head}.2.weight")
+        if weight is None and head == "id":
+            raise CheckpointError(
+                f"{path} is a CenterNet detector: no id head, which tracking needs; "
+                "give a checkpoint of FairMOT"
+            )
         if weight is None:
             raise CheckpointError(
                 f"{path} has no tensor {head}.2.weight, so it is not FairMOT with a DLA-34 backbone "
@@ -125,8 +262,9 @@ def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
             "give a checkpoint of the original FairMOT"
         )
     first = tensors.get(FIRST_WEIGHT)
+    channels = len(first) if first is not None and first.ndim == 4 else BASE_CHANNELS
     return NetworkSpec(
-        base_channels=len(first) if first is not None and first.ndim == 4 and len(first) else BASE_CHANNELS,
+        base_channels=channels if channels <= MOST_CHANNELS else BASE_CHANNELS,
         num_classes=sizes["hm"],
         box_channels=sizes["wh"],
         embedding_dim=sizes["id"],
@@ -175,7 +313,8 @@ def _check_tensors(path: Path, tensors: dict[str, Tensor], spec: NetworkSpec) ->
         )
 
 
-def _shorten(names: list[str]) -> str:
+def _shorten(names: Iterable[str]) -> str:
+    names = [ascii(name)[1:-1] for name in names]  # a name is of the file: it may hold control characters
     more = len(names) - NAMES_SHOWN
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 

@@ -28,6 +28,9 @@ SCHEMA_VERSION = 2
 PREDICTED = -1
 """Number of detections of a frame in which the detector did not run."""
 
+LARGEST = 65536
+"""Of sizes in a cache."""
+
 _META, _FRAMES, _DETECTIONS = "meta.json", "frames.npy", "detections.npy"
 _FRAME = np.dtype([("index", "<i8"), ("time_s", "<f8"), ("count", "<i8")])
 
@@ -213,6 +216,9 @@ class CachedDetector:
         if count == PREDICTED:
             return None
         rows = np.asarray(self._rows[end - count : end])
+        finite = (np.isfinite(rows[name]).all() for name in ("xyxy", "score", "embedding"))
+        if count < PREDICTED or len(rows) != count or not all(finite):
+            raise DetectionCacheError(f"{self._folder} is damaged at frame {frame.number}: save it again")
         detections = Detections(
             np.ascontiguousarray(rows["xyxy"]),
             np.ascontiguousarray(rows["score"]),
@@ -262,6 +268,21 @@ def _require_cache_or_empty(folder: Path) -> None:
         )
 
 
+def _read_info(document: dict[str, Any]) -> CacheInfo:
+    """Return what the cache was made with; ValueError, TypeError or KeyError where a value is wrong."""
+    document["frame_size"] = tuple(document["frame_size"])
+    info = CacheInfo(**document)
+    sizes = (*info.frame_size, info.embedding_dim)
+    if len(sizes) != 3 or not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
+        raise ValueError(f"its sizes are not between 1 and {LARGEST}")
+    for value, least in ((info.frame_rate, 1e-6), (info.score_threshold, 0.0)):
+        if type(value) not in (int, float) or not least <= value <= LARGEST:
+            raise ValueError(f"its rate or threshold is not between {least:g} and {LARGEST}")
+    if not all(isinstance(text, str) for text in (info.source, info.model, info.checkpoint_sha256)):
+        raise ValueError("its names are not texts")
+    return info
+
+
 def _read(folder: Path) -> tuple[CacheInfo, NDArray[Any], NDArray[Any]]:
     try:
         document = json.loads((folder / _META).read_text())
@@ -271,18 +292,23 @@ def _read(folder: Path) -> tuple[CacheInfo, NDArray[Any], NDArray[Any]]:
                 f"{folder} is a detection cache of schema version {version}, this release reads "
                 f"{SCHEMA_VERSION}: save it again"
             )
-        document["frame_size"] = tuple(document["frame_size"])
-        info = CacheInfo(**document)
-        frames = np.load(folder / _FRAMES)
-        rows = np.load(folder / _DETECTIONS, mmap_mode="r") if frames["count"].max(initial=0) > 0 else None
+        info = _read_info(document)
+        frames = np.load(folder / _FRAMES, mmap_mode="r")  # a header may claim any size
+        if frames.dtype != _FRAME or frames.ndim != 1:
+            raise ValueError("its arrays have another layout")
+        frames = np.array(frames)
+        counts = np.maximum(frames["count"], 0)
+        rows = np.load(folder / _DETECTIONS, mmap_mode="r") if counts.any() else None
         if rows is None:
             rows = np.zeros(0, _row(info.embedding_dim))
-        if frames.dtype != _FRAME or rows.dtype != _row(info.embedding_dim):
+        if rows.dtype != _row(info.embedding_dim) or rows.ndim != 1:
             raise ValueError("its arrays have another layout")
-        if int(np.maximum(frames["count"], 0).sum()) > len(rows):
+        if counts.max(initial=0) > len(rows) or int(counts.sum()) > len(rows):
             raise ValueError("it has fewer detections than its frames say")
-    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
-        what = error.strerror if isinstance(error, OSError) and error.strerror else error
+    except DetectionCacheError:
+        raise
+    except Exception as error:  # numpy's of a damaged header are of many kinds
+        what = (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
         raise DetectionCacheError(
             f"{folder} is not a readable detection cache ({what}): save it again with --save-detections"
         ) from error

@@ -14,7 +14,6 @@ import platform
 import re
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from edge_fairmot.system import (
     count_heat_events,
     count_quota_events,
     describe_throttle_bits,
+    python_command,
     read_sysfs,
     read_throttle_bits,
     warmest_zone,
@@ -246,7 +246,7 @@ def sees_picamera2() -> bool:
 
 def _list_picameras() -> Finding:
     # In a process of its own: libcamera ends the process after some errors.
-    command = [sys.executable, "-c", LIST_PICAMERAS]
+    command = python_command(LIST_PICAMERAS)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         models = json.loads(done.stdout.splitlines()[-1])

@@ -128,6 +128,12 @@ def _open_model(path: Path) -> Iterator[memoryview]:
         raise ManifestError(
             f"no model at {path}: make one with edge-fairmot convert CHECKPOINT -o {path.name}"
         )
+    with path.open("rb") as file:
+        if file.read(2) in (b"PK", b"\x80\x02"):  # what torch.save writes, now and before 1.6
+            raise ManifestError(
+                f"{path} is not an ONNX file but a PyTorch checkpoint: "
+                f"convert it: edge-fairmot convert {path} -o {path.stem}.onnx"
+            )
     try:
         # The mapping is closed when its last view is gone.
         with path.open("rb") as file:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,8 +39,12 @@ def read_sysfs(path: Path) -> str:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, which replaces ``path`` at the end and is removed after an error."""
-    partial = path.with_name(f".{path.name}.partial")
+    """Give a temporary path to write to, which replaces ``path`` at the end and is removed after an error.
+
+    The file is made exclusively under a name of its own: a link that lies there is not followed.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         yield partial
         os.replace(partial, path)
@@ -46,6 +52,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def python_command(code: str) -> list[str]:
+    """Return the command that runs code in another Python, which imports nothing from the current folder."""
+    if sys.version_info >= (3, 11):
+        return [sys.executable, "-P", "-c", code]
+    return [sys.executable, "-c", f"import sys; del sys.path[0]\n{code}"]
 
 
 class FileLock:

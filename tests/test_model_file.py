@@ -1,6 +1,7 @@
 """ONNX files are read without ONNX; a certificate fits one graph, whatever the metadata."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -87,14 +88,15 @@ def edit(path, change):
     onnx.save(model, path)
 
 
-def test_missing_cut_and_unwritable_files_are_one_error(path, tmp_path):
+def test_missing_cut_and_unwritable_files_are_one_error(path, tmp_path, monkeypatch):
     with pytest.raises(ManifestError, match="no model at"):
         read_onnx_file(tmp_path / "absent.onnx")
     with pytest.raises(ManifestError, match="is a folder"):
         read_onnx_file(tmp_path)
-    path.with_name(f".{path.name}.partial").mkdir()
-    with pytest.raises(ManifestError, match="cannot write the certificate"):
-        certify(path, MANIFEST)
+    with monkeypatch.context() as patch:
+        patch.setattr("edge_fairmot.system.os.open", Mock(side_effect=OSError(28, "No space left")))
+        with pytest.raises(ManifestError, match="cannot write the certificate"):
+            certify(path, MANIFEST)
     path.write_bytes(path.read_bytes()[:-40])
     before = path.read_bytes()
     for use in (read_onnx_file, lambda cut: certify(cut, MANIFEST)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -33,6 +32,7 @@ from edge_fairmot.cli.bench_run import (
 from edge_fairmot.cli.console import stderr, warn
 from edge_fairmot.errors import ConversionError, InvalidInputError, ManifestError
 from edge_fairmot.model_file import certificate_fault, read_onnx_file
+from edge_fairmot.system import python_command
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.benchmark import Benchmark, PairSpec
@@ -213,7 +213,7 @@ def _specs(
 
 def _convert(variant: Variant, checkpoint: Path, path: Path) -> None:
     """Run ``edge-fairmot convert`` in a process of its own: PyTorch must not stay in this one."""
-    command = [sys.executable, "-c", "from edge_fairmot.cli.main import run; run()", "convert"]
+    command = [*python_command("from edge_fairmot.cli.main import run; run()"), "convert"]
     with stderr.status(f"making {path.name} ..."):
         done = subprocess.run(
             [*command, str(checkpoint), "-o", str(path), *variant.arguments()],

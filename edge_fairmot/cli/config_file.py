@@ -25,6 +25,9 @@ else:
 T = TypeVar("T")
 Document = dict[str, Any]
 
+MOST = 1 << 63
+"""A whole number beyond it is none that a setting can take."""
+
 _SECRET = re.compile(r"password|secret|token|credential|key", re.IGNORECASE)
 
 
@@ -41,7 +44,7 @@ def read_document(path: Path | None, overrides: Sequence[str] = ()) -> Document:
             raise InvalidInputError(f"--set {_shown(name, pair)}: write table.key=value, as in web.port=8081")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text
         target = document
         for table in tables:
@@ -97,8 +100,11 @@ def _read_toml(path: Path) -> Document:
             return tomllib.load(file)
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read ({error.strerror}): check --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path} is not TOML ({error}): correct it there") from error
+    except RecursionError as error:
+        raise InvalidInputError(f"{path} has too many brackets in one another: correct it there") from error
+    except ValueError as error:  # the syntax, an integer of thousands of digits, or bytes that are not UTF-8
+        reason = str(error).partition(";")[0]
+        raise InvalidInputError(f"{path} is not TOML ({reason}): correct it there") from error
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -111,11 +117,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             if not isinstance(value, dict):
                 raise InvalidInputError(f"{where} = {_shown(where, value)} must be a table: write [{where}]")
             return build(kind, value, where)
-    if float in kinds and type(value) is int:
+    if float in kinds and type(value) is int and abs(value) < MOST:
         return float(value)
     if Path in kinds and isinstance(value, str) and value:
         return Path(value)
-    if type(value) not in kinds:
+    if type(value) not in kinds or (type(value) is int and abs(value) >= MOST):
         names = " or ".join(_TYPE_NAMES.get(kind, getattr(kind, "__name__", str(kind))) for kind in kinds)
         raise InvalidInputError(f"{where} = {_shown(where, value)} must be {names}")
     return value

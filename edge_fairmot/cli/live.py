@@ -120,7 +120,7 @@ def live(
 
 
 def _run(settings: RunConfig, config: Path | None) -> None:
-    _check_summary(settings)
+    _check_written(settings, config)
     with ExitStack() as stack:
         stack.enter_context(terminated_as_interrupted())
         service = stack.enter_context(ServiceManager())
@@ -146,14 +146,17 @@ def _run(settings: RunConfig, config: Path | None) -> None:
             report.close(ended)
 
 
-def _check_summary(settings: RunConfig) -> None:
-    """Refuse to write the summary over a file that the run reads."""
-    path = settings.output.summary
-    if path is not None and path.resolve() in {
-        settings.model_path.resolve(),
-        Path(settings.source).resolve(),
-    }:
-        raise InvalidInputError(f"--summary {path} is read by this run: choose another name")
+def _check_written(settings: RunConfig, config: Path | None) -> None:
+    """Refuse to write the summary or the outbox over a file that the run reads."""
+    mqtt = settings.mqtt
+    read = [settings.model_path, Path(settings.source), config]
+    written = [("--summary", settings.output.summary)]
+    if mqtt is not None:
+        read += [mqtt.credentials, mqtt.ca_certs, mqtt.certfile, mqtt.keyfile]
+        written.append(("mqtt.outbox", mqtt.outbox))
+    for name, path in written:
+        if path is not None and path.resolve() in {one.resolve() for one in read if one is not None}:
+            raise InvalidInputError(f"{name} {path} is read by this run: choose another name")
 
 
 def open_sinks(run: Run, source: LiveSource) -> list[Sink]:

@@ -17,6 +17,8 @@ from edge_fairmot.errors import EdgeFairmotError
 WINDOW_LIBRARIES = ("libGL", "libgthread", "libxcb")
 """Libraries that OpenCV asks for when it was built with a window system."""
 
+OS_ADVICE = "check the free space, the network and the devices in use"
+
 
 class Command(NamedTuple):
     """Where a command is, and its line in the overview."""
@@ -117,12 +119,20 @@ def run() -> None:
     except EdgeFairmotError as error:
         sys.exit(fail(str(error)))
     except OSError as error:
-        what = error.filename or "a file"
-        sys.exit(fail(f"{what}: {error.strerror or error}; check the path and its permissions"))
+        sys.exit(fail(_explain_system(error)))
     except ImportError as error:
         sys.exit(fail(_explain(error)))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _explain_system(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{error.filename}: {reason}; check the path and its permissions"
+    # Of no file that is known: a connection, a time limit, a stream such as stdout.
+    name = type(error).__name__
+    return f"{reason} ({name}): {OS_ADVICE}" if reason else f"{name}, without a reason: {OS_ADVICE}"
 
 
 def _explain(error: ImportError) -> str:

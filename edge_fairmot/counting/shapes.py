@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ SHORTEST = 1e-6
 """Minimum length of a line and width of a zone, as a share of the image."""
 
 ANCHORS = ("feet", "center")
+
+UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and bytes of a command line that are not UTF-8: no file or message can hold those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,11 @@ def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
 def _check_shape(kind: str, name: str, points: Sequence[Point]) -> None:
     if not name:
         raise InvalidInputError(f"a {kind} needs a name")
+    if UNWRITABLE.search(name):
+        raise InvalidInputError(
+            f"the name of the {kind} {name!a} has control characters or is not UTF-8: "
+            "give it one that can be printed"
+        )
     for point in points:
         if not all(0 <= part <= 1 for part in point):
             raise InvalidInputError(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -326,8 +326,8 @@ def _read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    document = json.loads(line)
-                except ValueError:
+                    document = json.loads(line, parse_constant=_refuse_constant)
+                except (ValueError, RecursionError):
                     document = None
                 if isinstance(document, dict):
                     yield number, document
@@ -345,11 +345,11 @@ def _header(document: dict[str, Any], path: Path) -> JsonLinesHeader:
             "check that it is a JSON Lines file of edge-fairmot, or run the tracking again"
         )
     try:
-        width, height = map(int, document["size"])
+        width, height = map(_whole, document["size"])
         return JsonLinesHeader(
             source=str(document["source"]),
             frame_size=(width, height),
-            frame_rate=float(document["frame_rate"]),
+            frame_rate=_finite(document["frame_rate"]),
             model=dict(document["model"]),
             settings=dict(document["settings"]),
         )
@@ -362,20 +362,40 @@ def _read_frames(path: Path) -> Iterator[tuple[int, float, Tracks]]:
         if number == 1:
             continue
         try:
-            yield int(document["frame"]), float(document["time_s"]), _tracks(document)
+            yield _whole(document["frame"]), _finite(document["time_s"]), _tracks(document)
         except (KeyError, TypeError, ValueError) as error:
             raise _malformed(path, number, "frame", repr(error)) from error
 
 
 def _tracks(document: dict[str, Any]) -> Tracks:
     rows = document["tracks"]
+    xyxy = np.array([list(map(_finite, row["xyxy"])) for row in rows], float).reshape(len(rows), 4)
+    score = np.array([_finite(row["score"]) for row in rows], float)
+    if max(np.abs(xyxy).max(initial=0), np.abs(score).max(initial=0)) > np.finfo(np.float32).max:
+        raise ValueError("a box or a score is too large")
     return Tracks(
-        track_id=np.array([row["id"] for row in rows], np.int64),
-        xyxy=np.array([row["xyxy"] for row in rows], np.float32).reshape(len(rows), 4),
-        score=np.array([row["score"] for row in rows], np.float32),
-        class_id=np.array([row["class_id"] for row in rows], np.int64),
+        track_id=np.array([_whole(row["id"]) for row in rows], np.int64),
+        xyxy=xyxy.astype(np.float32),
+        score=score.astype(np.float32),
+        class_id=np.array([_whole(row["class_id"]) for row in rows], np.int64),
         predicted=np.full(len(rows), bool(document["predicted"])),
     )
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r:.60} is not a whole number from 0")
+    return value
+
+
+def _finite(value: object) -> float:
+    if type(value) not in (int, float) or not abs(value) < 1e300:  # type: ignore[arg-type]
+        raise ValueError(f"{value!r:.60} is not a number")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
 
 
 def _malformed(path: Path, number: int, what: str, reason: str) -> EvaluationError:

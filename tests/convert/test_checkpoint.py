@@ -1,5 +1,8 @@
 """Checkpoints load strictly, and any other file is refused with a reason."""
 
+import zipfile
+
+import numpy as np
 import pytest
 import torch
 
@@ -26,15 +29,94 @@ def save(tmp_path):
     return save
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("wrapped", [True, False])
-def test_loads_bare_wrapped_and_parallel_state_dicts(save, tensors, prefix, wrapped):
+@pytest.mark.parametrize(
+    ("key", "prefix"),
+    [
+        ("", ""),
+        ("state_dict", "module."),
+        ("model", "module.module."),
+        ("model_state_dict", "_orig_mod."),
+        ("", "model."),
+        ("state_dict", "module._orig_mod."),
+    ],
+)
+def test_wrappers_and_prefixes_are_taken_off(save, tensors, key, prefix):
     state = {prefix + name: value for name, value in tensors.items()}
-    path = save({"epoch": 3, "state_dict": state, "optimizer": {}} if wrapped else state)
+    path = save({"epoch": 3, key: state, "optimizer": {}} if key else state)
     network, checkpoint = load_network(path)
     assert not network.training
     assert checkpoint.spec == SPEC
     assert torch.equal(network.state_dict()["hm.2.weight"], tensors["hm.2.weight"])
+
+
+def test_numbers_of_numpy_beside_the_tensors_are_passed_over(save, tensors):
+    path = save({"epoch": np.int64(30), "lr": np.float64(1e-4), "best": np.float32(2), "state_dict": tensors})
+    assert read_checkpoint(path).spec == SPEC
+
+
+def test_variants_of_the_names_give_the_same_network(save, tensors, caplog):
+    variant = {
+        f"model.{name.replace('.conv_offset_mask.', '.conv_offset.')}": value  # mmcv's name
+        for name, value in tensors.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    training = {
+        "loss.s_det": torch.zeros(1),
+        "s_id": torch.zeros(1),
+        "classifier.weight": torch.zeros(9, 128),
+    }
+    checkpoint = read_checkpoint(save({"state_dict": variant | training}))
+    assert checkpoint.state_dict.keys() == tensors.keys()
+    assert all(torch.equal(value, tensors[name]) for name, value in checkpoint.state_dict.items())
+    assert "3 tensors of training are not used: loss.s_det, s_id, classifier.weight" in caplog.text
+
+
+def test_without_a_reg_head_boxes_are_in_the_centres_of_their_cells(save, tensors, caplog):
+    """As the original's mot_decode, which adds 0.5 where --not_reg_offset left the head out."""
+    network, _ = load_network(save({name: v for name, v in tensors.items() if not name.startswith("reg.")}))
+    with torch.no_grad():
+        assert torch.equal(network(torch.rand(1, 3, 32, 64))["reg"], torch.full((1, 2, 8, 16), 0.5))
+    assert "has no reg head, so it was trained with --not_reg_offset" in caplog.text
+
+
+def test_a_name_that_is_there_twice_is_refused(save, tensors):
+    with pytest.raises(CheckpointError, match=r"two tensors hm\.2\.bias, with and without a prefix"):
+        read_checkpoint(save(tensors | {"module.hm.2.bias": torch.zeros(1)}))
+
+
+def test_a_centernet_detector_is_told_as_such(save, tensors):
+    state = {name: value for name, value in tensors.items() if not name.startswith("id.")}
+    with pytest.raises(CheckpointError, match="is a CenterNet detector: no id head"):
+        read_checkpoint(save({"state_dict": state}))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda weight: torch.zeros(1).expand(1 << 36, 4, 1, 1), "68719476736, 4, 1, 1"),  # 1 TB from 4 bytes
+        (lambda weight: torch.zeros(0, 4, 1, 1), "fewer values"),
+        (lambda weight: weight.to_sparse(), "sparse"),
+        (lambda weight: weight.to("meta"), "without values"),
+        (lambda weight: weight.to(torch.complex64), "complex64"),
+        (lambda weight: weight.int(), "int32"),
+        (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "quantized"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of torch itself
+def test_tensors_that_are_no_weights_are_refused_unread(save, tensors, make, reason):
+    path = save({"state_dict": tensors | {"hm.2.weight": make(tensors["hm.2.weight"])}})
+    with pytest.raises(CheckpointError, match=rf"1 tensors are no weights: hm\.2\.weight.*{reason}"):
+        read_checkpoint(path)
+
+
+def test_a_compressed_file_is_refused_before_it_fills_the_memory(save, tensors, tmp_path):
+    path = save({"state_dict": tensors, "more": torch.zeros(1 << 20)})
+    packed = tmp_path / "packed.pth"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(CheckpointError, match="is not a PyTorch checkpoint"):
+        read_checkpoint(packed)
 
 
 @pytest.mark.parametrize(

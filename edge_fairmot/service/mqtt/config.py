@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -17,6 +18,8 @@ from edge_fairmot.service import state_folder
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 USER_VARIABLE, PASSWORD_VARIABLE = "EDGE_FAIRMOT_MQTT_USER", "EDGE_FAIRMOT_MQTT_PASSWORD"
+
+_log = logging.getLogger(__name__)
 
 
 class Address(NamedTuple):
@@ -135,6 +138,11 @@ class MqttConfig:
                 raise InvalidInputError(f"{PASSWORD_VARIABLE} needs a user: set {USER_VARIABLE}, too")
             return user, password
         try:
+            if self.credentials.stat().st_mode & 0o077:
+                _log.warning(
+                    "%s holds the password of the broker and other users can read it: chmod 600 %s",
+                    *(self.credentials, self.credentials),
+                )
             lines = self.credentials.read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"

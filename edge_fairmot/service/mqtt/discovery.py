@@ -131,9 +131,10 @@ class DiscoveryRegistry:
         self._path = path
         try:
             known = json.loads(path.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             known = []
-        self.topics = frozenset(topic for topic in known if isinstance(topic, str))
+        listed = known if isinstance(known, list) else []
+        self.topics = frozenset(topic for topic in listed if isinstance(topic, str))
 
     def replace(self, topics: Iterable[str]) -> None:
         """Store the topics; on a full disk, for this run only."""

@@ -35,8 +35,8 @@ class Outbox:
 
     The operating system has an event when :meth:`add` returns, so it survives the process. :meth:`sync`
     brings it to the disk. Adding waits for no disk, except for :data:`BUSY_S` at most during the last write
-    of a sync: then the event is in memory for a moment. A damaged file is set aside. SinkError if the file
-    cannot be made, or another run uses it.
+    of a sync: then the event is in memory for a moment. A damaged file is set aside if its name
+    ends in ``.db``. SinkError if the file cannot be made or used, or another run uses it.
     """
 
     def __init__(self, path: Path, limit: int) -> None:
@@ -69,6 +69,8 @@ class Outbox:
         except sqlite3.OperationalError:
             raise  # an error of the disk, not of the file
         except sqlite3.DatabaseError as error:
+            if self._path.suffix != ".db":
+                raise  # perhaps another file, given by mistake
             aside = self._path.with_name(self._path.name + ".damaged")
             self._path.replace(aside)
             for part in ("-wal", "-shm"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ class RecordingConfig:
     keep_free: str = "200MB"
 
     def __post_init__(self) -> None:
-        if self._is_folder and self.path.suffix and not self.path.is_dir():
+        if self._is_folder and self.path.suffix and not os.path.isdir(self.path):  # False of any text
             raise InvalidInputError(
                 "path must be NAME.jsonl, NAME.txt (MOTChallenge) or a folder for both and clips, "
                 f"not {self.path}"

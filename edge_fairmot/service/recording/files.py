@@ -54,7 +54,7 @@ class FileNames:
 
 
 def recorded_files(folder: Path, stem: str) -> list[Path]:
-    """Return the files of a recording, of this run and earlier ones, oldest first."""
+    """Return the files of a recording, of this run and earlier ones, in the order of their names."""
     endings = "|".join(map(re.escape, SUFFIXES))
     pattern = re.compile(rf"{re.escape(stem)}-(\d{{8}}T\d{{6}}Z)(?:-(\d+))?(?:{endings})")
     found = [

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from edge_fairmot.errors import SinkError
 from edge_fairmot.service.recording.config import MB, RecordingConfig
-from edge_fairmot.service.recording.files import recorded_files
+from edge_fairmot.service.recording.files import recorded_files, utc_now
 
 CHECK_S = 5.0
 
@@ -21,6 +23,9 @@ recording does not pause at all if that gives enough space in time."""
 
 PROBE_BYTES = 64 * 1024
 """The disk must accept a file of this size before recording continues."""
+
+FUTURE_S = 60.0
+"""A file is from the future if it is dated by more than this after now."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +41,7 @@ class Retention:
         self._budget, self._keep_free = config.bytes_of("budget"), config.bytes_of("keep_free")
         self._wake, self._closed = threading.Event(), threading.Event()
         self._trouble = ""
+        self._earlier = self._find_earlier()
         self._thread = threading.Thread(target=self._run, name="edge-fairmot disk", daemon=True)
         self.check()
         self._thread.start()
@@ -75,23 +81,48 @@ class Retention:
             _log.warning("recording continues in %s", self._folder)
 
     def _accepts_writes(self) -> bool:
-        probe = self._folder / f".{self._stem}.probe"
         try:
-            probe.write_bytes(bytes(PROBE_BYTES))
+            with TemporaryFile(dir=self._folder, buffering=0) as probe:
+                return probe.write(bytes(PROBE_BYTES)) == PROBE_BYTES
         except OSError:
             return False
-        finally:
-            with suppress(OSError):
-                probe.unlink()
-        return True
+
+    def _find_earlier(self) -> frozenset[Path]:
+        """Return the files of earlier runs; those from the future are told."""
+        with suppress(OSError):  # check() tells it
+            files = recorded_files(self._folder, self._stem)
+            now = f"{self._stem}-{utc_now():%Y%m%dT%H%M%SZ}"
+            future = [
+                path for path in files if path.name[: len(now)] > now or _is_future(path.stat().st_mtime)
+            ]
+            if future:
+                _log.warning(
+                    "%d files of the recording are from the future, the last one is %s: the clock was "
+                    "ahead when they were recorded, or is behind now: set the clock of this device",
+                    len(future),
+                    future[-1],
+                )
+            return frozenset(files)
+        return frozenset()
+
+    def _age_key(self, path: Path, mtime: float) -> tuple[bool, bool, float]:
+        """Sort files by age: first those of earlier runs, and of them first those from the future.
+
+        The files of this run are newer than all others, whatever the clock says, and in the order of names.
+        """
+        if path not in self._earlier:
+            return True, True, 0.0
+        return False, not _is_future(mtime), mtime
 
     def _delete_oldest(self) -> None:
         files = recorded_files(self._folder, self._stem)
         writing = set(self._writing())  # after the listing: no listed file was begun since
-        sizes: dict[Path, int] = {}
+        found = []
         for path in files:
             with suppress(FileNotFoundError):  # deleted by another program
-                sizes[path] = path.stat().st_size
+                stat = path.stat()
+                found.append((self._age_key(path, stat.st_mtime), path, stat.st_size))
+        sizes = {path: size for _, path, size in sorted(found, key=lambda one: one[0])}
         over_budget = sum(sizes.values()) - self._budget
         missing = HYSTERESIS * self._keep_free - shutil.disk_usage(self._folder).free
         reason = "the recording exceeds its budget" if over_budget >= missing else "the disk has little space"
@@ -116,3 +147,7 @@ class Retention:
         self._closed.set()
         self._wake.set()
         self._thread.join()
+
+
+def _is_future(mtime: float) -> bool:
+    return mtime > time.time() + FUTURE_S

@@ -48,7 +48,12 @@ def read_token(path: Path) -> str:
     SinkError if the file cannot be made or read, if other users can read it, or if it holds no token.
     """
     try:
-        if not _make_token(path) and path.stat().st_mode & 0o077:
+        made = _make_token(path)
+        if path.stat().st_uid not in (0, os.geteuid()):
+            raise SinkError(
+                f"{path}, the token file of the page, is another user's: choose another token_file"
+            )
+        if not made and path.stat().st_mode & 0o077:
             raise SinkError(
                 f"{path} holds the token of the page and other users can read it: chmod 600 {path}"
             )

@@ -45,6 +45,14 @@ _FIXES = {
 _log = logging.getLogger(__name__)
 
 
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Tell what is of this program from a stranger's bytes, whose traceback would fill the log."""
+    return "Invalid UTF-8" not in record.getMessage()
+
+
+logging.getLogger("uvicorn.error").addFilter(_is_worth_logging)
+
+
 class PageServer:
     """Serves an ASGI application on a listening socket, from :meth:`start` to :meth:`close`."""
 

@@ -1,6 +1,9 @@
 """What a recording deletes beyond its budget, and on a disk that is smaller than that."""
 
+import os
 import shutil
+import time
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -73,6 +76,29 @@ def test_the_oldest_files_beyond_the_budget_are_deleted(record, tmp_path):
     numbers = recorded_numbers(tmp_path)
     assert numbers == list(range(numbers[0], 201))
     assert len(numbers) > 15
+
+
+def test_the_oldest_is_by_what_was_recorded_when_and_not_by_names(record, tmp_path, caplog):
+    """Names of 2099 were written first; what is dated in the future was still there before."""
+    first, second, ahead = (
+        tmp_path / f"tracks-{name}.mp4"
+        for name in ("20990101T000000Z", "20200101T000000Z", "20980101T000000Z")
+    )
+    for path, age_s in ((first, 7200), (second, 3600), (ahead, -1e9)):
+        path.write_bytes(bytes(1900))
+        os.utime(path, (time.time() - age_s,) * 2)
+    sink = record(file_size="1KB", budget="6KB")
+    assert f"2 files of the recording are from the future, the last one is {first}" in caplog.text
+    left = [{first, second, ahead}]
+    for index in range(300):
+        sink.write(result(index, 3))
+        sink._retention.check()
+        left.append({path for path in left[0] if path.exists()})
+        if not left[-1]:
+            break
+        assert recorded_numbers(tmp_path)[0] == 1  # of this run nothing is deleted before them
+    order = [gone for before, after in pairwise(left) for gone in before - after]
+    assert order == [ahead, first, second]
 
 
 def test_the_thread_checks_the_disk_by_itself(record, tmp_path, monkeypatch):

@@ -224,7 +224,7 @@ def polygon(count):
         ('{"revision": 1, "__proto__": {}}', "__proto__"),
         (json.dumps({"revision": 1, "zone": [{"name": "z", "polygon": polygon(1000)}]}), "1000 corners"),
         (json.dumps({"revision": 1, "zone": [{"name": "z" * 61, "polygon": polygon(3)}]}), "is not a name"),
-        (json.dumps({"zone": [{"name": "a\x1b[2J", "polygon": polygon(3)}]}), "is not a name"),
+        (json.dumps({"zone": [{"name": "a\x1b[2J", "polygon": polygon(3)}]}), "control characters"),
         (json.dumps({"zone": [{"name": str(n), "polygon": polygon(3)} for n in range(33)]}), "too many"),
         (json.dumps({"zone": [{"name": "z", "polygon": polygon(3)}] * 2}), "two zones are called"),
     ],

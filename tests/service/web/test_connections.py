@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, closing, suppress
 
 import pytest
+from websockets.exceptions import ConnectionClosedError
 
 from edge_fairmot.service.web import server
 from edge_fairmot.service.web.server import listen
@@ -127,3 +128,12 @@ def test_a_client_whose_network_is_gone_is_noticed():
                 (socket.TCP_KEEPCNT, 6),
             ):
                 assert accepted.getsockopt(socket.IPPROTO_TCP, option) == value
+
+
+def test_a_message_that_is_not_utf8_ends_the_connection_and_writes_nothing_to_the_log(run, caplog):
+    with run.watch() as client:
+        client.send(b"\xff" * 10, text=True)
+        with pytest.raises(ConnectionClosedError) as closed:
+            list(client)
+    assert closed.value.rcvd.code == 1007
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
