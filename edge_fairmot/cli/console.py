@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,17 +26,25 @@ FIELDS = "fields"
 """Attribute of a log record: values for programs, beside the message."""
 
 
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey, or cannot show: texts of files and devices hold anything."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def fail(message: str) -> int:
     """Print one error line; returns the exit status."""
     stderr.print("error:", style="bold red", end=" ")
-    stderr.print(message, highlight=False, soft_wrap=True)
+    stderr.print(printable(message), highlight=False, soft_wrap=True)
     return 1
 
 
 def warn(message: str) -> None:
     """Print one warning line."""
     stderr.print("warning:", style="bold yellow", end=" ")
-    stderr.print(message, highlight=False, soft_wrap=True)
+    stderr.print(printable(message), highlight=False, soft_wrap=True)
 
 
 def print_pairs(rows: Iterable[tuple[str, str]], title: str | None = None) -> None:
@@ -46,7 +55,7 @@ def print_pairs(rows: Iterable[tuple[str, str]], title: str | None = None) -> No
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(printable(name), printable(value))
     stdout.print(table)
 
 
@@ -115,7 +124,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        return f"{_moment(record)} {record.levelname:<7} {_message(record, self)}"
+        return f"{_moment(record)} {record.levelname:<7} {printable(_message(record, self))}"
 
 
 class JsonFormatter(logging.Formatter):

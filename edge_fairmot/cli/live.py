@@ -50,6 +50,8 @@ def live(
     precision: flags.PrecisionFlag = None,
     hint: flags.HintFlag = None,
     cache_folder: flags.CacheFolderFlag = None,
+    integrity_check: flags.IntegrityFlag = None,
+    stall_after: flags.StallAfterFlag = None,
     score_threshold: flags.ScoreThresholdFlag = None,
     track_buffer: flags.TrackBufferFlag = None,
     preset: flags.PresetFlag = None,
@@ -93,6 +95,8 @@ def live(
     given = flags.runtime_flags(runtime, device_id, threads, precision, hint, cache_folder) | {
         "source": source,
         "model": model,
+        "stall_after_s": stall_after,
+        "runtime.integrity_check": integrity_check,
         "tracker.score_threshold": score_threshold,
         "tracker.track_buffer": track_buffer,
         "tracker.preset": flags.chosen_preset(preset, crowded),

@@ -114,7 +114,12 @@ def open_run(
 def _open_network(config: RunConfig, tracker: TrackerConfig, stack: ExitStack) -> tuple[Detector, ModelInfo]:
     from edge_fairmot.runtimes import open_runtime
 
-    runtime = open_runtime(config.model_path, config.runtime.name, config.runtime.options)
+    runtime = open_runtime(
+        config.model_path,
+        config.runtime.name,
+        config.runtime.options,
+        integrity_check=config.runtime.integrity_check,
+    )
     stack.callback(runtime.close)
     manifest = runtime.manifest
     if manifest.batch_size != 1:

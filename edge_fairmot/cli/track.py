@@ -44,6 +44,8 @@ def track(
     precision: flags.PrecisionFlag = None,
     hint: flags.HintFlag = None,
     cache_folder: flags.CacheFolderFlag = None,
+    integrity_check: flags.IntegrityFlag = None,
+    stall_after: flags.StallAfterFlag = None,
     score_threshold: flags.ScoreThresholdFlag = None,
     track_buffer: flags.TrackBufferFlag = None,
     preset: flags.PresetFlag = None,
@@ -71,6 +73,8 @@ def track(
     given = flags.runtime_flags(runtime, device_id, threads, precision, hint, cache_folder) | {
         "source": source,
         "model": model,
+        "stall_after_s": stall_after,
+        "runtime.integrity_check": integrity_check,
         "input.frame_rate": fps,
         "input.start_s": start,
         "input.duration_s": duration,
