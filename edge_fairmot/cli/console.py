@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -103,20 +105,18 @@ def terminated_as_interrupted() -> Iterator[None]:
 
 
 @contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP call ``stop``, which ends the run; a second one ends it at once."""
-
-    def ask(number: int, _: object) -> None:
-        for one in before:
-            signal.signal(one, signal.default_int_handler)
-        stop()
-
-    before = {one: signal.signal(one, ask) for one in (*ENDING_SIGNALS, signal.SIGINT)}
+def report_after_results() -> Iterator[None]:
+    """Print what is also in files: where stdout is closed or full, only a warning tells so."""
     try:
         yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError, SystemExit) as error:  # rich exits where a pipe is closed
+        with suppress(OSError, ValueError):  # what waits in the buffer would fail again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reason = (isinstance(error, OSError) and error.strerror) or "stdout is closed"
+        with suppress(OSError):
+            warn(f"the figures could not be printed ({reason}); they are in the files")
 
 
 class TextFormatter(logging.Formatter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Annotated, Any, NamedTuple
 
@@ -12,6 +13,7 @@ from typer.main import get_command
 
 import edge_fairmot
 from edge_fairmot.cli.console import fail, stdout
+from edge_fairmot.cli.watch import leave_hung_threads
 from edge_fairmot.errors import EdgeFairmotError
 
 WINDOW_LIBRARIES = ("libGL", "libgthread", "libxcb")
@@ -112,6 +114,17 @@ def _root(
 
 def run() -> None:
     """Entry point of the console script: one line and exit status 1 for every error of edge-fairmot."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where there is none
+            stream.reconfigure(errors="backslashreplace")  # names that a terminal's encoding lacks
+    try:
+        _run()
+    except SystemExit as ended:
+        leave_hung_threads(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        raise
+
+
+def _run() -> None:
     try:
         app()
     except EdgeFairmotError as error:

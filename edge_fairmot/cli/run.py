@@ -190,6 +190,7 @@ def write_summary(path: Path, document: Mapping[str, Any], ended: str) -> None:
     A run that failed already keeps its own error: then a summary that cannot be written is only logged.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)  # the folder may have been removed meanwhile
         with atomic_write(path) as partial:
             partial.write_text(json.dumps(document, indent=2, default=str) + "\n")
     except OSError as error:
