@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
+import threading
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -13,7 +16,6 @@ from typer.main import get_command
 
 import edge_fairmot
 from edge_fairmot.cli.console import fail, stdout
-from edge_fairmot.cli.watch import leave_hung_threads
 from edge_fairmot.errors import EdgeFairmotError
 
 WINDOW_LIBRARIES = ("libGL", "libgthread", "libxcb")
@@ -120,8 +122,19 @@ def run() -> None:
     try:
         _run()
     except SystemExit as ended:
-        leave_hung_threads(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        _leave_hung_threads(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
         raise
+
+
+def _leave_hung_threads(status: int) -> None:
+    """End the process at once if a detector still runs: the interpreter's end could wait for it, or crash."""
+    if not {"edge-fairmot letterbox", "edge-fairmot inference"}.isdisjoint(
+        thread.name for thread in threading.enumerate()
+    ):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(status)
 
 
 def _run() -> None:

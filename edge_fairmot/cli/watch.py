@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -114,14 +113,3 @@ class EndingSignals(AbstractContextManager["EndingSignals"]):
                     self.give_up()
                 finally:
                     os._exit(INTERRUPTED)
-
-
-def leave_hung_threads(status: int) -> None:
-    """End the process at once if a detector still runs: the interpreter's end could wait for it, or crash."""
-    if not {"edge-fairmot letterbox", "edge-fairmot inference"}.isdisjoint(
-        thread.name for thread in threading.enumerate()
-    ):
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError, AttributeError):
-                stream.flush()
-        os._exit(status)
