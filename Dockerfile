@@ -17,6 +17,10 @@ WORKDIR /data
 # What a run keeps between starts: the page's token, events that wait for the broker.
 ENV STATE_DIRECTORY=/data
 VOLUME /data
+# A run touches this file every second, unless it is stalled; in memory, to spare an SD card.
+ENV EDGE_FAIRMOT_HEALTH_FILE=/dev/shm/edge-fairmot.health
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD test -n "$(find "$EDGE_FAIRMOT_HEALTH_FILE" -newermt '-15 seconds')"
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/opt/edge-fairmot/bin/edge-fairmot"]
 CMD ["live", "--config", "/etc/edge-fairmot/live.toml"]

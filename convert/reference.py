@@ -18,9 +18,10 @@ from edge_fairmot.benchmarks.observation import HEADS, TIE, DenseHead, Observati
 from edge_fairmot.convert.checkpoint import load_network
 from edge_fairmot.convert.deploy import GraphOptions, decode
 from edge_fairmot.convert.network import DCN, STRIDE, FairMOT, deformable_layers, normalise_images
+from edge_fairmot.detector import check_outputs
 from edge_fairmot.errors import InferenceError, RuntimeUnavailableError
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.runtimes.checks import check_images, check_outputs
+from edge_fairmot.runtimes.checks import check_images
 from edge_fairmot.types import RawDetections, UInt8Array
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
@@ -97,7 +98,7 @@ class TorchReference:
                 for tie in (0.0, TIE)
             )
         dense = {name: DenseHead.whole(heads[name].cpu().numpy()) for name in HEADS}
-        return Observation(check_outputs(strict, self.name), dense, tied)
+        return Observation(check_outputs(strict, self.manifest, self.name), dense, tied)
 
     def infer(self, images: UInt8Array) -> RawDetections:
         """Run the network; see :meth:`edge_fairmot.protocols.Runtime.infer`."""

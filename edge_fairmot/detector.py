@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.errors import InferenceError, InvalidInputError
 from edge_fairmot.letterbox import Letterbox
+from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.protocols import Runtime
 from edge_fairmot.types import Detections, Frame, RawDetections, UInt8Array
 
@@ -45,7 +46,7 @@ class FairMotDetector:
         Raises
         ------
         InferenceError
-            If the runtime cannot run, or its outputs hold NaN.
+            If the runtime cannot run, or its outputs are not those of :class:`~edge_fairmot.RawDetections`.
         """
         return self.prepare(frame)()
 
@@ -69,14 +70,17 @@ class FairMotDetector:
         batch, letterboxes = self._new_batch(), [self._letterbox(frame) for frame in frames]
         for row, (frame, letterbox) in enumerate(zip(frames, letterboxes, strict=True)):
             _fill(batch[row], frame, letterbox)
-        raw = self.runtime.infer(batch)
+        raw = self._infer(batch)
         return [self._select(raw, row, letterbox) for row, letterbox in enumerate(letterboxes)]
 
     def prepare(self, frame: Frame) -> Callable[[], Detections]:
         """Letterbox a frame; the returned function does the rest, also in another thread."""
         batch, letterbox = self._new_batch(), self._letterbox(frame)
         _fill(batch[0], frame, letterbox)
-        return lambda: self._select(self.runtime.infer(batch), 0, letterbox)
+        return lambda: self._select(self._infer(batch), 0, letterbox)
+
+    def _infer(self, batch: UInt8Array) -> RawDetections:
+        return check_outputs(self.runtime.infer(batch), self.runtime.manifest, self.runtime.name)
 
     def _new_batch(self) -> UInt8Array:
         (width, height), batch_size = self.runtime.manifest.input_size, self.runtime.manifest.batch_size
@@ -87,6 +91,65 @@ class FairMotDetector:
 
     def _select(self, raw: RawDetections, row: int, letterbox: Letterbox) -> Detections:
         return select_detections(raw, letterbox, self.score_threshold, row)
+
+
+SCORE_ROUNDING = 1e-3
+"""By how much a score may be above 1 or below 0: half precision rounds."""
+
+
+def check_outputs(outputs: RawDetections, manifest: ModelManifest, name: str) -> RawDetections:
+    """Return the outputs of the named runtime; InferenceError if they break the contract of the graph.
+
+    Checked are types, shapes, NaN and infinity, the range and order of the scores, and the class ids.
+    """
+    if not isinstance(outputs, RawDetections):
+        raise InferenceError(f"runtime {name} gave {type(outputs).__name__}, not RawDetections: correct it")
+    for output, dtype in _DTYPES.items():
+        array = getattr(outputs, output)
+        found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        if found != dtype:
+            raise InferenceError(f"runtime {name} gave {output} as {found}, not as {dtype.__name__} array")
+    rows = outputs.scores.shape[1] if outputs.scores.ndim == 2 else 0
+    shape = (manifest.batch_size, min(rows, manifest.max_detections))
+    expected = {
+        "scores": shape,
+        "class_ids": shape,
+        "boxes": (*shape, 4),
+        "embeddings": (*shape, manifest.embedding_dim),
+    }
+    for output, wanted in expected.items():
+        if (found := getattr(outputs, output).shape) != wanted:
+            raise InferenceError(
+                f"runtime {name} gave {output} of shape {found}, not {wanted}: the manifest says batches of "
+                f"{manifest.batch_size}, {manifest.max_detections} detections at most, and embeddings of "
+                f"{manifest.embedding_dim}"
+            )
+    for output in ("scores", "boxes", "embeddings"):
+        if not np.isfinite(getattr(outputs, output)).all():
+            raise InferenceError(
+                f"runtime {name} gave {output} that are not finite: the file or its precision is broken "
+                "on this device; try an fp32 file, or --runtime cpu"
+            )
+    scores, classes = outputs.scores, len(manifest.class_names)
+    if rows == 0:
+        return outputs
+    if (scores[:, 1:] > scores[:, :-1]).any():
+        raise InferenceError(f"runtime {name} gave scores that do not descend: sort its rows, best first")
+    if scores.min() < -SCORE_ROUNDING or scores.max() > 1 + SCORE_ROUNDING:
+        raise InferenceError(
+            f"runtime {name} gave scores from {scores.min():g} to {scores.max():g}, not between 0 and 1: the "
+            "file or its precision is broken on this device; try an fp32 file, or --runtime cpu"
+        )
+    if outputs.class_ids.min() < 0 or outputs.class_ids.max() >= classes:
+        raise InferenceError(
+            f"runtime {name} gave class ids from {outputs.class_ids.min()} to {outputs.class_ids.max()}, and "
+            f"the manifest names {classes} {'classes' if classes > 1 else 'class'}, from 0: convert the "
+            "checkpoint again"
+        )
+    return outputs
+
+
+_DTYPES = {"boxes": np.float32, "scores": np.float32, "embeddings": np.float32, "class_ids": np.int64}
 
 
 def select_detections(

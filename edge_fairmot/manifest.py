@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge_fairmot.errors import ManifestError
 
@@ -14,6 +14,9 @@ SCHEMA_VERSION = 1
 
 PRECISIONS = ("fp32", "fp16", "int8")
 """Values of ``default_precision``."""
+
+LARGEST = 65536
+"""Of sizes and counts: more than any network has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class ModelManifest:
         The reference and the frames of that comparison.
     graph_sha256 : str
         Hash of the graph that was compared, see :mod:`edge_fairmot.model_file`.
+    model_sha256 : str
+        Hash of the graph and of all else that the file computes with; empty in files of earlier releases.
     versions : dict of str to str
         Versions of the packages that made and compared the file.
     toolkit_version : str
@@ -89,6 +94,7 @@ class ModelManifest:
     parity: Mapping[str, float] = field(default_factory=dict)
     parity_basis: str = ""
     graph_sha256: str = ""
+    model_sha256: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
@@ -98,25 +104,32 @@ class ModelManifest:
 
     @classmethod
     def from_json(cls, text: str) -> ModelManifest:
-        """Parse a manifest; ManifestError if the text is none, or has another schema version."""
+        """Parse a manifest; ManifestError if the text is none, has another schema, or wrong values."""
         try:
             values: dict[str, Any] = json.loads(text)
             version = values["schema_version"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ManifestError(
                 "the manifest in this file is damaged: convert the checkpoint again with edge-fairmot convert"
             ) from error
         if version != SCHEMA_VERSION:
             raise ManifestError(
-                f"the file has manifest schema {version}, this edge-fairmot reads {SCHEMA_VERSION}: "
+                f"the file has manifest schema {_shown(version)}, this edge-fairmot reads {SCHEMA_VERSION}: "
                 "pip install -U edge-fairmot, or convert the checkpoint again"
             )
-        known = {f.name for f in fields(cls)}
+        known = {one.name: str(one.type) for one in fields(cls)}
+        values = {name: value for name, value in values.items() if name in known}
+        for name, value in values.items():
+            kind = _KINDS[_RANGED.get(name, known[name])]
+            if not kind.accepts(value):
+                raise ManifestError(
+                    f"the manifest in this file is damaged ({name} is {_shown(value)} and must be "
+                    f"{kind.words}): convert the checkpoint again with edge-fairmot convert"
+                )
+            if isinstance(value, list):
+                values[name] = tuple(value)
         try:
-            for name in ("input_size", "class_names", "rewrites", "plain_layers"):
-                if name in values:
-                    values[name] = _tuple_of_list(name, values[name])
-            return cls(**{name: value for name, value in values.items() if name in known})
+            return cls(**values)
         except TypeError as error:
             raise ManifestError(
                 f"the manifest in this file is incomplete ({error}): "
@@ -137,7 +150,61 @@ class ModelManifest:
         return cls.from_json(metadata[MANIFEST_KEY])
 
 
-def _tuple_of_list(name: str, value: object) -> tuple[Any, ...]:
-    if not isinstance(value, list) or (name == "input_size" and len(value) != 2):
-        raise TypeError(f"{name} is {value!r}")
-    return tuple(value)
+class _Kind(NamedTuple):
+    accepts: Callable[[Any], bool]
+    words: str
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 < value <= LARGEST
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _table_of(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(map(accepts, value.values()))
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "int": _Kind(lambda value: type(value) is int and 0 <= value <= LARGEST, f"between 0 and {LARGEST}"),
+    "str": _Kind(_is_text, "a text"),
+    "tuple[str, ...]": _Kind(_texts, "a list of texts"),
+    "Mapping[str, str]": _Kind(_table_of(_is_text), "a table of texts"),
+    "Mapping[str, float]": _Kind(_table_of(_is_number), "a table of numbers"),
+    "tuple[int, int]": _Kind(
+        lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_count, value)),
+        f"a list of two numbers between 1 and {LARGEST}",
+    ),
+    "count": _Kind(_is_count, f"between 1 and {LARGEST}"),
+    "share": _Kind(lambda value: _is_number(value) and 0 <= value <= 1, "between 0 and 1"),
+    "names": _Kind(lambda value: _texts(value) and value != [], "a list of at least one text"),
+    "precision": _Kind(lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+}
+"""What a value may be, by the type of the field or its entry in ``_RANGED``."""
+
+_RANGED: Mapping[str, str] = {
+    "max_detections": "count",
+    "embedding_dim": "count",
+    "batch_size": "count",
+    "stride": "count",
+    "box_channels": "count",
+    "int8_share": "share",
+    "class_names": "names",
+    "default_precision": "precision",
+}
+
+
+def _shown(value: object) -> str:
+    """Write a value in a few characters."""
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -3,8 +3,8 @@
 A device has a runtime but rarely the ``onnx`` package. The few fields needed are read straight from the
 protobuf wire format (field numbers from onnx.proto3). Weights are skipped, not loaded.
 
-The certificate of a file is the SHA-256 of its graph, kept in its manifest beside the parity figures: a file
-whose graph was changed after it was checked no longer fits its certificate.
+The certificate of a file is the SHA-256 of what it computes, kept in its manifest beside the parity figures:
+a file that was changed after it was checked, or that is damaged, no longer fits its certificate.
 """
 
 from __future__ import annotations
@@ -25,8 +25,17 @@ from edge_fairmot.system import atomic_write
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 """Wire types of protobuf."""
 
-_IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
+_IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA, _FUNCTIONS = 1, 7, 8, 14, 25
 """Fields of ModelProto."""
+
+_TENSORS = {
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+"""Messages in which tensors are, by kind: the kind of each field."""
 
 _ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 16: "bfloat16"}
 
@@ -46,8 +55,26 @@ class OnnxFile:
 
     @property
     def manifest(self) -> ModelManifest:
-        """The manifest in the file; ManifestError if there is none."""
-        return ModelManifest.from_metadata(self.metadata, str(self.path))
+        """The manifest in the file; ManifestError if there is none, or it does not fit the graph."""
+        manifest = ModelManifest.from_metadata(self.metadata, str(self.path))
+        (width, height), count = manifest.input_size, manifest.batch_size
+        rows = (count, manifest.max_detections)
+        shapes = {
+            "images": (count, height, width, 3),
+            "boxes": (*rows, 4),
+            "scores": rows,
+            "class_ids": rows,
+            "embeddings": (*rows, manifest.embedding_dim),
+        }
+        for name, shape in shapes.items():
+            found = (self.inputs | self.outputs).get(name, "?").partition(" ")[2]
+            expected = f"({', '.join(map(str, shape))})"
+            if found and "?" not in found and found != expected:
+                raise ManifestError(
+                    f"the manifest of {self.path} says that {name} has the shape {expected}, and the graph "
+                    f"says {found}: convert the checkpoint again with edge-fairmot convert"
+                )
+        return manifest
 
 
 def read_onnx_file(path: str | Path) -> OnnxFile:
@@ -86,27 +113,71 @@ def hash_graph(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def _hash_model(path: Path, graph_sha256: str) -> str:
+    """Return the SHA-256 of all that a file computes with: graph, functions, operator sets, external data."""
+    digest = hashlib.sha256(graph_sha256.encode())
+    with _open_model(path) as model:
+        locations: set[str] = set()
+        for field in read_fields(model):
+            if field.number in (_OPSET_IMPORT, _FUNCTIONS):
+                digest.update(field.raw)
+            if field.number in (_GRAPH, _FUNCTIONS) and isinstance(field.value, memoryview):
+                kind = "graph" if field.number == _GRAPH else "function"
+                locations |= _external_locations(field.value, kind)
+    for location in sorted(locations):
+        data = (path.parent / location).resolve()
+        if not (data.is_file() and data.is_relative_to(path.parent.resolve())):
+            raise ManifestError(
+                f"{path} keeps weights in {location!r}, which is not a file in its folder: "
+                "put it there, or convert the checkpoint again"
+            )
+        digest.update(location.encode())
+        with data.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
 def certificate_fault(path: str | Path, manifest: ModelManifest) -> str:
-    """Return what is wrong with the certificate in the manifest of a file; empty if it fits the graph."""
+    """Return what is wrong with the certificate in the manifest of a file; empty if it fits the file.
+
+    The certificates of earlier releases have no ``model_sha256``: of those only the graph is compared.
+    """
     if not manifest.graph_sha256:
         return f"{path} has no certificate: convert the checkpoint again, or edge-fairmot verify --certify"
-    found = hash_graph(path)
-    if found == manifest.graph_sha256:
+    graph_sha256 = hash_graph(path)
+    kind, expected, found = "graph", manifest.graph_sha256, graph_sha256
+    if found == expected and manifest.model_sha256:
+        kind, expected, found = "model", manifest.model_sha256, _hash_model(Path(path), graph_sha256)
+    if found == expected:
         return ""
     return (
-        f"the certificate of {path} is of another graph (sha256 {manifest.graph_sha256[:12]}, the file's is "
-        f"{found[:12]}), so the file was changed after it was checked: edge-fairmot verify --certify"
+        f"the certificate of {path} is of another {kind} (sha256 {expected[:12]}, the file's is "
+        f"{found[:12]}), so the file was changed after it was checked, or is damaged: copy it again, "
+        "or edge-fairmot verify --certify"
     )
 
 
+def require_intact(path: str | Path) -> None:
+    """Raise ManifestError if a file no longer fits its certificate; a file without one passes."""
+    try:
+        manifest = read_onnx_file(path).manifest
+    except ManifestError:
+        return  # the runtime says what it lacks; it may read files of another kind
+    if manifest.graph_sha256 and (fault := certificate_fault(path, manifest)):
+        raise ManifestError(f"{fault}; --no-integrity-check runs it as it is")
+
+
 def certify(path: str | Path, manifest: ModelManifest) -> ModelManifest:
-    """Write a manifest into an ONNX file, in place of the old one, with the graph's hash; returns it.
+    """Write a manifest into an ONNX file, in place of the old one, with the file's hashes; returns it.
 
     The file is replaced at once: a process that reads it meanwhile sees the old one. ManifestError if it
     cannot be read or written, or is not ONNX.
     """
     path = Path(path)
-    manifest = replace(manifest, graph_sha256=hash_graph(path))
+    graph_sha256 = hash_graph(path)
+    model_sha256 = _hash_model(path, graph_sha256)
+    manifest = replace(manifest, graph_sha256=graph_sha256, model_sha256=model_sha256)
     entry = write_field(1, MANIFEST_KEY.encode()) + write_field(2, manifest.to_json().encode())
     try:
         with atomic_write(path) as partial, _open_model(path) as model, partial.open("wb") as file:
@@ -138,7 +209,7 @@ def _open_model(path: Path) -> Iterator[memoryview]:
         # The mapping is closed when its last view is gone.
         with path.open("rb") as file:
             yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (ValueError, IndexError, UnicodeDecodeError) as error:
+    except (ValueError, IndexError, RecursionError) as error:
         raise ManifestError(
             f"{path} is not an ONNX file, or is cut short: convert the checkpoint again"
         ) from error
@@ -187,6 +258,19 @@ def read_fields(message: memoryview) -> Iterator[Field]:
 def write_field(number: int, content: bytes) -> bytes:
     """Return a field that holds bytes, a text or a message."""
     return _write_varint(number << 3 | _BYTES) + _write_varint(len(content)) + content
+
+
+def _external_locations(message: memoryview, kind: str) -> set[str]:
+    """Return the names of the files that hold tensors of a message, a kind of ``_TENSORS``."""
+    if kind == "tensor":
+        entries = [(_text(entry, 1), _text(entry, 2)) for entry in _submessages(message, 13)]
+        return {value for key, value in entries if key == "location"}
+    found: set[str] = set()
+    for field in read_fields(message):
+        inner = _TENSORS[kind].get(field.number)
+        if inner is not None and isinstance(field.value, memoryview):
+            found |= _external_locations(field.value, inner)
+    return found
 
 
 def _is_manifest(field: Field) -> bool:

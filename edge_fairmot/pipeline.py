@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, TypeAlias
 
 from edge_fairmot.channel import Channel, ChannelClosedError
@@ -24,6 +24,9 @@ QUEUE_DEPTH = 2
 
 JOIN_TIMEOUT_S = 1.0
 """How long the end of a run waits for a live source that may never deliver another frame."""
+
+STUCK_S = 2.0
+"""How long it waits for a decoder and a detector that may never return."""
 
 Detecting: TypeAlias = Callable[[], Detections | None]
 
@@ -75,8 +78,9 @@ class Pipeline:
     the next few frames. Association, counting, and the code that uses a result run in the iterating thread.
     An error in any stage is raised there, after the frames before it.
 
-    The threads end with the iteration: after the last frame, at an error, and when a loop is left early. What
-    was opened stays open, except that :meth:`run` closes its sinks.
+    The threads end with the iteration: after the last frame, at an error, and when a loop is left early. One
+    that hangs in a decoder or a detector is left behind after two seconds. What was opened stays open,
+    except that :meth:`run` closes its sinks.
 
     Parameters
     ----------
@@ -179,6 +183,15 @@ class Pipeline:
             stage_ms={name: 1e3 * busy_s / max(frames, 1) for name, busy_s in self._times.busy_s.items()},
         )
 
+    def busy_s(self) -> dict[str, float]:
+        """Return for how long each stage has been at work on its frame, to find one that hangs.
+
+        From any thread. A stage that waits for another is absent; ``decode`` of a live source is mostly
+        waiting for the next frame.
+        """
+        now_s = self._times.clock()
+        return {stage: now_s - at_s for stage, at_s in self._times.since_s.items() if at_s is not None}
+
     def __iter__(self) -> Generator[FrameResult, None, None]:
         return self._results(())
 
@@ -192,7 +205,7 @@ class Pipeline:
             stages.start()
             for frame, detections in stages:
                 result = self._associate(frame, detections)
-                started_s = clock()
+                started_s = self._times.begin("sinks")
                 for sink in sinks:
                     sink.write(result)
                 self._last_s = started_s + self._times.add("sinks", started_s)
@@ -203,7 +216,7 @@ class Pipeline:
             stages.stop()
 
     def _associate(self, frame: Frame, detections: Detections | None) -> FrameResult:
-        started_s = self._times.clock()
+        started_s = self._times.begin("association")
         self._follow_size(frame)
         if detections is None:
             tracks = self._tracker.predict(frame.time_s)
@@ -239,15 +252,22 @@ class Pipeline:
 
 
 class _StageTimes:
-    """Busy seconds of each stage. Each stage adds to its own entry only, so no lock is needed."""
+    """Busy seconds of each stage. Each stage writes its own entries only, so no lock is needed."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.busy_s = dict.fromkeys(STAGES, 0.0)
+        self.since_s: dict[str, float | None] = dict.fromkeys(STAGES)  # None: not at work
+
+    def begin(self, stage: str) -> float:
+        """Note that a stage begins with a frame; returns the time."""
+        started_s = self.since_s[stage] = self.clock()
+        return started_s
 
     def add(self, stage: str, started_s: float) -> float:
         """Add the time since ``started_s`` and return it."""
         elapsed_s = self.clock() - started_s
+        self.since_s[stage] = None
         self.busy_s[stage] += elapsed_s
         return elapsed_s
 
@@ -302,23 +322,26 @@ class _Stages:
         self._detected.close()
 
     def stop(self) -> None:
-        """End the threads and wait for them: at most for the read and the inference in progress."""
+        """End the threads and wait for them, but no longer than STUCK_S: one may never return."""
         for channel in (self._captured, self._tokens, self._prepared, self._detected):
             channel.close()
+        until_s = monotonic() + STUCK_S
         capture, *others = self._threads
         for thread in others:
             if thread.ident is not None:
-                thread.join()
+                thread.join(max(0.0, until_s - monotonic()))
         if capture.ident is not None:
-            capture.join(JOIN_TIMEOUT_S if self._live else None)
+            capture.join(JOIN_TIMEOUT_S if self._live else max(0.0, until_s - monotonic()))
 
     def _run_capture(self) -> None:
         times, frames = self._times, iter(self._source)
         expected: int | None = None
         while True:
-            started_s = times.clock()
-            frame = next(frames, None)
-            times.add("decode", started_s)
+            started_s = times.begin("decode")
+            try:
+                frame = next(frames, None)
+            finally:
+                times.add("decode", started_s)
             if frame is None:
                 return
             if self._live:
@@ -338,7 +361,7 @@ class _Stages:
             if self._pacer.wants_detection(self._times.clock(), source_was_awaited=awaited):
                 self._tokens.get()
                 frame = self._newest(frame)
-                started_s = self._times.clock()
+                started_s = self._times.begin("letterbox")
                 detecting = self._prepare(frame)
                 self._times.add("letterbox", started_s)
             self._prepared.put((frame, detecting))
@@ -355,7 +378,7 @@ class _Stages:
         for frame, detecting in self._prepared:
             detections: Detections | None = None
             if detecting is not None:
-                started_s = self._times.clock()
+                started_s = self._times.begin("inference")
                 detections = detecting()
                 self._pacer.took(self._times.add("inference", started_s))
                 self._tokens.put(True)

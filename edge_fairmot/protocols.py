@@ -73,7 +73,7 @@ class HasGroundTruth(Protocol):
         """Return the true objects of the frame with this index; from any thread."""
 
 
-SourceStatus: TypeAlias = Literal["starting", "running", "lost", "ended"]
+SourceStatus: TypeAlias = Literal["starting", "running", "lost", "stalled", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ class SourceState:
     ----------
     status : str
         ``starting`` until the first frame, ``running`` while frames come, ``lost`` while the camera is opened
-        again, ``ended`` after the last frame.
+        again, ``stalled`` while a detector, a decoder or an output does not come back (set by ``live``, by no
+        source), ``ended`` after the last frame.
     since_s : float
         Start of this status, on ``time.monotonic``'s clock.
     reconnects : int

@@ -71,7 +71,7 @@ class FileLock:
     def __init__(self, path: Path, what: str, fix: str) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w")
+            self._file = path.open("a+")  # what the holder wrote stays
         except OSError as error:
             raise SinkError(
                 f"{what} cannot be used ({error.strerror}): check the folder and its permissions "
@@ -80,8 +80,15 @@ class FileLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self._file.seek(0)
+            holder = self._file.read(32).strip()
             self._file.close()
-            raise SinkError(f"{what} belongs to another run: {fix}") from error
+            process = f", process {holder}" if holder.isdecimal() else ""
+            raise SinkError(f"{what} belongs to another run{process}: {fix}") from error
+        with suppress(OSError):  # a full disk: the lock holds
+            self._file.truncate(0)
+            self._file.write(f"{os.getpid()}\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Release the lock; the file stays. May be called twice."""

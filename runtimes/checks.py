@@ -1,4 +1,4 @@
-"""What every runtime checks: its options, the images that go in, and the outputs that come out."""
+"""What every built-in runtime checks: its options, the images that go in, and the outputs that come out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_fairmot.detector import check_outputs
 from edge_fairmot.errors import InferenceError, InvalidInputError, RuntimeUnavailableError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.system import ROOT, read_sysfs
@@ -128,7 +129,7 @@ class CheckedRuntime:
             outputs = RawDetections(*self._run(np.ascontiguousarray(images)))
         except Exception as error:  # the errors of runtimes have no other base in common
             raise InferenceError(self._explain(str(error))) from error
-        return check_outputs(outputs, self.name)
+        return check_outputs(outputs, self.manifest, self.name)
 
     def close(self) -> None:
         """Release the network. May be called twice."""
@@ -144,17 +145,6 @@ def check_images(images: UInt8Array, manifest: ModelManifest) -> None:
             f"this file takes uint8 {expected} (N, H, W, BGR), not {images.dtype} {images.shape}: "
             f"letterbox the image to {width}x{height}, or convert again with --size"
         )
-
-
-def check_outputs(outputs: RawDetections, name: str) -> RawDetections:
-    """Return the outputs of the named runtime; InferenceError if a number in them is NaN or infinite."""
-    for field in ("scores", "boxes", "embeddings"):
-        if not np.isfinite(getattr(outputs, field)).all():
-            raise InferenceError(
-                f"runtime {name} gave {field} that are not finite: the file or its precision is broken "
-                "on this device; try an fp32 file, or --runtime cpu"
-            )
-    return outputs
 
 
 def make_cache_folder(folder: Path) -> str:

@@ -6,6 +6,7 @@
 import os
 import shutil
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,9 @@ REPEATS = "MOODY_REPEATS"
 
 
 class MoodyRuntime:
-    """Mood by device: none, ``unwilling``, ``fails`` or ``dies`` (at the 12th picture), ``wrong`` (boxes)."""
+    """Mood by device: none, ``unwilling``, ``fails``, ``dies``, ``naps`` (3 s) or ``hangs`` (at the 12th
+    picture), ``wrong`` (boxes).
+    """
 
     name = "moody"
 
@@ -37,6 +40,8 @@ class MoodyRuntime:
             raise ValueError("a number of\nno use")
         if self._seen == 12 and self._mood == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self._seen == 12 and self._mood in ("naps", "hangs"):
+            time.sleep(3 if self._mood == "naps" else 1e6)
         for _ in range(int(os.environ.get(REPEATS, "1"))):
             raw = self._runtime.infer(images)
         return replace(raw, boxes=raw.boxes + 9) if self._mood == "wrong" else raw

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fairmot.errors import ManifestError
-from edge_fairmot.manifest import MANIFEST_KEY, SCHEMA_VERSION, ModelManifest
+from edge_fairmot.manifest import MANIFEST_KEY, PRECISIONS, SCHEMA_VERSION, ModelManifest
 
 MANIFEST = ModelManifest(
     input_size=(576, 320),
@@ -27,7 +27,7 @@ manifests = st.builds(
     input_size=st.tuples(sizes, sizes),
     max_detections=sizes,
     embedding_dim=sizes,
-    class_names=st.lists(names, max_size=5).map(tuple),
+    class_names=st.lists(names, min_size=1, max_size=5).map(tuple),
     opset=sizes,
     checkpoint_sha256=names,
     toolkit_version=names,
@@ -36,13 +36,14 @@ manifests = st.builds(
     stride=sizes,
     deform_conv=st.dictionaries(names, names, max_size=5),
     precision=st.dictionaries(names, names, max_size=5),
-    default_precision=names,
+    default_precision=st.sampled_from(PRECISIONS),
     rewrites=st.lists(names, max_size=5).map(tuple),
     calibration=names,
     calibration_sha256=names,
     parity=st.dictionaries(names, st.floats(allow_nan=False), max_size=5),
     parity_basis=names,
     graph_sha256=names,
+    model_sha256=names,
     versions=st.dictionaries(names, names, max_size=5),
 )
 
@@ -73,7 +74,7 @@ def test_damaged_text_is_refused(text):
 
 @pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, "1", None])
 def test_another_schema_is_refused_by_number(version):
-    with pytest.raises(ManifestError, match=f"schema {version}, .* reads {SCHEMA_VERSION}: pip install -U"):
+    with pytest.raises(ManifestError, match=f"schema {version!r}, .* reads {SCHEMA_VERSION}: pip install -U"):
         ModelManifest.from_json(edited(schema_version=version))
 
 
@@ -92,11 +93,37 @@ def test_a_missing_key_is_named_unless_it_has_a_default(key):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("input_size", 576), ("input_size", [576]), ("class_names", "person"), ("rewrites", None)],
+    [
+        ("input_size", 576),
+        ("input_size", [576]),
+        ("input_size", ["576", 320]),
+        ("input_size", [1e6, 1e6]),
+        ("input_size", [0, 320]),
+        ("max_detections", -1),
+        ("max_detections", True),
+        ("embedding_dim", 2**40),
+        ("class_names", "person"),
+        ("class_names", []),
+        ("class_names", [1]),
+        ("rewrites", None),
+        ("default_precision", "fp8"),
+        ("default_precision", []),
+        ("deform_conv", []),
+        ("parity", {"recall": "all"}),
+        ("int8_share", 7),
+        ("graph_sha256", 7),
+        ("calibration", {"\x1b[2J": 1}),
+    ],
 )
-def test_a_value_that_is_no_list_is_named(key, value):
-    with pytest.raises(ManifestError, match=f"{key} is"):
+def test_a_wrong_value_is_named_on_one_line(key, value):
+    with pytest.raises(ManifestError, match=f"damaged \\({key} is .* must be ") as caught:
         ModelManifest.from_json(edited(**{key: value}))
+    assert str(caught.value).isprintable()
+
+
+def test_a_deep_document_is_no_manifest():
+    with pytest.raises(ManifestError, match="damaged"):
+        ModelManifest.from_json('{"a":' * 100_000)
 
 
 def test_unknown_keys_are_ignored():

@@ -69,7 +69,7 @@ class GreyRuntime:
     """Finds one walker where the grey says: a picture of another frame would put it elsewhere."""
 
     name = "grey"
-    manifest = ModelManifest(INPUT_SIZE, 4, 1, ("person",), 2, "0" * 64, "0")
+    manifest = ModelManifest(INPUT_SIZE, 4, 2, ("person",), 2, "0" * 64, "0")
 
     def __init__(self, *, delay=no_delay):
         self.delay, self.seen = delay, []

@@ -62,7 +62,7 @@ ROOMS = {
     "schedule": Room("errors", ""),
     "tracking": Room("types errors boxes", "numpy lap"),
     "counting": Room(VALUES, "numpy"),
-    "detector": Room("types errors letterbox protocols", "numpy"),
+    "detector": Room("types errors letterbox manifest protocols", "numpy"),
     "detection_cache": Room("types errors system", "numpy"),
     "pipeline": Room(CORE, ""),
     "sources": Room(f"{VALUES} protocols channel", "numpy cv2", "", "av picamera2 libcamera"),
@@ -82,7 +82,7 @@ ROOMS = {
         "convert benchmarks",
         "onnx onnxruntime openvino trackeval",
     ),
-    "runtimes": Room("types errors manifest protocols model_file system", "*"),
+    "runtimes": Room("types errors manifest protocols detector model_file system", "*"),
     "benchmarks": Room(
         f"{CORE} detector detection_cache pipeline sources sinks bundled model_file system runtimes",
         "numpy cv2",

@@ -53,7 +53,7 @@ def test_throttle_bits_are_named_now_and_since_boot():
 
 def test_a_lock_is_held_until_it_is_closed(tmp_path):
     first = FileLock(tmp_path / "new" / "lock", "the folder", "take another name")
-    with pytest.raises(SinkError, match="the folder belongs to another run: take another name"):
+    with pytest.raises(SinkError, match=r"the folder belongs to another run, process \d+: take another name"):
         FileLock(tmp_path / "new" / "lock", "the folder", "take another name")
     first.close()
     FileLock(tmp_path / "new" / "lock", "the folder", "").close()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -25,17 +28,25 @@ FIELDS = "fields"
 """Attribute of a log record: values for programs, beside the message."""
 
 
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey, or cannot show: texts of files and devices hold anything."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def fail(message: str) -> int:
     """Print one error line; returns the exit status."""
     stderr.print("error:", style="bold red", end=" ")
-    stderr.print(message, highlight=False, soft_wrap=True)
+    stderr.print(printable(message), highlight=False, soft_wrap=True)
     return 1
 
 
 def warn(message: str) -> None:
     """Print one warning line."""
     stderr.print("warning:", style="bold yellow", end=" ")
-    stderr.print(message, highlight=False, soft_wrap=True)
+    stderr.print(printable(message), highlight=False, soft_wrap=True)
 
 
 def print_pairs(rows: Iterable[tuple[str, str]], title: str | None = None) -> None:
@@ -46,7 +57,7 @@ def print_pairs(rows: Iterable[tuple[str, str]], title: str | None = None) -> No
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(printable(name), printable(value))
     stdout.print(table)
 
 
@@ -94,20 +105,18 @@ def terminated_as_interrupted() -> Iterator[None]:
 
 
 @contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP call ``stop``, which ends the run; a second one ends it at once."""
-
-    def ask(number: int, _: object) -> None:
-        for one in before:
-            signal.signal(one, signal.default_int_handler)
-        stop()
-
-    before = {one: signal.signal(one, ask) for one in (*ENDING_SIGNALS, signal.SIGINT)}
+def report_after_results() -> Iterator[None]:
+    """Print what is also in files: where stdout is closed or full, only a warning tells so."""
     try:
         yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError, SystemExit) as error:  # rich exits where a pipe is closed
+        with suppress(OSError, ValueError):  # what waits in the buffer would fail again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reason = (isinstance(error, OSError) and error.strerror) or "stdout is closed"
+        with suppress(OSError):
+            warn(f"the figures could not be printed ({reason}); they are in the files")
 
 
 class TextFormatter(logging.Formatter):
@@ -115,7 +124,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        return f"{_moment(record)} {record.levelname:<7} {_message(record, self)}"
+        return f"{_moment(record)} {record.levelname:<7} {printable(_message(record, self))}"
 
 
 class JsonFormatter(logging.Formatter):

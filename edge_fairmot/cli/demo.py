@@ -10,7 +10,7 @@ import typer
 
 from edge_fairmot.cli.console import stderr, stdout
 from edge_fairmot.cli.run_flags import ModelFlag, RuntimeFlag
-from edge_fairmot.cli.track import TEXT_NAME, TRUTH_NAME, VIDEO_NAME, track
+from edge_fairmot.cli.track import TEXT_NAME, TRUTH_NAME, VIDEO_NAME, holds_results, numbered_folders, track
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError
 
 DETECTIONS = "detections"
@@ -38,6 +38,8 @@ def demo(
     for package, extra, purpose in NEEDED:
         if find_spec(package) is None:
             raise MissingDependencyError(package, extra, purpose)
+    # A folder of its own beside the results of an earlier run, as for track.
+    output = next(folder for folder in numbered_folders(output) if not holds_results(folder))
     cache = output / DETECTIONS
     track(street, model, output=output, runtime=runtime, preset="bytetrack", save_detections=cache)
     from edge_fairmot.benchmarks.accuracy import evaluate

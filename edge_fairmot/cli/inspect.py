@@ -68,7 +68,8 @@ def inspect(
                 "inputs": file.inputs,
                 "outputs": file.outputs,
                 "operators": file.operators,
-            }
+            },
+            ensure_ascii=True,  # control characters stay escaped
         )
     else:
         _print_file(file)

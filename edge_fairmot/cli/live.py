@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,20 +19,18 @@ from edge_fairmot.cli.console import (
     FIELDS,
     start_logging,
     stdout,
-    stopped_by_signals,
-    terminated_as_interrupted,
 )
 from edge_fairmot.cli.run import Run, open_run, reason_of, summary_document, write_summary
 from edge_fairmot.cli.run_config import RunConfig, read_run_config
 from edge_fairmot.cli.service import ServiceManager
-from edge_fairmot.errors import EdgeFairmotError, InvalidInputError
-from edge_fairmot.protocols import OutputHealth, Sink, output_health
+from edge_fairmot.cli.watch import EndingSignals, StallWatch, stall_of
+from edge_fairmot.errors import EdgeFairmotError, InferenceError, InvalidInputError
+from edge_fairmot.protocols import OutputHealth, Sink, SourceState, output_health
 from edge_fairmot.service.mqtt import MqttSink
 from edge_fairmot.service.recording import RecordingSink
 from edge_fairmot.service.web import WebSink
 from edge_fairmot.sinks.text import counts_document
 from edge_fairmot.sources import open_live_source, redacted_name
-from edge_fairmot.sources.live import LiveSource
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +49,8 @@ def live(
     precision: flags.PrecisionFlag = None,
     hint: flags.HintFlag = None,
     cache_folder: flags.CacheFolderFlag = None,
+    integrity_check: flags.IntegrityFlag = None,
+    stall_after: flags.StallAfterFlag = None,
     score_threshold: flags.ScoreThresholdFlag = None,
     track_buffer: flags.TrackBufferFlag = None,
     preset: flags.PresetFlag = None,
@@ -93,6 +94,8 @@ def live(
     given = flags.runtime_flags(runtime, device_id, threads, precision, hint, cache_folder) | {
         "source": source,
         "model": model,
+        "stall_after_s": stall_after,
+        "runtime.integrity_check": integrity_check,
         "tracker.score_threshold": score_threshold,
         "tracker.track_buffer": track_buffer,
         "tracker.preset": flags.chosen_preset(preset, crowded),
@@ -122,21 +125,26 @@ def live(
 def _run(settings: RunConfig, config: Path | None) -> None:
     _check_written(settings, config)
     with ExitStack() as stack:
-        stack.enter_context(terminated_as_interrupted())
+        signals = stack.enter_context(EndingSignals())
         service = stack.enter_context(ServiceManager())
         service.notify(STATUS=f"opening {redacted_name(settings.source)}")
         source = open_live_source(settings.source, settings.camera, settings.camera.network)
         stack.callback(source.close)
         service.notify(STATUS=f"opening {settings.model_path.name}")
         run = open_run(settings, source, stack, drawn=settings.web.serve)
-        sinks = open_sinks(run, source)
-        report = _Report(run, source, sinks, service)
+        state = stall_aware(source.state, run)
+        sinks = open_sinks(run, state)
+        report = _Report(run, state, sinks, service)
+        signals.give_up = lambda: report.close("the run did not end when it was stopped")
+        signals.stop = run.pipeline.stop
         ended = "the run was ended from outside"
         try:
-            with stopped_by_signals(run.pipeline.stop):
-                service.notify(READY=1, STATUS="running")
-                service.start_watchdog(report.is_alive, report.status)
+            service.notify(READY=1, STATUS="running")
+            service.start_watchdog(report.is_alive, report.status)
+            with StallWatch(report.stall, report.log_stall, settings.stall_after_s):
                 run.pipeline.run(sinks, lambda result: report.after_frame())
+            if not run.pipeline.busy_s().keys().isdisjoint(("letterbox", "inference")):
+                raise InferenceError("the detector did not come back when the run was stopped")
             ended = ""
         except BaseException as error:
             ended = reason_of(error)
@@ -144,6 +152,25 @@ def _run(settings: RunConfig, config: Path | None) -> None:
         finally:
             service.notify(STOPPING=1)
             report.close(ended)
+            signals.give_up = lambda: None
+
+
+def stall_aware(state: Callable[[], SourceState], run: Run) -> Callable[[], SourceState]:
+    """Return a function that returns the state of the source, or ``stalled`` where the run hangs."""
+
+    def read() -> SourceState:
+        found, busy_s = state(), run.pipeline.busy_s()
+        # A lost camera is waited for; and what was waited for before the source ran is no stall.
+        running_s = time.monotonic() - found.since_s if found.status == "running" else 0.0
+        busy_s["decode"] = min(busy_s.get("decode", 0.0), running_s)
+        stall = stall_of(busy_s, run.config.stall_after_s)
+        if not stall:
+            return found
+        return replace(
+            found, status="stalled", since_s=time.monotonic() - max(busy_s.values()), message=stall
+        )
+
+    return read
 
 
 def _check_written(settings: RunConfig, config: Path | None) -> None:
@@ -159,7 +186,7 @@ def _check_written(settings: RunConfig, config: Path | None) -> None:
             raise InvalidInputError(f"{name} {path} is read by this run: choose another name")
 
 
-def open_sinks(run: Run, source: LiveSource) -> list[Sink]:
+def open_sinks(run: Run, state: Callable[[], SourceState]) -> list[Sink]:
     """Open every output that the settings ask for; those before one that cannot be opened are closed."""
     settings = run.config
     openers: list[Callable[[], Sink]] = []
@@ -170,9 +197,7 @@ def open_sinks(run: Run, source: LiveSource) -> list[Sink]:
 
     if settings.mqtt is not None:
         mqtt = settings.mqtt
-        openers.append(
-            lambda: MqttSink(mqtt, run.pipeline.summary, source.state, run.counts, outputs=outputs)
-        )
+        openers.append(lambda: MqttSink(mqtt, run.pipeline.summary, state, run.counts, outputs=outputs))
     if settings.record is not None:
         recording = settings.record
         clock = {
@@ -181,7 +206,7 @@ def open_sinks(run: Run, source: LiveSource) -> list[Sink]:
         }
         openers.append(lambda: RecordingSink(recording, run.header(clock=clock)))
     if settings.web.serve:
-        openers.append(lambda: _open_page(run, source, outputs))
+        openers.append(lambda: _open_page(run, state, outputs))
     with ExitStack() as stack:
         for opener in openers:
             sinks.append(opener())
@@ -190,12 +215,14 @@ def open_sinks(run: Run, source: LiveSource) -> list[Sink]:
     return sinks
 
 
-def _open_page(run: Run, source: LiveSource, outputs: Callable[[], dict[str, OutputHealth]]) -> WebSink:
+def _open_page(
+    run: Run, state: Callable[[], SourceState], outputs: Callable[[], dict[str, OutputHealth]]
+) -> WebSink:
     """Serve the page and print its address, once with the token where a person reads it."""
     page = WebSink(
         run.config.web,
         run.pipeline.summary,
-        source.state,
+        state,
         run.counter,
         source=run.source.info.name,
         outputs=outputs,
@@ -212,8 +239,10 @@ def _open_page(run: Run, source: LiveSource, outputs: Callable[[], dict[str, Out
 class _Report:
     """Logs the state of a run, tells it to systemd, and writes the summary."""
 
-    def __init__(self, run: Run, source: LiveSource, sinks: list[Sink], service: ServiceManager) -> None:
-        self._run, self._source, self._sinks, self._service = run, source, sinks, service
+    def __init__(
+        self, run: Run, state: Callable[[], SourceState], sinks: list[Sink], service: ServiceManager
+    ) -> None:
+        self._run, self._state, self._sinks, self._service = run, state, sinks, service
         self._logged_s = self._frame_s = time.monotonic()
 
     def after_frame(self) -> None:
@@ -225,20 +254,33 @@ class _Report:
 
     def is_alive(self) -> bool:
         """Return whether results come, or the source is being opened again."""
-        state = self._source.state()
-        if state.status != "running":
+        state = self._state()
+        if state.status not in ("running", "stalled"):
             return True
         return time.monotonic() - max(self._frame_s, state.since_s) < self._service.watchdog_s
 
     def status(self) -> str:
         """Return the state in a line; from any thread."""
-        summary, state = self._run.pipeline.summary(), self._source.state()
+        summary, state = self._run.pipeline.summary(), self._state()
         rate = f"{summary.frame_rate:.1f} frames/s, {summary.identities} identities"
         return f"{state.status}: {state.message or rate}{_troubles(output_health(self._sinks))}"
 
+    def stall(self) -> str:
+        """Return what hangs, in words; "" where nothing does."""
+        state = self._state()
+        return state.message if state.status == "stalled" else ""
+
+    def log_stall(self, stall: str) -> None:
+        """Log that the run stalls, or goes on after it."""
+        if stall:
+            _log.warning("stalled: %s", stall)
+        else:
+            _log.info("the run goes on after a stall")
+        self._service.notify(STATUS=self.status())
+
     def log(self) -> None:
         """Log the figures up to now."""
-        summary, state = self._run.pipeline.summary(), self._source.state()
+        summary, state = self._run.pipeline.summary(), self._state()
         fields: dict[str, Any] = {
             "frames": summary.frames,
             "frame_rate": round(summary.frame_rate, 2),
@@ -267,7 +309,7 @@ class _Report:
             document = summary_document(
                 self._run,
                 ended,
-                reconnects=self._source.state().reconnects,
+                reconnects=self._state().reconnects,
                 outputs=output_health(self._sinks),
             )
             write_summary(path, document, ended)

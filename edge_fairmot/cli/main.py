@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
+import threading
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -114,6 +118,28 @@ def _root(
 
 def run() -> None:
     """Entry point of the console script: one line and exit status 1 for every error of edge-fairmot."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where there is none
+            stream.reconfigure(errors="backslashreplace")  # names that a terminal's encoding lacks
+    try:
+        _run()
+    except SystemExit as ended:
+        _leave_hung_threads(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        raise
+
+
+def _leave_hung_threads(status: int) -> None:
+    """End the process at once if a detector still runs: the interpreter's end could wait for it, or crash."""
+    if not {"edge-fairmot letterbox", "edge-fairmot inference"}.isdisjoint(
+        thread.name for thread in threading.enumerate()
+    ):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(status)
+
+
+def _run() -> None:
     try:
         app()
     except EdgeFairmotError as error:

@@ -114,7 +114,12 @@ def open_run(
 def _open_network(config: RunConfig, tracker: TrackerConfig, stack: ExitStack) -> tuple[Detector, ModelInfo]:
     from edge_fairmot.runtimes import open_runtime
 
-    runtime = open_runtime(config.model_path, config.runtime.name, config.runtime.options)
+    runtime = open_runtime(
+        config.model_path,
+        config.runtime.name,
+        config.runtime.options,
+        integrity_check=config.runtime.integrity_check,
+    )
     stack.callback(runtime.close)
     manifest = runtime.manifest
     if manifest.batch_size != 1:
@@ -185,6 +190,7 @@ def write_summary(path: Path, document: Mapping[str, Any], ended: str) -> None:
     A run that failed already keeps its own error: then a summary that cannot be written is only logged.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)  # the folder may have been removed meanwhile
         with atomic_write(path) as partial:
             partial.write_text(json.dumps(document, indent=2, default=str) + "\n")
     except OSError as error:

@@ -34,13 +34,16 @@ class RuntimeTable(RuntimeOptions):
     ----------
     name : str
         Runtime and device, as in ``openvino:GPU``; ``edge-fairmot runtimes`` lists them.
+    integrity_check : bool
+        Compare the model file with the hash in its certificate before it runs.
     """
 
     name: str = "cpu"
+    integrity_check: bool = True
 
     @property
     def options(self) -> RuntimeOptions:
-        """The options without the name."""
+        """The options without what is added here."""
         return RuntimeOptions(**{one.name: getattr(self, one.name) for one in fields(RuntimeOptions)})
 
 
@@ -144,6 +147,8 @@ class RunConfig:
     ----------
     source : str
         Video, image folder, MOTChallenge sequence, camera address, or ``synthetic:``.
+    stall_after_s : float
+        A detector, a decoder or an output that takes longer is reported as stalled.
     model : Path or None
         ONNX file made by ``edge-fairmot convert``; the bundled one when not given.
     line, zone : tuple
@@ -152,6 +157,7 @@ class RunConfig:
 
     source: str = ""
     model: Path | None = None
+    stall_after_s: float = 30.0
     output: OutputTable = OutputTable()
     runtime: RuntimeTable = RuntimeTable()
     input: SourceOptions = field(default_factory=SourceOptions)
@@ -165,6 +171,12 @@ class RunConfig:
     mqtt: MqttConfig | None = None
     record: RecordingConfig | None = None
     log: LogConfig = field(default_factory=LogConfig)
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.stall_after_s <= 86400:
+            raise InvalidInputError(
+                f"stall_after_s must be between 0.1 and 86400, not {self.stall_after_s:g}"
+            )
 
     @property
     def model_path(self) -> Path:

@@ -45,6 +45,17 @@ CacheFolderFlag: TypeAlias = Annotated[
     Path | None,
     typer.Option("--cache-folder", metavar="DIR", help="Keeps compiled models for the next start."),
 ]
+IntegrityFlag: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--integrity-check/--no-integrity-check",
+        help="Compare the model file with the hash in its certificate first. [default: on]",
+    ),
+]
+StallAfterFlag: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--stall-after", metavar="S", help="Report what takes longer as stalled. [default: 30]"),
+]
 ScoreThresholdFlag: TypeAlias = Annotated[
     float | None,
     typer.Option("--score-threshold", help="Detections need a higher score. [default: 0.4]"),

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edge_fairmot.cli import run_flags as flags
-from edge_fairmot.cli.console import INTERRUPTED, frame_progress, print_pairs, terminated_as_interrupted
+from edge_fairmot.cli.console import (
+    INTERRUPTED,
+    frame_progress,
+    print_pairs,
+    report_after_results,
+    warn,
+)
 from edge_fairmot.cli.run import Run, open_run, reason_of, shown_counts, summary_document, write_summary
 from edge_fairmot.cli.run_config import read_run_config
+from edge_fairmot.cli.watch import EndingSignals, StallWatch, stall_of
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.protocols import HasGroundTruth, Sink
 from edge_fairmot.sinks import EventsSink, GroundTruthSink, JsonLinesSink, MotTextSink, VideoSink
 from edge_fairmot.sources import open_source
+from edge_fairmot.system import FileLock
 
 TEXT_NAME, LINES_NAME, VIDEO_NAME, SUMMARY_NAME = "tracks.txt", "tracks.jsonl", "video.mp4", "summary.json"
 EVENTS_NAME, TRUTH_NAME = "events.jsonl", "gt.txt"
 RESULT_NAMES = (TEXT_NAME, LINES_NAME, VIDEO_NAME, EVENTS_NAME, TRUTH_NAME, SUMMARY_NAME)
+LOCK_NAME = ".lock"
 
 
 def track(
@@ -44,6 +54,8 @@ def track(
     precision: flags.PrecisionFlag = None,
     hint: flags.HintFlag = None,
     cache_folder: flags.CacheFolderFlag = None,
+    integrity_check: flags.IntegrityFlag = None,
+    stall_after: flags.StallAfterFlag = None,
     score_threshold: flags.ScoreThresholdFlag = None,
     track_buffer: flags.TrackBufferFlag = None,
     preset: flags.PresetFlag = None,
@@ -52,6 +64,9 @@ def track(
     target_fps: flags.TargetFpsFlag = None,
     line: flags.LineFlag = None,
     zone: flags.ZoneFlag = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results in the folder, instead of making DIR-2.")
+    ] = False,
     video: Annotated[bool, typer.Option(help="Write the annotated video.")] = True,
     save_detections: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save what the network finds to this folder.")
@@ -66,11 +81,14 @@ def track(
     """Track people in a video; writes tracks, video and a summary.
 
     The folder holds tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json; with lines or zones
-    also events.jsonl, and for synthetic: gt.txt, the ground truth for eval.
+    also events.jsonl, and for synthetic: gt.txt, the ground truth for eval. A folder with results is left as
+    it is, and DIR-2 is made.
     """
     given = flags.runtime_flags(runtime, device_id, threads, precision, hint, cache_folder) | {
         "source": source,
         "model": model,
+        "stall_after_s": stall_after,
+        "runtime.integrity_check": integrity_check,
         "input.frame_rate": fps,
         "input.start_s": start,
         "input.duration_s": duration,
@@ -85,47 +103,112 @@ def track(
     if detections is not None and save_detections is not None:
         raise InvalidInputError("--detections and --save-detections exclude each other: give one of them")
     with ExitStack() as stack:
-        stack.enter_context(terminated_as_interrupted())
+        signals = stack.enter_context(EndingSignals())
         opened = open_source(settings.source, settings.input)
         stack.callback(opened.close)
         run = open_run(settings, opened, stack, detections=detections, save_detections=save_detections)
-        prepare_folder(output, Path(settings.source), settings.model_path)
+        inputs = (Path(settings.source), settings.model_path)
+        output, lock = take_folder(output, inputs, overwrite=overwrite)
+        stack.callback(lock.close)
         sinks = open_sinks(output, run, video=video)
+        files = _identify(output)
+        signals.give_up = lambda: _finish(output, run, "interrupted, and the run did not end")
+        signals.stop = run.pipeline.stop
         ended = "the run was ended from outside"
         try:
-            with frame_progress("tracking", opened.info.frame_count) as show:
-                run.pipeline.run(sinks, lambda result: show(f"{len(result.tracks)} tracks"))
-            ended = ""
+            _track(run, sinks)
+            _require_kept(files)
+            ended = "interrupted" if signals.asked else ""
         except BaseException as error:
             ended = reason_of(error)
             if isinstance(error, KeyboardInterrupt):
                 raise typer.Exit(INTERRUPTED) from None
             raise
         finally:
-            write_summary(output / SUMMARY_NAME, summary_document(run, ended), ended)
-            _report(output, run)
+            _finish(output, run, ended)
+            signals.give_up = lambda: None
+            with report_after_results():
+                _report(output, run)
+        if ended:
+            raise typer.Exit(INTERRUPTED)
 
 
-def prepare_folder(output: Path, source: Path, model: Path) -> None:
-    """Make the folder, refuse to write over the input, and remove the summary of an earlier run."""
-    inputs = [path for path in (source, model) if path.exists()]
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        overwritten = [
-            path
-            for name in RESULT_NAMES
-            if (path := output / name).exists() and any(path.samefile(given) for given in inputs)
-        ]
-        if overwritten or any(output.samefile(given) for given in inputs):
-            raise InvalidInputError(
-                f"-o {output} would write over the input ({(overwritten or [output])[0]}): "
-                "choose another folder"
+def _track(run: Run, sinks: Sequence[Sink]) -> None:
+    """Run to the end of the source; a stall is told on stderr."""
+    after_s = run.config.stall_after_s
+
+    def tell(stall: str) -> None:
+        warn(f"stalled: {stall}" if stall else "the run goes on after a stall")
+
+    with (
+        StallWatch(lambda: stall_of(run.pipeline.busy_s(), after_s), tell, after_s),
+        frame_progress("tracking", run.source.info.frame_count) as show,
+    ):
+        run.pipeline.run(sinks, lambda result: show(f"{len(result.tracks)} tracks"))
+
+
+def numbered_folders(output: Path) -> Iterator[Path]:
+    """Yield DIR, DIR-2, DIR-3, ..."""
+    yield output
+    output = output if output.name not in ("", "..") else output.resolve()
+    yield from (output.with_name(f"{output.name}-{number}") for number in count(2))
+
+
+def holds_results(folder: Path) -> bool:
+    """Return whether a run has written to this folder."""
+    return any((folder / name).exists() for name in RESULT_NAMES)
+
+
+def take_folder(output: Path, inputs: Sequence[Path], *, overwrite: bool) -> tuple[Path, FileLock]:
+    """Make and lock the folder, or the first of DIR-2, DIR-3, ... without results; its old summary goes.
+
+    InvalidInputError if the run would write over its input; SinkError if another run writes there.
+    """
+    for folder in numbered_folders(output):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _require_other_than(inputs, folder)
+            lock = FileLock(folder / LOCK_NAME, f"the folder {folder}", "choose another with -o")
+            if overwrite or not holds_results(folder):
+                (folder / SUMMARY_NAME).unlink(missing_ok=True)
+                break
+        except OSError as error:
+            raise SinkError(
+                f"cannot use the folder {folder}: {error.strerror}; choose another with -o"
+            ) from error
+        lock.close()
+    if folder != output:
+        warn(f"{output} holds the results of an earlier run: writing to {folder} (--overwrite replaces them)")
+    return folder, lock
+
+
+def _require_other_than(inputs: Sequence[Path], folder: Path) -> None:
+    """Refuse a folder in which a run would write over its input."""
+    given = [path for path in inputs if path.exists()]
+    for path in (folder, *(folder / name for name in RESULT_NAMES)):
+        if path.exists() and any(path.samefile(one) for one in given):
+            raise InvalidInputError(f"-o {folder} would write over the input ({path}): choose another folder")
+
+
+def _identify(output: Path) -> dict[Path, tuple[int, int]]:
+    """Return the files of a run, with device and inode."""
+    found = {path: path.stat() for name in RESULT_NAMES if (path := output / name).exists()}
+    return {path: (status.st_dev, status.st_ino) for path, status in found.items()}
+
+
+def _require_kept(files: Mapping[Path, tuple[int, int]]) -> None:
+    """Raise SinkError if a file was deleted, moved or replaced during the run."""
+    for path, identity in files.items():
+        if not path.exists() or (path.stat().st_dev, path.stat().st_ino) != identity:
+            raise SinkError(
+                f"{path} was deleted, moved or replaced during the run, and its results with it: run again"
             )
-        (output / SUMMARY_NAME).unlink(missing_ok=True)
-    except OSError as error:
-        raise SinkError(
-            f"cannot use the folder {output}: {error.strerror}; choose another with -o"
-        ) from error
+
+
+def _finish(output: Path, run: Run, ended: str) -> None:
+    stall = stall_of(run.pipeline.busy_s(), run.config.stall_after_s)
+    reason = f"{ended}; {stall}" if ended and stall else ended
+    write_summary(output / SUMMARY_NAME, summary_document(run, reason), reason)
 
 
 def open_sinks(output: Path, run: Run, *, video: bool) -> list[Sink]:

@@ -4,59 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-
-from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
 
 if TYPE_CHECKING:
     from edge_fairmot.convert import FairMOT
-
-SIZE = (64, 32)
-
-
-@pytest.fixture(scope="session")
-def still_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ONNX file of a network that sees one person in the middle of any picture, and NaN in a bright one."""
-    onnx = pytest.importorskip("onnx", reason="makes a model with onnx")
-    from onnx import TensorProto, helper, numpy_helper
-
-    width, height = SIZE
-    constants = {
-        "box": np.float32([[[24, 8, 40, 24]]]),
-        "limit": np.float32(200),
-        "none": np.float32(0),
-        "axes": np.int64([1, 2, 3]),
-        "the score": np.float32([[0.9]]),
-        "the class": np.int64([[0]]),
-        "the look": np.float32([[[0.6, 0.8]]]),
-    }
-    nodes = [
-        helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["pixels", "axes"], ["mean"], keepdims=0),
-        helper.make_node("Sub", ["limit", "mean"], ["room"]),
-        helper.make_node("Sqrt", ["room"], ["root"]),  # not a number where the picture is brighter
-        helper.make_node("Mul", ["root", "none"], ["zero"]),
-        helper.make_node("Add", ["box", "zero"], ["boxes"]),
-        helper.make_node("Identity", ["the score"], ["scores"]),
-        helper.make_node("Identity", ["the class"], ["class_ids"]),
-        helper.make_node("Identity", ["the look"], ["embeddings"]),
-    ]
-    outputs = [
-        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, (1, 1, 4)),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, (1, 1)),
-        helper.make_tensor_value_info("class_ids", TensorProto.INT64, (1, 1)),
-        helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, (1, 1, 2)),
-    ]
-    images = helper.make_tensor_value_info("images", TensorProto.UINT8, (1, height, width, 3))
-    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "still", [images], outputs, weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    manifest = ModelManifest(SIZE, 1, 2, ("person",), 18, "0" * 64, "0")
-    model.metadata_props.add(key=MANIFEST_KEY, value=manifest.to_json())
-    path = tmp_path_factory.mktemp("still") / "still.onnx"
-    onnx.save(model, path)
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -217,11 +217,11 @@ def test_a_failed_start_leaves_earlier_results_alone_and_files_of_another_run_go
     before = (output / "tracks.jsonl").read_bytes()
     # Without PyAV, as where it cannot be installed.
     hide_av = "import sys; sys.modules['av'] = None; from edge_fairmot.cli.main import run; run()"
-    command = [sys.executable, "-c", hide_av, "track", images, "-m", small_model, "-o", output]
+    command = [sys.executable, "-c", hide_av, "track", images, "-m", small_model, "-o", output, "--overwrite"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert_one_line_error(result, "av is needed to write video")
     assert (output / "tracks.jsonl").read_bytes() == before
-    run("track", images, "-m", small_model, "-o", output, "--no-video")
+    run("track", images, "-m", small_model, "-o", output, "--overwrite", "--no-video")
     assert not (output / "video.mp4").exists()
 
 

@@ -9,7 +9,6 @@ import pytest
 from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.errors import InferenceError, InvalidInputError, ManifestError, RuntimeUnavailableError
 from edge_fairmot.runtimes import list_runtimes, open_runtime
-from edge_fairmot.runtimes.checks import check_outputs
 from edge_fairmot.types import RawDetections
 
 INSTALLED = {row.name for row in list_runtimes() if row.available}
@@ -129,18 +128,3 @@ def test_files_and_devices_that_are_not_there_are_errors(tmp_path, name, small_m
         assert "\n" not in str(caught.value)
     with pytest.raises((InvalidInputError, RuntimeUnavailableError), match="device"):
         open_runtime(small_model, f"{name}:NOSUCH")
-
-
-@pytest.mark.parametrize(
-    ("output", "value"), [("scores", np.nan), ("boxes", np.inf), ("embeddings", -np.inf)]
-)
-def test_outputs_that_are_not_finite_are_refused(output, value):
-    arrays = {
-        "boxes": np.zeros((1, 2, 4), np.float32),
-        "scores": np.zeros((1, 2), np.float32),
-        "class_ids": np.zeros((1, 2), np.int64),
-        "embeddings": np.ones((1, 2, 8), np.float32),
-    }
-    arrays[output].flat[-1] = value
-    with pytest.raises(InferenceError, match=f"runtime cpu gave {output} that are not finite"):
-        check_outputs(RawDetections(**arrays), "cpu")

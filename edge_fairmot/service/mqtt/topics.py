@@ -20,7 +20,8 @@ topic                          QoS    retained  payload
      "zones": {"queue": {"occupancy": 2, "entries": 7, "stays": 5,
                          "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}
 
-``source`` is ``starting``, ``running``, ``lost`` or ``ended``, and ``message`` is the reason. ``health``::
+``source`` is ``starting``, ``running``, ``lost``, ``stalled`` or ``ended``, and ``message`` is the reason.
+``health``::
 
     {"fps": 12.4, "frames": 44640, "dropped": 12, "identities": 310, "reconnects": 1, "uptime_s": 3600,
      "events_waiting": 0, "events_dropped": 0,

@@ -223,7 +223,7 @@ def test_closing_while_the_broker_is_away_is_quick_and_keeps_the_events(open_sin
 def test_two_runs_do_not_share_an_outbox(open_sink):
     with (
         open_sink(),
-        pytest.raises(SinkError, match="belongs to another run: give each run its own device name"),
+        pytest.raises(SinkError, match=r"another run, process \d+: give each run its own device name"),
     ):
         open_sink()
     open_sink()

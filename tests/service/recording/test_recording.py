@@ -191,7 +191,7 @@ def test_nan_and_a_closed_recording_are_errors(record):
 
 def test_two_runs_need_two_names(record, tmp_path):
     record()
-    with pytest.raises(SinkError, match="belongs to another run: give each run another name"):
+    with pytest.raises(SinkError, match=r"belongs to another run, process \d+: give each run another name"):
         record()
     record(path=tmp_path / "other.jsonl")
     with pytest.raises(SinkError, match="cannot be used"):

@@ -7,7 +7,7 @@ import { CountList, DevicePanel, duration } from "./panel.js";
 import { connect } from "./stream.js";
 
 const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
-const WORDS = { starting: "starting", running: "live", lost: "camera lost", ended: "ended", away: "no connection" };
+const WORDS = { starting: "starting", running: "live", lost: "camera lost", stalled: "stalled", ended: "ended", away: "no connection" };
 
 const byId = (id) => document.getElementById(id);
 
@@ -61,6 +61,7 @@ function noticeOf({ status, for_s: seconds, message }) {
   const since = duration(Math.max(seconds, 0));
   if (status === "starting") return `Waiting for the camera, ${since}. ${message}`;
   if (status === "lost") return `The camera has been away for ${since}. ${message}`;
+  if (status === "stalled") return `The run is stalled. ${message}`;
   return status === "ended" ? `The source has ended. ${message}` : "";
 }
 
