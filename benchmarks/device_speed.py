@@ -1,6 +1,6 @@
 """Accuracy at device speed: the tracks that a viewer of a live source would have seen on this device.
 
-While a detector works on one frame the world goes on. Li, Wang and Ramanan ("Towards Streaming Perception",
+While a detector works on one frame, the scene changes. Li, Wang and Ramanan ("Towards Streaming Perception",
 ECCV 2020, arXiv:2005.10420) therefore compare the truth of every moment with the newest result that is ready
 then. Here this is done for tracks. The measured times of every frame are played against the source's clock,
 through a model of the live pipeline that drops frames it has no time for. The tracker runs on the others.

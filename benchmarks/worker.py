@@ -44,7 +44,7 @@ CACHED_MARGIN = 0.02
 """Caches reach this far below the score threshold: peaks within the margin count neither way."""
 
 THROUGHPUT_FRAMES = 120
-"""Of each source. Throughput is a mean, which needs fewer frames than a percentile."""
+"""Frames of each source. Throughput is a mean, which needs fewer frames than a percentile."""
 
 CLOSE_TIMEOUT_S = 10.0
 """A process that has not ended after it is killed."""

@@ -110,14 +110,14 @@ class Tree(nn.Module):
         self.project = _projection(inputs, outputs) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, carried: tuple[Tensor, ...] = ()) -> Tensor:
-        """Map (N, C, H, W), and the maps that the root takes too, to (N, O, H / stride, W / stride)."""
+        """Map (N, C, H, W), and further maps for the root, to (N, O, H / stride, W / stride)."""
         first = self.tree1(x, self.project(self.downsample(x)))
         out: Tensor = self.root(self.tree2(first, first), first, *carried)
         return out
 
 
 class RootedTree(Tree):
-    """A tree whose root takes the downsampled input too (level 5)."""
+    """A tree with the downsampled input as a further input of the root (level 5)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, stride=2, carried=inputs)
@@ -128,7 +128,7 @@ class RootedTree(Tree):
 
 
 class DeepTree(nn.Module):
-    """Two trees in a row. The root of the second takes the first and the downsampled input (levels 3, 4)."""
+    """Two trees in a row (levels 3 and 4). The second root also takes the first output and the input."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -224,7 +224,7 @@ class IDAUp(nn.Module):
             self.add_module(f"node_{i}", DeformConv(outputs, outputs))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Map the maps, the shallowest first, to as many merged maps of the shallowest one's size."""
+        """Merge the maps, the shallowest first, into as many maps of the size of the shallowest."""
         merged = [maps[0]]
         for i in range(1, self.merges + 1):
             proj, up, node = (self.get_submodule(f"{name}_{i}") for name in ("proj", "up", "node"))
@@ -233,7 +233,7 @@ class IDAUp(nn.Module):
 
 
 class DLAUp(nn.Module):
-    """Aggregates levels 2 to 5, whose channels are ``c``, into maps of strides 4, 8 and 16."""
+    """Aggregates levels 2 to 5, of ``c`` channels, into maps of strides 4, 8 and 16."""
 
     def __init__(self, c: tuple[int, ...]) -> None:
         super().__init__()

@@ -35,10 +35,10 @@ from edge_fairmot.errors import ConversionError
 from edge_fairmot.types import Float32Array, UInt8Array
 
 LEVELS = 127
-"""Of a signed symmetric byte. -128 is not used, so that negation is exact."""
+"""Largest value of a signed symmetric byte. -128 is not used, so that negation is exact."""
 
 SMALLEST_SCALE = 1e-12
-"""For a channel or tensor of zeros."""
+"""Scale of a channel or tensor of zeros."""
 
 NAME_PREFIX = "network."
 """The deploy graph's prefix of a layer's name in the checkpoint."""
@@ -69,7 +69,7 @@ EQUALIZATION_POWER = 0.5
 of scores was twice that without equalization."""
 
 LEAST_EQUALIZATION = 1 / 16
-"""For channels that are almost zero in the calibration frames."""
+"""Lower limit, for channels that are almost zero in the calibration frames."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from edge_fairmot.system import (
 MB = 10**6
 
 LITTLE_MEMORY = 400 * MB
-"""Below this, a model, the tracker and frames may not fit."""
+"""With less, a model, the tracker and frames may not fit."""
 
 LITTLE_DISK, SOME_DISK = 500 * MB, 2000 * MB
 
@@ -195,7 +195,7 @@ def check_disk(folder: Path) -> Finding:
 
 
 def _kernel_cameras(root: Path) -> Iterator[Finding]:
-    """Check the cameras that the kernel lists; a camera's first node gives its frames, others metadata."""
+    """Check the cameras that the kernel lists. The first node of a camera has its frames, others metadata."""
     folders = sorted(
         (root / "sys/class/video4linux").glob("video*"), key=lambda path: (len(path.name), path.name)
     )
@@ -240,7 +240,7 @@ def _raspberry_pi_cameras(board: Board, root: Path) -> Iterator[Finding]:
 
 
 def sees_picamera2() -> bool:
-    """Tell whether picamera2 can be imported, and libcamera, which only the system's packages provide."""
+    """Return whether picamera2 and libcamera can be imported; only the system's packages provide them."""
     return all(importlib.util.find_spec(name) is not None for name in ("picamera2", "libcamera"))
 
 

@@ -17,12 +17,12 @@ from edge_fairmot.letterbox import LETTERBOX_BORDER, Letterbox
 from edge_fairmot.types import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 
 SCALES = (0.7, 1.5)
-"""Of unlabelled images, relative to the scale at which the network sees them in use."""
+"""Range of scales of unlabelled images, relative to the scale at which the network sees them in use."""
 
 LABELLED_SCALES = (0.5, 1.5)
 
 ASPECTS = (4 / 3, 16 / 9)
-"""Of cameras; images that were squeezed into a square are widened to one between them."""
+"""Aspect ratios of cameras. Images squeezed into a square are widened to a ratio between them."""
 
 SATURATION_AND_VALUE = 0.5
 """Largest relative change of each, as in the original's training."""

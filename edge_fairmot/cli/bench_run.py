@@ -30,9 +30,9 @@ Video: TypeAlias = Annotated[
 GroundTruth: TypeAlias = Annotated[
     list[Path] | None, typer.Option("--gt", help="gt.txt; once for each --video, in order.")
 ]
-Frames: TypeAlias = Annotated[int, typer.Option(help="Of each video, at most.")]
+Frames: TypeAlias = Annotated[int, typer.Option(help="Maximum frames of each video.")]
 Threads: TypeAlias = Annotated[
-    int | None, typer.Option(help="Of one inference. [default: as each runtime chooses]")
+    int | None, typer.Option(help="Threads of one inference. [default: as each runtime chooses]")
 ]
 ScoreThreshold: TypeAlias = Annotated[float, typer.Option(help="Detections need a higher score.")]
 LiveS: TypeAlias = Annotated[
@@ -76,7 +76,7 @@ def check_videos(video: Sequence[str] | None) -> Sequence[str]:
 
 
 def require_packages(ground_truth: Sequence[Path] | None) -> None:
-    """Refuse a run whose packages are missing, before it measures for an hour."""
+    """Refuse a run with missing packages, before it measures for an hour."""
     for package, purpose in PACKAGES.items():
         if find_spec(package) is None:
             raise MissingDependencyError(package, "bench", purpose)

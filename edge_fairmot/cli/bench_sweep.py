@@ -103,9 +103,9 @@ def sweep(
     sizes: Annotated[str, typer.Option(help="Input sizes, WIDTHxHEIGHT, comma-separated.")] = (
         "1088x608,864x480,576x320"
     ),
-    precisions: Annotated[str, typer.Option(help="Of fp32, fp16 and int8, comma-separated.")] = "fp32,int8",
+    precisions: Annotated[str, typer.Option(help="fp32, fp16 and int8, comma-separated.")] = "fp32,int8",
     runtimes: Annotated[
-        str, typer.Option(help="Comma-separated, as in cpu,openvino:GPU; or all of this machine.")
+        str, typer.Option(help="Runtimes, comma-separated, as in cpu,openvino:GPU; or all.")
     ] = "all",
     video: Video = None,
     ground_truth: GroundTruth = None,

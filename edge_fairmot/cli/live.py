@@ -64,7 +64,8 @@ def live(
     ] = None,
     web_port: Annotated[int | None, typer.Option(help="Port of the page. [default: 8080]")] = None,
     web_open: Annotated[
-        bool | None, typer.Option("--web-open", help="Serve the page without a token: everybody can see it.")
+        bool | None,
+        typer.Option("--web-open", help="Page without a token: everyone on the network can see it."),
     ] = None,
     mqtt: Annotated[
         str | None,
@@ -207,7 +208,7 @@ def _open_page(run: Run, source: LiveSource, outputs: Callable[[], dict[str, Out
 
 
 class _Report:
-    """Logs the state of a run, tells it to systemd, and writes the summary."""
+    """Logs the state of a run, reports it to systemd, and writes the summary."""
 
     def __init__(self, run: Run, source: LiveSource, sinks: list[Sink], service: ServiceManager) -> None:
         self._run, self._source, self._sinks, self._service = run, source, sinks, service

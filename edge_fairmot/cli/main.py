@@ -19,7 +19,7 @@ WINDOW_LIBRARIES = ("libGL", "libgthread", "libxcb")
 
 
 class Command(NamedTuple):
-    """Where a command is, and its line in the overview."""
+    """The module of a command, and its line in the overview."""
 
     target: str  # "module:function", or "module:app" of a group
     help: str

@@ -19,7 +19,7 @@ from edge_fairmot.sinks.files import UnbufferedFile, require_finite
 from edge_fairmot.types import CountingEvent, Counts, Float32Array, FrameResult, GroundTruth, Tracks
 
 SCHEMA_VERSION = 1
-"""Of JSON Lines."""
+"""Version of the JSON Lines format."""
 
 DWELL_DECIMALS = 3
 

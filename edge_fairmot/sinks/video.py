@@ -40,7 +40,7 @@ _ENCODER = {
     "crf": "23",
     # Without B-frames the first frame is at time 0 and no frame waits for later ones.
     "bf": "0",
-    # OpenCV converts by BT.601, which players would not guess for a picture above standard definition.
+    # OpenCV converts by BT.601, which players would not assume for a video above standard definition.
     "colorspace": "smpte170m",
     "color_range": "tv",
 }

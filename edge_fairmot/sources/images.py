@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name is an image's. Hidden files, which macOS leaves beside real ones, are not."""
+    """Return whether the name is that of an image. Hidden files, which macOS adds, are not images."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
@@ -103,7 +103,7 @@ def _lacks_end(data: bytes) -> bool:
 
 
 def _is_damaged(data: bytes) -> bool:
-    """Whether a JPEG decodes only where its errors are ignored: OpenCV fills up the rest without a word."""
+    """Whether a JPEG decodes only with errors ignored: OpenCV fills the rest without a message."""
     from av import CodecContext, Packet  # noqa: PLC0415
     from av.error import FFmpegError, InvalidDataError  # noqa: PLC0415
 

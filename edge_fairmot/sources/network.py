@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 TRANSPORTS = ("tcp", "udp")
 
 ANALYSIS_US = "1000000"
-"""How long FFmpeg watches a stream before it gives the first frame; 5 s is its default."""
+"""Time that FFmpeg analyses a stream before the first frame; its default is 5 s."""
 
 LONGEST_STREAM_GAP_S = 10.0
-"""A camera whose clock goes forward by more was set."""
+"""A larger step forward means that the clock of the camera was set."""
 
 SNAPSHOT_RATE = 5.0
 """Frames per second asked of an address that answers with one image."""
@@ -68,7 +68,7 @@ class NetworkOptions:
 
 
 class NetworkSource(FrameSource):
-    """Frames of a network camera, with their presentation times, or with their arrival where it gives none.
+    """Frames of a network camera, with their presentation times, or their times of arrival if it has none.
 
     ``?transport=udp`` in the address is taken out of it before the camera sees it. Frames that cannot be
     decoded or are marked as damaged are passed over. An address that answers with one image is asked again

@@ -78,7 +78,7 @@ def parse_picamera(spec: str) -> PicameraOptions:
 
 
 LONGEST_WAIT_S = 5.0
-"""For one frame. libcamera itself only complains on stderr when the cable comes loose."""
+"""Maximum wait for one frame. With a loose cable, libcamera itself only writes to stderr."""
 
 BGR_IN_MEMORY = "RGB888"
 """picamera2 names the bytes of a pixel from the highest down."""

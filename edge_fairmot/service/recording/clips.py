@@ -25,7 +25,7 @@ from edge_fairmot.sinks.video import VideoSink
 from edge_fairmot.types import FrameResult
 
 NICENESS = 10
-"""Of the encoding thread and of the encoder's threads: tracking goes first."""
+"""Niceness of the encoding thread and of the encoder's threads: tracking has priority."""
 
 IDLE_S = 5.0
 """A clip is finished if no frame comes for ``after_s`` and this time: the source is gone."""

@@ -107,7 +107,7 @@ class LatestFrame:
             self._wake.set()
 
     def want(self, wanted: bool) -> None:
-        """Say whether a client is ready for a frame."""
+        """Set whether a client is ready for a frame."""
         self._wanted = wanted
         if wanted:
             self._wake.set()
