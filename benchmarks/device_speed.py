@@ -90,7 +90,7 @@ class _LiveLoop:
     _got_s: float = -math.inf
 
     def __post_init__(self) -> None:
-        # Decoding is a stage of its own: frame by frame, each not before its moment.
+        # Decoding is its own stage: each frame is decoded no earlier than its time.
         ready, free_s = [], -math.inf
         for time_s, decode_s in zip(self.costs.time_s.tolist(), self.costs.decode_s.tolist(), strict=True):
             free_s = max(free_s, time_s) + decode_s

@@ -190,7 +190,7 @@ def _live(entry: Entry) -> float:
 
 
 def _live_at(entry: Entry, *, interval: bool) -> float | None:
-    """Score with a detection in every frame, or in every Nth; None where there is none."""
+    """Return the score with a detection in every frame, or in every Nth; None if it was not measured."""
     shown = entry.correctness.at_device_speed if entry.correctness is not None else ()
     return next((100 * s.score.headline for s in shown if (s.detect_every > 1) == interval), None)
 

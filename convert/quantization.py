@@ -9,7 +9,7 @@ output of a convolution that a ReLU follows is scaled by the ReLU's range, becau
 
 Offsets and masks of deformable convolutions, the first convolutions, upsampling, the heatmap's logits and
 the late heads stay float: they are a small share of the multiply-adds. The weights of the late heads and the
-deformable kernels are stored as int8 all the same, behind DequantizeLinear.
+deformable kernels are stored as int8 too, behind DequantizeLinear.
 
 A file with ``im2col`` lowering is for OpenVINO, where more int8 pays. There the layers that predict offsets
 and masks run in int8, but their outputs are not rounded; and two of the first three convolutions run in int8.

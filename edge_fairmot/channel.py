@@ -41,7 +41,7 @@ class Channel(Generic[T]):
         self._items.put(item)
 
     def put_latest(self, item: T) -> int:
-        """Put an item without waiting; where there is no room, the oldest item is dropped. Returns 0 or 1."""
+        """Put an item without waiting; drop the oldest if there is no room. Returns the number dropped."""
         dropped = 0
         try:
             self._room.get_nowait()

@@ -1,6 +1,6 @@
 """Checks of this device: board, memory, clock, cameras, extras, temperature, power supply and disk.
 
-Every check yields findings: what is there, what may matter to some runs, and what stands in the way, with the
+Every check yields findings: facts, warnings for some runs, and errors that prevent a run, with the
 fix. ``edge-fairmot doctor`` adds the findings about runtimes, which this package does not import.
 """
 

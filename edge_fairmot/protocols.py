@@ -1,4 +1,4 @@
-"""The seams of the loop: where frames come from, what detects, where results go.
+"""Protocols of the loop: source, runtime, detector and sink.
 
 They are protocols: any object of this shape fits; no base class is needed.
 """
@@ -15,7 +15,7 @@ from edge_fairmot.types import Detections, Frame, FrameResult, GroundTruth, RawD
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a source announces.
+    """Properties of a source.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Source(Protocol):
 
     @property
     def info(self) -> SourceInfo:
-        """What the source announces."""
+        """Properties of the source."""
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames in order.

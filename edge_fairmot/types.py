@@ -64,7 +64,7 @@ class Frame:
     time_s : float
         The source's own clock: presentation time of a file, capture time of a camera.
     reduced : uint8 (h, w, 3) or None
-        The same image, reduced by the camera, where the camera does so: the network's input is made of it.
+        The same image, reduced by a camera that can do so: the network's input is made of it.
     """
 
     image: UInt8Array

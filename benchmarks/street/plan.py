@@ -42,7 +42,7 @@ class Block:
     far: float
 
 
-# People come from other streets, and go there, between the blocks and behind the last.
+# People come from and go to side streets, between the blocks and behind the last one.
 BLOCKS = (Block(-1, 2.0, 18.0), Block(-1, 21.5, 29.5), Block(1, 2.0, 22.5), Block(1, 26.0, 29.5))
 
 

@@ -100,7 +100,7 @@ class ClassLoss(nn.Module):
 class ContrastLoss(nn.Module):
     """Cross entropy of finding an identity again among the others of a batch (Khosla et al., NeurIPS 2020).
 
-    It asks what a tracker asks. Batches must show identities twice.
+    It is the comparison that a tracker makes. Batches must show identities twice.
     """
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class ContrastLoss(nn.Module):
         same = identity[:, None] == identity
         others = logits.masked_fill(same, -torch.inf)
         again = same & ~torch.eye(len(identity), dtype=torch.bool, device=same.device)
-        # Each pair against all other identities; further pairs of the same identity are no rivals.
+        # Each pair against all other identities; other pairs of the same identity are not negatives.
         one, other = torch.nonzero(again, as_tuple=True)
         right = logits[one, other]
         wrong = torch.logsumexp(others[one], dim=1)

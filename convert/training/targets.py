@@ -1,4 +1,4 @@
-"""What the heads should give for crops: CenterNet's heatmap, and values at the centres of boxes."""
+"""Targets of the heads for crops: CenterNet's heatmap, and values at the centres of boxes."""
 
 from __future__ import annotations
 

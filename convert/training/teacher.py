@@ -30,7 +30,7 @@ MIN_SIDE_PX = 8.0
 
 @dataclass(frozen=True, slots=True)
 class TeacherOutputs:
-    """What a teacher computes of N images."""
+    """Outputs of a teacher for N images."""
 
     levels: list[Tensor]  # of the backbone, float32 (N, C, H / s, W / s), strides 4 to 32: the neck's input
     maps: list[Tensor]  # of the neck, strides 4, 8 and 16, and last the features that the heads take

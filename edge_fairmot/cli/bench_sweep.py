@@ -181,7 +181,7 @@ def _parts(text: str) -> list[str]:
 def _specs(
     benchmark: Benchmark, checkpoint: Path, group: Sequence[Variant], runtimes: Sequence[str], folder: Path
 ) -> Iterator[PairSpec]:
-    """Make the files of a group, and yield what has not been measured of them."""
+    """Make the files of a group, and yield those that have not been measured."""
     from edge_fairmot.benchmarks.benchmark import PairSpec, describe_model
 
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()

@@ -56,7 +56,7 @@ def check_counts(**counts: int) -> None:
 
 
 def choose_resume_file(output: Path, resume: bool) -> Path:
-    """Return the path of what a run resumes from; refuse to resume nothing, and to lose an earlier run."""
+    """Return the file that a run resumes from. Refuses to resume nothing, and to overwrite an earlier run."""
     path = output.with_name(f"{output.name}.resume")
     if path.exists() and not resume:
         raise InvalidInputError(

@@ -272,7 +272,7 @@ class _Report:
 
 
 def _troubles(outputs: dict[str, OutputHealth]) -> str:
-    """Return what is wrong with the outputs, in words that follow others; "" where all is well."""
+    """Return the errors of the outputs, to be appended to a line; empty if there are none."""
     words = ""
     for name, health in outputs.items():
         told = [

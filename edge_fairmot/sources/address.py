@@ -71,7 +71,7 @@ def encode_userinfo(address: str) -> str:
 
 
 def _userinfo_end(rest: str) -> int:
-    """Position of the ``@`` after user and password, in what follows ``://``; -1 where there is none."""
+    """Return the position of the ``@`` after user and password in the text after ``://``; -1 without one."""
     match = re.match(r"[^/?#]*", rest)
     authority = match[0] if match else ""
     query = re.search(r"\?[\w-]+=", rest)

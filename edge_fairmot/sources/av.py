@@ -121,7 +121,7 @@ class Decoder:
 
 
 def _choose_stream(container: InputContainer, name: str) -> VideoStream:
-    """Choose the video stream with most pixels; among equals the default one. A cover is no video."""
+    """Choose the video stream with most pixels, of equal ones the default. A cover image does not count."""
     from av.stream import Disposition  # noqa: PLC0415
 
     streams = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
@@ -333,7 +333,7 @@ class VideoSource(FrameSource):
         return index, time_s
 
     def _skip(self) -> bool:
-        """Go on to the last key frame before the part, and count what is passed over; False if none."""
+        """Read up to the last key frame before the part, and count the frames passed; False if none."""
         base: int | None = None
         held: list[Packet[Any]] = []
         with self._guard.reading() as is_open:
@@ -345,7 +345,7 @@ class VideoSource(FrameSource):
                 elif decoded_s > self._options.start_s or packet.size == 0 or len(held) > LONGEST_GROUP:
                     break
             if base is not None:
-                # Frames that follow the key frame and are shown before it need what was passed over.
+                # Frames that follow the key frame and are shown before it depend on the frames passed.
                 _, key_s = self._packet_times(held[0])
                 shown = [packet for packet in held if self._packet_times(packet)[1] >= key_s]
                 self._index, held = base + len(held) - len(shown), shown

@@ -20,7 +20,7 @@ ROUNDING_S = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What the user states about a file or a folder, and which part of it is read.
+    """Settings of a file or a folder: its properties, and the part to read.
 
     Attributes
     ----------

@@ -51,7 +51,7 @@ class GStreamerSource(FrameSource):
             raise SourceError(f"{LAUNCHER} is not installed: sudo apt install gstreamer1.0-tools")
         self._info = SourceInfo(self._name, (width, height), rate, None, live=True)
         # Its complaints go to our stderr: a pipe of their own would fill in months, and block it.
-        # A session of its own: Ctrl-C in a terminal is for us, and would look like the camera's end there.
+        # Its own session: otherwise Ctrl-C would end the pipeline, which looks like a lost camera.
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
         )

@@ -52,7 +52,7 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 def open_source(
     spec: str | Path, options: SourceOptions | None = None, *, network: NetworkOptions | None = None
 ) -> OpenedSource:
-    """Open what a path points to, a camera, or a source of another package.
+    """Open a file or a folder, a camera, or a source of another package.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ FLIPS = {"none": (False, False), "h": (True, False), "v": (False, True), "hv": (
 
 @dataclass(frozen=True, slots=True)
 class PicameraOptions:
-    """What a Raspberry Pi camera is asked for. InvalidInputError where a value is out of range."""
+    """Settings of a Raspberry Pi camera. InvalidInputError if a value is out of range."""
 
     camera: int = 0  # number, as rpicam-hello --list-cameras counts
     size: tuple[int, int] = (1280, 720)  # width and height, pixels, even

@@ -40,7 +40,7 @@ class View(NamedTuple):
 
 
 class Publisher:
-    """Publishes for one run, in a thread of its own. ``view`` returns the newest View, from any thread.
+    """Publishes for one run, in its own thread. ``view`` returns the newest View, in any thread.
 
     MissingDependencyError without paho-mqtt; InvalidInputError if credentials or a certificate cannot be
     read.

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Retention:
-    """Checks the disk in a thread of its own, so that the loop never waits for it.
+    """Checks the disk in its own thread, so that the loop never waits for it.
 
     ``writing`` returns the files that are being written, which are never deleted. That thread calls it.
     """

@@ -1,4 +1,4 @@
-"""Access to the page: the token, its cookie, and what the pages of other sites may not do."""
+"""Access to the page: the token, its cookie, and protection against requests of other sites."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HEADERS = {
 
 
 def read_token(path: Path) -> str:
-    """Return the token in a file; makes both where there is no file, for its owner only.
+    """Return the token in a file. Without a file, makes both, readable for the owner only.
 
     SinkError if the file cannot be made or read, if other users can read it, or if it holds no token.
     """

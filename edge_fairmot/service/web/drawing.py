@@ -57,7 +57,7 @@ def saved_drawing(config: WebConfig, source: str) -> CountingConfig | None:
 class ShapeEditor:
     """The lines and zones of a counter, with a revision number that rises with every change.
 
-    What was drawn for the source in an earlier run is drawn again.
+    Shapes that an earlier run saved for the source are used again.
     """
 
     def __init__(self, counter: Counter, config: WebConfig, source: str) -> None:
@@ -83,7 +83,7 @@ class ShapeEditor:
     def replace(self, document: dict[str, Any]) -> bool:
         """Take ``line``, ``zone`` and the ``revision`` that was changed; False if that is not the newest one.
 
-        Shapes that cannot be saved are counted all the same. InvalidInputError if they are not shapes, or too
+        Shapes that cannot be saved are still counted. InvalidInputError if they are not shapes, or too
         many.
         """
         _check_size(document)

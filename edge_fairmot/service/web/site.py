@@ -1,4 +1,4 @@
-"""The ASGI application of the page: what is answered at which path."""
+"""The ASGI application of the page: the paths and their answers."""
 
 from __future__ import annotations
 
