@@ -13,10 +13,10 @@ from edge_fairmot.cli.bench_run import (
     Frames,
     GroundTruth,
     LiveS,
-    Pictures,
     ScoreThreshold,
     Threads,
     Video,
+    WorstFramesFlag,
     check_videos,
     make_settings,
     print_table,
@@ -77,7 +77,7 @@ def bench(
     score_threshold: ScoreThreshold = 0.4,
     live_s: LiveS = 10.0,
     detect_every: DetectEvery = None,
-    pictures: Pictures = 4,
+    worst_frames: WorstFramesFlag = 4,
 ) -> None:
     """Measure models on runtimes: speed, accuracy, a report.
 
@@ -112,7 +112,7 @@ def bench(
                 benchmark.add_failure(model, runtime, fault)
             else:
                 specs.append(PairSpec(model, path, runtime))
-    with recorded(benchmark, output, pictures), turn_progress(benchmark.frames, len(specs)) as on_turn:
+    with recorded(benchmark, output, worst_frames), turn_progress(benchmark.frames, len(specs)) as on_turn:
         benchmark.measure(specs, on_turn)
 
 

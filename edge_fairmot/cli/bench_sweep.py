@@ -20,10 +20,10 @@ from edge_fairmot.cli.bench_run import (
     Frames,
     GroundTruth,
     LiveS,
-    Pictures,
     ScoreThreshold,
     Threads,
     Video,
+    WorstFramesFlag,
     check_videos,
     make_settings,
     recorded,
@@ -127,7 +127,7 @@ def sweep(
     score_threshold: ScoreThreshold = 0.4,
     live_s: LiveS = 10.0,
     detect_every: DetectEvery = None,
-    pictures: Pictures = 2,
+    worst_frames: WorstFramesFlag = 2,
 ) -> None:
     """Convert a checkpoint at each size and precision and measure the files; resumes an earlier sweep."""
     videos = check_videos(video)
@@ -146,7 +146,7 @@ def sweep(
     (output / MODELS).mkdir(exist_ok=True)
     if calibration is None and any(v.kind == "int8" for group in variants for v in group):
         _note(benchmark, "int8 was calibrated on the first measured video: give --calibrate other.mp4")
-    with recorded(benchmark, output, pictures):
+    with recorded(benchmark, output, worst_frames):
         for group in variants:
             specs = list(_specs(benchmark, checkpoint, group, chosen, output / MODELS))
             if specs:

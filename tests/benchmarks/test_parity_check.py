@@ -29,7 +29,7 @@ def with_another(frame, arrays):
     return np.vstack([xyxy, stray]), np.append(score, 0.7), np.vstack([embedding, np.eye(1, 16, 9)])
 
 
-def without_anybody(frame, arrays):
+def without_people(frame, arrays):
     return tuple(values[:0] for values in arrays)
 
 
@@ -92,7 +92,7 @@ def test_an_identical_candidate_passes_every_level(precision):
         (INT8_BUDGET, rotated(12.0), scene.unchanged, 30.0, "embeddings"),
         (INT8_BUDGET, flickering, near_threshold, 2.0, "association"),
         (INT8_BUDGET, fading, near_threshold, 30.0, "tracks"),
-        (INT8_BUDGET, lambda frame, arrays: scene.people(frame), without_anybody, 30.0, "peaks"),
+        (INT8_BUDGET, lambda frame, arrays: scene.people(frame), without_people, 30.0, "peaks"),
     ],
 )
 def test_a_broken_candidate_fails_its_level_and_none_below(budget, spoil, base, rate, level):
@@ -195,7 +195,7 @@ def test_the_page_shows_the_frames_that_differ_most():
             return without_first(frame, arrays)
         return with_another(frame, without_first(frame, arrays)) if frame == 20 else arrays
 
-    report, check = scene.compare(INT8_BUDGET, bad_in_two_frames, pictures=3)
+    report, check = scene.compare(INT8_BUDGET, bad_in_two_frames, worst_frames=3)
     worst = check.worst_frames()
     page = render_parity_page(report, worst)
 
@@ -207,7 +207,7 @@ def test_the_page_shows_the_frames_that_differ_most():
 
 
 def test_a_missed_box_is_drawn_thicker():
-    _, check = scene.compare(INT8_BUDGET, without_first, pictures=1)
+    _, check = scene.compare(INT8_BUDGET, without_first, worst_frames=1)
     (frame,) = check.worst_frames()
     changed = (draw_disagreement(frame) != 90).any(axis=2)
 
@@ -221,7 +221,7 @@ def test_a_missed_box_is_drawn_thicker():
 
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(EvaluationError, match="hold no detection"):
-        scene.compare(INT8_BUDGET, base=without_anybody)
+        scene.compare(INT8_BUDGET, base=without_people)
     with pytest.raises(EvaluationError, match="call begin"):
         ParityCheck(INT8_BUDGET).add(None)
     with pytest.raises(InvalidInputError, match=r"between 0\.02 and 0\.98"):
