@@ -22,8 +22,8 @@ class _End:
 class Channel(Generic[T]):
     """Passes items in order from one thread to another; at most ``depth`` items wait in it.
 
-    Both ends wait inside ``SimpleQueue``, which is written in C: a KeyboardInterrupt leaves no lock held and
-    no item half passed on, as it could with ``queue.Queue``.
+    Both ends wait inside ``SimpleQueue``, which is written in C. So a KeyboardInterrupt cannot leave a lock
+    held or an item half passed on, unlike with ``queue.Queue``.
     """
 
     def __init__(self, depth: int) -> None:

@@ -71,7 +71,7 @@ EXTRAS: Mapping[str, tuple[str, str]] = MappingProxyType(
 class Finding:
     """One result of a check.
 
-    An ``error`` stands in the way of a run. A ``warning`` may matter to some runs. ``text`` is one line.
+    An ``error`` prevents a run. A ``warning`` may matter to some runs. ``text`` is one line.
     ``fix`` is a command or advice; it may be empty.
     """
 
@@ -139,7 +139,7 @@ def check_system(board: Board, root: Path = ROOT) -> Iterator[Finding]:
 
 
 def check_cameras(board: Board, root: Path = ROOT) -> Iterator[Finding]:
-    """Check the cameras. None at all is a warning only: a network camera needs nothing here."""
+    """Check the cameras. No camera is only a warning: network cameras are not checked."""
     found = [*_kernel_cameras(root), *_raspberry_pi_cameras(board, root)]
     yield from found or [
         Finding("cameras", "warning", "none here; rtsp://..., http://... and synthetic: need none")
@@ -245,7 +245,7 @@ def sees_picamera2() -> bool:
 
 
 def _list_picameras() -> Finding:
-    # In a process of its own: libcamera ends the process after some errors.
+    # In its own process: libcamera ends the process after some errors.
     command = [sys.executable, "-c", LIST_PICAMERAS]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)

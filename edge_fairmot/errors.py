@@ -46,7 +46,7 @@ class InferenceError(EdgeFairmotError):
 
 
 class SourceError(EdgeFairmotError):
-    """Frames cannot be read, or ended before the source said they would."""
+    """Frames cannot be read, or ended earlier than the source stated."""
 
 
 class SinkError(EdgeFairmotError):

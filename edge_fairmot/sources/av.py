@@ -1,4 +1,4 @@
-"""Video files, read with PyAV, which is FFmpeg. PyAV is imported where a video is opened, not before."""
+"""Video files, read with PyAV, which is FFmpeg. PyAV is imported when a video is opened."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTAT
 
 
 class Decoder:
-    """Decodes the largest video stream of a container to progressive frames, past what cannot be decoded.
+    """Decodes the largest video stream of a container to progressive frames, and skips damage.
 
     ``lost`` counts the packets and frames that cannot be decoded or are marked as damaged.
     """
@@ -82,7 +82,7 @@ class Decoder:
             yield from self._finish()
 
     def _deinterlace(self, frame: VideoFrame) -> Iterator[VideoFrame]:
-        """From the first interlaced frame on, all frames pass a filter that changes only such frames."""
+        """Filter all frames from the first interlaced one on; the filter changes only interlaced frames."""
         shape = (frame.width, frame.height, frame.format.name)
         if self._deinterlacer is None and not frame.interlaced_frame:
             yield frame
@@ -100,7 +100,7 @@ class Decoder:
             yield from _pull(deinterlacer)
 
     def restart(self) -> None:
-        """Forget the frames before, for a key frame from elsewhere."""
+        """Reset, to continue at another key frame."""
         self.stream.codec_context.flush_buffers()
         self._deinterlacer = self._deinterlaced = None
 

@@ -1,4 +1,4 @@
-"""Images of a folder as frames, and MOTChallenge sequences, which are such a folder or a video."""
+"""Images of a folder as frames, and MOTChallenge sequences (a folder of images or a video)."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _is_damaged(data: bytes) -> bool:
     from av import CodecContext, Packet  # noqa: PLC0415
     from av.error import FFmpegError, InvalidDataError  # noqa: PLC0415
 
-    # What applications and cameras write into the header is not looked at.
+    # Application data in the header is ignored.
     parts = [
         data[start:end]
         for code, start, end in _jpeg_segments(data)
@@ -342,7 +342,7 @@ class SequenceSource(FrameSource):
 
 
 def find_sequence(folder: Path) -> Path | None:
-    """Find the MOTChallenge sequence that a folder is, or holds the images of; None where it is neither."""
+    """Find the MOTChallenge sequence of a folder, or of a folder of its images; None if there is none."""
     if (folder / SEQINFO_NAME).exists():
         return folder
     parent = folder.absolute().parent

@@ -56,7 +56,7 @@ class PicameraOptions:
 
 
 def parse_picamera(spec: str) -> PicameraOptions:
-    """Read ``picamera2:`` and what follows: ``name=value`` pairs between commas, any or none.
+    """Read ``picamera2:`` with any ``name=value`` options, separated by commas.
 
     >>> parse_picamera("picamera2:size=1152x640,lores=576x320,flip=hv").lores
     (576, 320)
@@ -116,7 +116,7 @@ class PicameraSource(FrameSource):
         self._info = SourceInfo(self._name, tuple(main["size"]), rate, None, live=True)
 
     def close(self) -> None:
-        """End the iteration and let go of the camera. May be called twice."""
+        """End the iteration and release the camera. May be called twice."""
         if not self._guard.closed:
             self._camera.cancel_all_and_flush()  # ends the wait for a frame
         super().close()

@@ -39,8 +39,8 @@ _log = logging.getLogger(__name__)
 class FrameRing:
     """The results of the last ``before_s`` seconds, in half of the memory; the other half is for the encoder.
 
-    Of a source faster than ``rate`` it keeps only some frames. If ``before_s`` of them do not fit, they are
-    scaled down to a half, a third ... of their width. ``capacity`` counts frames, ``size`` is theirs.
+    For a source faster than ``rate`` it keeps only some frames. If ``before_s`` of them do not fit, they are
+    scaled down to a half, a third ... of their width. ``capacity`` is their number, ``size`` their size.
     """
 
     def __init__(self, config: RecordingConfig) -> None:

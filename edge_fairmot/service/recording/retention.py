@@ -20,7 +20,7 @@ HYSTERESIS = 1.25
 recording does not pause at all if that gives enough space in time."""
 
 PROBE_BYTES = 64 * 1024
-"""The disk must accept a file of this size before recording continues."""
+"""Recording continues only when the disk accepts a file of this size."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Retention:
         self._trouble = str(reason)
 
     def wake(self) -> None:
-        """Have the disk checked soon; returns at once."""
+        """Wake the thread to check the disk; returns at once."""
         self._wake.set()
 
     def check(self) -> None:

@@ -43,7 +43,7 @@ class WebFrame:
 
 
 def frame_document(frame: WebFrame) -> dict[str, Any]:
-    """Return everything but the image, as strict JSON takes it; a track that is not finite is left out."""
+    """Return all but the image as strict JSON; a track that is not finite is left out."""
     source, tracks = frame.result.frame, frame.result.tracks
     tracks = tracks[np.isfinite(tracks.xyxy).all(axis=1) & np.isfinite(tracks.score)]
     return {
