@@ -28,7 +28,7 @@ def fold_batch_norms(network: FairMOT) -> None:
 
 
 def convolutions_and_norms(network: FairMOT) -> list[tuple[str, str]]:
-    """Map the names of convolutions to the names of the batch norms that follow them."""
+    """List the names of the convolutions that a batch norm follows, each with the name of that."""
     pairs = []
     for name, module in network.named_modules():
         match module:

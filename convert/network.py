@@ -110,7 +110,7 @@ class Tree(nn.Module):
         self.project = _projection(inputs, outputs) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, carried: tuple[Tensor, ...] = ()) -> Tensor:
-        """Map (N, C, H, W), and further maps for the root, to (N, O, H / stride, W / stride)."""
+        """Map (N, C, H, W), and the maps that the root takes too, to (N, O, H / stride, W / stride)."""
         first = self.tree1(x, self.project(self.downsample(x)))
         out: Tensor = self.root(self.tree2(first, first), first, *carried)
         return out
@@ -224,7 +224,7 @@ class IDAUp(nn.Module):
             self.add_module(f"node_{i}", DeformConv(outputs, outputs))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Merge the maps, the shallowest first, into as many maps of the size of the shallowest."""
+        """Map the maps, the shallowest first, to as many merged maps of the shallowest one's size."""
         merged = [maps[0]]
         for i in range(1, self.merges + 1):
             proj, up, node = (self.get_submodule(f"{name}_{i}") for name in ("proj", "up", "node"))

@@ -75,8 +75,8 @@ class Pipeline:
     the next few frames. Association, counting, and the code that uses a result run in the iterating thread.
     An error in any stage is raised there, after the frames before it.
 
-    The threads end with the iteration: after the last frame, at an error, and when a loop is left early. The
-    source and the detector stay open; :meth:`run` closes its sinks.
+    The threads end with the iteration: after the last frame, at an error, and when a loop is left early. What
+    was opened stays open, except that :meth:`run` closes its sinks.
 
     Parameters
     ----------
@@ -302,7 +302,7 @@ class _Stages:
         self._detected.close()
 
     def stop(self) -> None:
-        """End the threads. Waits for the read and the inference in progress."""
+        """End the threads and wait for them: at most for the read and the inference in progress."""
         for channel in (self._captured, self._tokens, self._prepared, self._detected):
             channel.close()
         capture, *others = self._threads

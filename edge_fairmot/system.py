@@ -22,7 +22,7 @@ PLAUSIBLE_C = -40.0, 130.0
 
 UNDER_VOLTAGE = "under-voltage"
 THROTTLE_CONDITIONS = (UNDER_VOLTAGE, "frequency capped", "throttled", "soft temperature limit")
-"""Bits 0 to 3 of ``vcgencmd get_throttled``, by its documentation. Bits 16 to 19 are the same since boot."""
+"""Bits 0 to 3 of ``vcgencmd get_throttled``, by its documentation. Bits 16 to 19 say the same since boot."""
 
 TOOL_TIMEOUT_S = 5
 
@@ -37,7 +37,7 @@ def read_sysfs(path: Path) -> str:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path, which replaces ``path`` at the end and is removed after an error."""
+    """Give a temporary path to write to, which replaces ``path`` at the end and is removed after an error."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial

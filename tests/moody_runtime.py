@@ -14,11 +14,11 @@ from edge_fairmot.runtimes.checks import RuntimeOptions
 from edge_fairmot.runtimes.ort import CpuRuntime
 
 REPEATS = "MOODY_REPEATS"
-"""Environment variable: every image is computed this many times."""
+"""Environment variable: every picture is computed so many times."""
 
 
 class MoodyRuntime:
-    """Mood by device: none, ``unwilling``, ``fails`` or ``dies`` (at the 12th image), ``wrong`` (boxes)."""
+    """Mood by device: none, ``unwilling``, ``fails`` or ``dies`` (at the 12th picture), ``wrong`` (boxes)."""
 
     name = "moody"
 

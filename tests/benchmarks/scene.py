@@ -57,10 +57,10 @@ def compare(
     base=unchanged,
     frame_rate=30.0,
     truth=None,
-    worst_frames=0,
+    pictures=0,
 ):
     """The report of a candidate that differs from the reference by ``spoil``, and its check."""
-    check = ParityCheck(budget, worst_frames=worst_frames)
+    check = ParityCheck(budget, worst_frames=pictures)
     check.begin("street", frame_rate, truth)
     letterbox = Letterbox(SIZE, SIZE)
     image = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)

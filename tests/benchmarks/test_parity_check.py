@@ -195,7 +195,7 @@ def test_the_page_shows_the_frames_that_differ_most():
             return without_first(frame, arrays)
         return with_another(frame, without_first(frame, arrays)) if frame == 20 else arrays
 
-    report, check = scene.compare(INT8_BUDGET, bad_in_two_frames, worst_frames=3)
+    report, check = scene.compare(INT8_BUDGET, bad_in_two_frames, pictures=3)
     worst = check.worst_frames()
     page = render_parity_page(report, worst)
 
@@ -207,7 +207,7 @@ def test_the_page_shows_the_frames_that_differ_most():
 
 
 def test_a_missed_box_is_drawn_thicker():
-    _, check = scene.compare(INT8_BUDGET, without_first, worst_frames=1)
+    _, check = scene.compare(INT8_BUDGET, without_first, pictures=1)
     (frame,) = check.worst_frames()
     changed = (draw_disagreement(frame) != 90).any(axis=2)
 

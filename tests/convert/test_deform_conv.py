@@ -28,7 +28,7 @@ ROUNDING = 2e-5
 
 
 def oracle(x, offset, mask, weight, bias):
-    """The definition in plain loops, float64: a corner outside the image counts as zero."""
+    """The definition in plain loops, float64: a corner outside the map counts as zero."""
     batch, _, height, width = x.shape
     x = x.astype(np.float64)
     out = np.zeros((batch, len(bias), height, width))
