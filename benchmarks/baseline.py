@@ -34,7 +34,7 @@ LOST_AFTER_S = 0.4
 
 
 class MotionDetector:
-    """Boxes around regions that differ from a background, which is learnt from the frames (MOG2)."""
+    """Boxes around regions that differ from a background, which is learned from the frames (MOG2)."""
 
     def __init__(self) -> None:
         self._background = cv2.createBackgroundSubtractorMOG2(
@@ -57,7 +57,7 @@ class MotionDetector:
 
 
 class OverlapTracker:
-    """Gives a box the identity of the earlier box with the greatest overlap."""
+    """Assigns each box the identity of the earlier box with the greatest overlap."""
 
     def __init__(self, frame_rate: float) -> None:
         self._lost_after = max(1, round(LOST_AFTER_S * frame_rate))

@@ -30,7 +30,7 @@ PARTS = 10
 """Parts of a run, each long enough for more than one state of the machine."""
 
 AGREEING_PARTS = 9
-"""By chance, nine of ten parts are slower, or faster, in one of fifty comparisons."""
+"""Number of ten parts that must agree. By chance they do so in one of fifty comparisons."""
 
 FRAMES_A_PART = 5
 

@@ -148,9 +148,9 @@ def _at_device_speed(recordings: Sequence[Recording], baseline: Baseline, every:
 
 
 def _agree(
-    recordings: Sequence[Recording], tracks: Sequence[Sequence[Tracks]], baseline: Baseline, pictures: int
+    recordings: Sequence[Recording], tracks: Sequence[Sequence[Tracks]], baseline: Baseline, worst_frames: int
 ) -> tuple[Agreement, list[Disagreement]]:
-    peaks, worst, sequences = PeakStatistics(), WorstFrames(pictures), []
+    peaks, worst, sequences = PeakStatistics(), WorstFrames(worst_frames), []
     comparable = True
     for reference, candidate, found in zip(baseline.reference, recordings, tracks, strict=True):
         comparable &= reference.cached.info.embedding_dim == candidate.cached.info.embedding_dim

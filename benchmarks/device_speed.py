@@ -1,6 +1,6 @@
 """Accuracy at device speed: the tracks that a viewer of a live source would have seen on this device.
 
-While a detector works on one frame the world goes on. Li, Wang and Ramanan ("Towards Streaming Perception",
+While a detector works on one frame, the scene changes. Li, Wang and Ramanan ("Towards Streaming Perception",
 ECCV 2020, arXiv:2005.10420) therefore compare the truth of every moment with the newest result that is ready
 then. Here this is done for tracks. The measured times of every frame are played against the source's clock,
 through a model of the live pipeline that drops frames it has no time for. The tracker runs on the others.
@@ -90,7 +90,7 @@ class _LiveLoop:
     _got_s: float = -math.inf
 
     def __post_init__(self) -> None:
-        # Decoding is a stage of its own: frame by frame, each not before its moment.
+        # Decoding is its own stage: each frame is decoded no earlier than its time.
         ready, free_s = [], -math.inf
         for time_s, decode_s in zip(self.costs.time_s.tolist(), self.costs.decode_s.tolist(), strict=True):
             free_s = max(free_s, time_s) + decode_s

@@ -16,7 +16,7 @@ from edge_fairmot.types import BoolArray, Float64Array, UInt8Array
 
 JPEG_QUALITY = 88
 REFERENCE_COLOR, CANDIDATE_COLOR = (80, 220, 60), (30, 140, 255)
-"""BGR: green and orange of different brightness, for readers who see red and green alike."""
+"""BGR: green and orange of different brightness, for red-green colour blindness."""
 
 SMALLEST_WIDTH = 960
 """Smaller images are enlarged to it, so that the lines of small boxes stay apart."""

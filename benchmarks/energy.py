@@ -1,6 +1,6 @@
 """Energy where the system meters it: RAPL of Intel and AMD, NVML, and the INA sensors of small boards.
 
-A meter is of a processor package, a GPU or a whole board, with idle power and other processes; its name says
+A meter is of a processor package, a GPU or a whole board, with idle power and other processes; its name tells
 which.
 """
 

@@ -50,9 +50,9 @@ class FramePair:
 
 
 class ParityCheck:
-    """Compares two models frame after frame. It keeps figures and ``pictures`` images of the worst frames."""
+    """Compares two models frame after frame. It keeps figures and the images of ``worst_frames`` frames."""
 
-    def __init__(self, budget: ParityBudget, score_threshold: float = 0.4, pictures: int = 0) -> None:
+    def __init__(self, budget: ParityBudget, score_threshold: float = 0.4, worst_frames: int = 0) -> None:
         if not budget.score_margin < score_threshold < 1 - budget.score_margin:
             raise InvalidInputError(
                 f"score threshold must be between {budget.score_margin} and {1 - budget.score_margin}, "
@@ -66,7 +66,7 @@ class ParityCheck:
         self._trackers: tuple[Tracker, ...] = ()
         self._undecided: list[ListedPeak] = []
         self._tied: list[ListedPeak] = []
-        self._worst = WorstFrames(pictures)
+        self._worst = WorstFrames(worst_frames)
 
     def begin(self, name: str, frame_rate: float, truth: MotTruth | None = None) -> None:
         """Start a sequence with new trackers; ``truth`` is the ground truth of its frames."""

@@ -42,7 +42,7 @@ from edge_fairmot.types import Int64Array, RawDetections, UInt8Array
 SCHEMA_VERSION = 2
 
 VALUES_KEPT = 2000
-"""Of each head: enough to reach every channel of an embedding, and 0.2 MB for 20 frames of four heads."""
+"""Values kept of each head: enough for every channel of an embedding; 20 frames of four heads take 0.2 MB."""
 
 _SEED = 20
 _DETECTIONS = ("boxes", "scores", "class_ids", "embeddings")

@@ -12,12 +12,12 @@ from edge_fairmot.errors import MissingDependencyError
 from edge_fairmot.pipeline import STAGES
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#b8a600")
-"""Okabe and Ito's, for readers who see fewer colours too; the yellow is darker, for a white page."""
+"""Okabe and Ito's palette for colour blindness, with a darker yellow for a white page."""
 
 STAGE_COLORS: Mapping[str, str] = MappingProxyType(dict(zip(STAGES, COLORS, strict=False)))
 
 MOST_POINTS = 2000
-"""Of one line; more cannot be told apart, and make the page slow."""
+"""Maximum number of points of a line. More cannot be distinguished, and make the page slow."""
 
 
 def import_plotly() -> Any:
@@ -190,7 +190,7 @@ def _live(entry: Entry) -> float:
 
 
 def _live_at(entry: Entry, *, interval: bool) -> float | None:
-    """Score with a detection in every frame, or in every Nth; None where there is none."""
+    """Return the score with a detection in every frame, or in every Nth; None if it was not measured."""
     shown = entry.correctness.at_device_speed if entry.correctness is not None else ()
     return next((100 * s.score.headline for s in shown if (s.detect_every > 1) == interval), None)
 

@@ -94,7 +94,7 @@ class DeviceSpeedScore:
 class Agreement:
     """Peaks and tracks against the reference's; see :mod:`edge_fairmot.benchmarks.parity_check`."""
 
-    recall: float | None  # of the reference's peaks; None where it has none
+    recall: float | None  # of the reference's peaks; None if there are none
     precision: float | None
     iou: float | None  # means over matched peaks
     cosine: float | None

@@ -18,12 +18,12 @@ RESAMPLES = 1000
 FRAMES_FOR_P99 = 100
 
 SETTLED_FROM = 0.25
-"""Share of a run before which memory is not judged: caches and arenas fill, which is no leak."""
+"""Memory is checked after this share of a run: before it, caches and arenas fill, which is no leak."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTimes:
-    """Times of every frame, in the order of the measuring."""
+    """Times of every frame, in the order of measurement."""
 
     at_s: tuple[float, ...]  # the frame's begin, since the begin of the measuring
     block: tuple[int, ...]  # frames of one block are consecutive; between blocks other pairs take their turns
@@ -52,7 +52,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """The pipeline, whose stages overlap, on a file: chunks of frames, measured in turns."""
+    """The pipeline, with overlapping stages, on a file: chunks of frames, measured in turns."""
 
     frames: tuple[int, ...]  # of each chunk
     seconds: tuple[float, ...]

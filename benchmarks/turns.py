@@ -151,7 +151,7 @@ class _Pair:
             return False
         after_j = self._energy_j()
         if before_j is None or after_j is None:
-            # Without one turn, the sum would be of fewer frames than it is divided by.
+            # Without one turn, the sum would have fewer frames than its divisor.
             self._metered, measurement.energy_j = False, None
         elif self._metered:
             measurement.energy_j = (measurement.energy_j or 0.0) + after_j - before_j

@@ -1,4 +1,4 @@
-"""A model on a runtime in a process of its own: what it measures, and the connection to it.
+"""A model on a runtime in its own process: the measurements, and the connection to the process.
 
 Pairs of model and runtime are apart because memory and processor time are known by process, a cold start
 needs a cold process, and a crash of one backend must not end the others.
@@ -44,7 +44,7 @@ CACHED_MARGIN = 0.02
 """Caches reach this far below the score threshold: peaks within the margin count neither way."""
 
 THROUGHPUT_FRAMES = 120
-"""Of each source. Throughput is a mean, which needs fewer frames than a percentile."""
+"""Frames of each source. Throughput is a mean, which needs fewer frames than a percentile."""
 
 CLOSE_TIMEOUT_S = 10.0
 """A process that has not ended after it is killed."""
@@ -333,7 +333,7 @@ class WorkerProcess:
 
 def serve(descriptor: int) -> None:
     """Run the worker of the job that comes from a connection, until the other side closes it."""
-    # Ctrl-C reaches every process of a terminal; the measuring process decides what it means.
+    # Ctrl-C reaches every process of a terminal; only the measuring process acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     pipe = Connection(descriptor)

@@ -91,7 +91,7 @@ def deform_conv2d_gather(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor
     Integer and fractional parts of an offset stay apart, so the precision is the same everywhere in the map.
     """
     batch, channels, height, width = x.shape
-    # One zero cell all round: a corner outside the map is clipped onto it.
+    # A border of zero cells: a corner outside the map is clipped onto it.
     padded = F.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, channels)
     stride = width + 2
     first = torch.arange(batch, device=x.device).view(batch, 1, 1, 1) * (stride * (height + 2))

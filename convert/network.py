@@ -117,7 +117,7 @@ class Tree(nn.Module):
 
 
 class RootedTree(Tree):
-    """A tree whose root takes the downsampled input too (level 5)."""
+    """A tree with the downsampled input as a further input of the root (level 5)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, stride=2, carried=inputs)
@@ -128,7 +128,7 @@ class RootedTree(Tree):
 
 
 class DeepTree(nn.Module):
-    """Two trees in a row. The root of the second takes the first and the downsampled input (levels 3, 4)."""
+    """Two trees in a row (levels 3 and 4). The second root also takes the first output and the input."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -233,7 +233,7 @@ class IDAUp(nn.Module):
 
 
 class DLAUp(nn.Module):
-    """Aggregates levels 2 to 5, whose channels are ``c``, into maps of strides 4, 8 and 16."""
+    """Aggregates levels 2 to 5, of ``c`` channels, into maps of strides 4, 8 and 16."""
 
     def __init__(self, c: tuple[int, ...]) -> None:
         super().__init__()

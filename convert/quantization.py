@@ -9,7 +9,7 @@ output of a convolution that a ReLU follows is scaled by the ReLU's range, becau
 
 Offsets and masks of deformable convolutions, the first convolutions, upsampling, the heatmap's logits and
 the late heads stay float: they are a small share of the multiply-adds. The weights of the late heads and the
-deformable kernels are stored as int8 all the same, behind DequantizeLinear.
+deformable kernels are stored as int8 too, behind DequantizeLinear.
 
 A file with ``im2col`` lowering is for OpenVINO, where more int8 pays. There the layers that predict offsets
 and masks run in int8, but their outputs are not rounded; and two of the first three convolutions run in int8.
@@ -35,10 +35,10 @@ from edge_fairmot.errors import ConversionError
 from edge_fairmot.types import Float32Array, UInt8Array
 
 LEVELS = 127
-"""Of a signed symmetric byte. -128 is not used, so that negation is exact."""
+"""Largest value of a signed symmetric byte. -128 is not used, so that negation is exact."""
 
 SMALLEST_SCALE = 1e-12
-"""For a channel or tensor of zeros."""
+"""Scale of a channel or tensor of zeros."""
 
 NAME_PREFIX = "network."
 """The deploy graph's prefix of a layer's name in the checkpoint."""
@@ -69,7 +69,7 @@ EQUALIZATION_POWER = 0.5
 of scores was twice that without equalization."""
 
 LEAST_EQUALIZATION = 1 / 16
-"""For channels that are almost zero in the calibration frames."""
+"""Lower limit, for channels that are almost zero in the calibration frames."""
 
 
 @dataclass(frozen=True, slots=True)

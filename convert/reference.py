@@ -32,9 +32,9 @@ _DeformConv2d = Callable[..., Tensor]
 class TorchReference:
     """Runs a checkpoint as it was trained: batch norms not folded, dense heads, eager float32, no TF32.
 
-    It is a :class:`~edge_fairmot.protocols.Runtime` that can give dense heads too. ``input_size`` is (width,
-    height), multiples of 32. ``device`` is ``cuda`` or ``cpu``; without it CUDA if there is a GPU, and
-    :attr:`name` tells which. Raises CheckpointError for a file that is no FairMOT DLA-34 checkpoint, and
+    It is a :class:`~edge_fairmot.protocols.Runtime` that can return dense heads too. ``input_size`` (width,
+    height) has multiples of 32. ``device`` is ``cuda`` or ``cpu``; the default is CUDA if there is a GPU, and
+    :attr:`name` includes it. Raises CheckpointError for a file that is no FairMOT DLA-34 checkpoint, and
     RuntimeUnavailableError if there is no CUDA device but CUDA is asked for.
     """
 

@@ -22,8 +22,8 @@ class _End:
 class Channel(Generic[T]):
     """Passes items in order from one thread to another; at most ``depth`` items wait in it.
 
-    Both ends wait inside ``SimpleQueue``, which is written in C: a KeyboardInterrupt leaves no lock held and
-    no item half passed on, as it could with ``queue.Queue``.
+    Both ends wait inside ``SimpleQueue``, which is written in C. So a KeyboardInterrupt cannot leave a lock
+    held or an item half passed on, unlike with ``queue.Queue``.
     """
 
     def __init__(self, depth: int) -> None:
@@ -41,7 +41,7 @@ class Channel(Generic[T]):
         self._items.put(item)
 
     def put_latest(self, item: T) -> int:
-        """Put an item without waiting; where there is no room, the oldest item is dropped. Returns 0 or 1."""
+        """Put an item without waiting; drop the oldest if there is no room. Returns the number dropped."""
         dropped = 0
         try:
             self._room.get_nowait()

@@ -1,8 +1,8 @@
-"""Detection cache: what the detector found in each frame, kept in a folder of standard ``.npy`` files.
+"""Detection cache: the detections of each frame, in a folder of standard ``.npy`` files.
 
 ``frames.npy`` has a row per frame (index, time_s, number of detections; -1 where the frame was predicted),
 ``detections.npy`` a row per detection (xyxy in source pixels, score, class_id, embedding), and ``meta.json``
-says what they were made with. The cache is valid after every frame: rows are appended and the header is
+names the model and source. The cache is valid after every frame: rows are appended and the header is
 then rewritten in place, so a killed run loses nothing and no finishing step is needed. With it, tracking runs
 again with other settings and without the network.
 """
@@ -258,7 +258,7 @@ class _GrowingArray(AbstractContextManager["_GrowingArray"]):
 
 
 def _require_cache_or_empty(folder: Path) -> None:
-    """Refuse a folder whose files are not those of a detection cache."""
+    """Refuse a folder with files other than those of a detection cache."""
     foreign = sorted(
         path.name for path in folder.iterdir() if path.name not in (_META, _FRAMES, _DETECTIONS, ".lock")
     )

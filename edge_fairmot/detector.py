@@ -19,7 +19,7 @@ class FairMotDetector:
     Parameters
     ----------
     runtime : Runtime
-        Stays open: whoever opened it closes it.
+        Stays open: the caller closes it.
     score_threshold : float
         Only detections with a greater score are returned. The tracker needs those above
         ``TrackerConfig.lowest_score``.

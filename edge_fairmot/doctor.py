@@ -1,6 +1,6 @@
 """Checks of this device: board, memory, clock, cameras, extras, temperature, power supply and disk.
 
-Every check yields findings: what is there, what may matter to some runs, and what stands in the way, with the
+Every check yields findings: facts, warnings for some runs, and errors that prevent a run, with the
 fix. ``edge-fairmot doctor`` adds the findings about runtimes, which this package does not import.
 """
 
@@ -35,7 +35,7 @@ from edge_fairmot.system import (
 MB = 10**6
 
 LITTLE_MEMORY = 400 * MB
-"""Below this, a model, the tracker and frames may not fit."""
+"""With less, a model, the tracker and frames may not fit."""
 
 LITTLE_DISK, SOME_DISK = 500 * MB, 2000 * MB
 
@@ -71,7 +71,7 @@ EXTRAS: Mapping[str, tuple[str, str]] = MappingProxyType(
 class Finding:
     """One result of a check.
 
-    An ``error`` stands in the way of a run. A ``warning`` may matter to some runs. ``text`` is one line.
+    An ``error`` prevents a run. A ``warning`` may matter to some runs. ``text`` is one line.
     ``fix`` is a command or advice; it may be empty.
     """
 
@@ -139,7 +139,7 @@ def check_system(board: Board, root: Path = ROOT) -> Iterator[Finding]:
 
 
 def check_cameras(board: Board, root: Path = ROOT) -> Iterator[Finding]:
-    """Check the cameras. None at all is a warning only: a network camera needs nothing here."""
+    """Check the cameras. No camera is only a warning: network cameras are not checked."""
     found = [*_kernel_cameras(root), *_raspberry_pi_cameras(board, root)]
     yield from found or [
         Finding("cameras", "warning", "none here; rtsp://..., http://... and synthetic: need none")
@@ -195,7 +195,7 @@ def check_disk(folder: Path) -> Finding:
 
 
 def _kernel_cameras(root: Path) -> Iterator[Finding]:
-    """Check the cameras that the kernel lists; a camera's first node gives its frames, others metadata."""
+    """Check the cameras that the kernel lists. The first node of a camera has its frames, others metadata."""
     folders = sorted(
         (root / "sys/class/video4linux").glob("video*"), key=lambda path: (len(path.name), path.name)
     )
@@ -240,7 +240,7 @@ def _raspberry_pi_cameras(board: Board, root: Path) -> Iterator[Finding]:
 
 
 def sees_picamera2() -> bool:
-    """Tell whether picamera2 can be imported, and libcamera, which only the system's packages provide."""
+    """Return whether picamera2 and libcamera can be imported; only the system's packages provide them."""
     return all(importlib.util.find_spec(name) is not None for name in ("picamera2", "libcamera"))
 
 

@@ -38,15 +38,15 @@ class ManifestError(EdgeFairmotError):
 
 
 class RuntimeUnavailableError(EdgeFairmotError):
-    """The backend, provider or device that was asked for is not on this machine."""
+    """The requested backend, provider or device is not on this machine."""
 
 
 class InferenceError(EdgeFairmotError):
-    """A runtime was given a picture it cannot take, or gave outputs that cannot be used."""
+    """A runtime cannot take an image, or its outputs cannot be used."""
 
 
 class SourceError(EdgeFairmotError):
-    """Frames cannot be read, or ended before the source said they would."""
+    """Frames cannot be read, or ended earlier than the source stated."""
 
 
 class SinkError(EdgeFairmotError):
@@ -77,7 +77,7 @@ class MissingDependencyError(EdgeFairmotError, ImportError):
     purpose : str
         What it is needed for, as in ``"to write video"``.
     remedy : str, optional
-        What installs it, where that is not pip.
+        The command that installs it, if that is not pip.
     """
 
     def __init__(self, package: str, extra: str, purpose: str, remedy: str = "") -> None:

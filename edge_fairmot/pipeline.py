@@ -20,10 +20,10 @@ from edge_fairmot.types import CountingEvent, Counts, Detections, Frame, FrameRe
 STAGES = ("decode", "letterbox", "inference", "association", "sinks")
 
 QUEUE_DEPTH = 2
-"""Frames that may wait between two stages: enough for an uneven decoder, and little memory."""
+"""Maximum number of frames between two stages: enough for an uneven decoder, and little memory."""
 
 JOIN_TIMEOUT_S = 1.0
-"""How long the end of a run waits for a live source that may never deliver another frame."""
+"""Maximum wait for the capture thread of a live source at the end of a run: its read may never return."""
 
 STUCK_S = 2.0
 """How long it waits for a decoder and a detector that may never return."""
@@ -50,7 +50,7 @@ class RunSummary:
     detections : int
         Detections above the score threshold, over all frames.
     wall_s : float
-        Seconds since the first frame was asked for.
+        Seconds since the first frame was requested.
     stage_ms : dict of str to float
         Busy milliseconds of each stage, mean over ``frames``. Stages overlap: their sum may exceed a frame's
         time. For a live source, ``decode`` is mostly waiting for the next frame.
@@ -88,14 +88,14 @@ class Pipeline:
     detector : Detector
     tracker : Tracker
     counter : Counter, optional
-        Counts each frame's tracks; without it results carry no events and counts.
+        Counts the tracks of each frame. Without it, results have no events and no counts.
     schedule : DetectionSchedule, optional
-        Frames in which the detector runs; all when not given.
+        Chooses the frames in which the detector runs: all of them when not given.
     on_detections : callable, optional
-        Called in the iterating thread with each frame and its detections, before the frame's result; with
-        None for a frame that is predicted.
+        Called in the iterating thread with each frame and its detections, before the frame's result is
+        yielded. The detections of a predicted frame are None.
     clock : callable, optional
-        Returns seconds and does not go back: the clock of the summary's times and of the schedule.
+        Monotonic clock, in seconds, for the times of the summary and for the schedule.
 
     Examples
     --------
@@ -162,15 +162,15 @@ class Pipeline:
     def stop(self) -> None:
         """End the run after the current result, as if the source had ended.
 
-        From any thread, and from a signal handler: no sink is interrupted. Frames that went no further than
-        inference are not waited for.
+        Safe in any thread and in a signal handler. No sink is interrupted. Frames that are still in earlier
+        stages are discarded.
         """
         self._stopped = True
         if self._stages is not None:
             self._stages.end()
 
     def summary(self) -> RunSummary:
-        """Return the figures up to now; from any thread."""
+        """Return the figures up to now. Safe in any thread."""
         frames = self._detected + self._predicted
         return RunSummary(
             frames=frames,
@@ -200,7 +200,7 @@ class Pipeline:
         self._started_s = self._last_s = clock()
         self._stages = stages = _Stages(self._source, self._detector, self._schedule, self._times)
         try:
-            if self._stopped:  # before there were stages to end
+            if self._stopped:  # before the stages existed
                 return
             stages.start()
             for frame, detections in stages:
@@ -233,7 +233,7 @@ class Pipeline:
         return FrameResult(frame, tracks, events, counts)
 
     def _follow_size(self, frame: Frame) -> None:
-        """Scale the tracks where the source changes the size of its image."""
+        """Scale the tracks when the source changes its frame size."""
         if self._frame_size is not None and self._frame_size != frame.size:
             (width, height), (old_width, old_height) = frame.size, self._frame_size
             self._tracker.rescale((width / old_width, height / old_height))
@@ -245,8 +245,8 @@ class Pipeline:
         else:
             self._detected += 1
             self._detections += len(detections)
-        # Ids rise with a track's start frame and are first given out one frame later, so a new id is higher
-        # than all before: no set of ids is kept.
+        # Ids rise with the start frame, and a track is confirmed in the next frame or never. So a new id is
+        # higher than all before, and no set of ids is needed.
         self._identities += int((tracks.track_id > self._highest_id).sum())
         self._highest_id = max(self._highest_id, int(tracks.track_id.max(initial=0)))
 
@@ -275,8 +275,8 @@ class _StageTimes:
 class _Stages:
     """Threads that turn a source into (frame, detections), in order, a few frames ahead of the consumer.
 
-    Frames of a file wait for each other and none is dropped. Of a live source only the newest frame waits; it
-    is prepared when the detector is free and not before, so that it does not grow old.
+    Frames of a file wait in queues, and none is dropped. Of a live source only the newest frame waits. It is
+    prepared only when the detector is free, so that it is recent.
     """
 
     def __init__(
@@ -294,7 +294,7 @@ class _Stages:
         self._captured: Channel[Frame] = Channel(1 if self._live else QUEUE_DEPTH)
         self._prepared: Channel[tuple[Frame, Detecting | None]] = Channel(QUEUE_DEPTH)
         self._detected: Channel[tuple[Frame, Detections | None]] = Channel(1)
-        # A token for each frame that may be prepared before the detector has taken the last one.
+        # One token for each frame that may be prepared ahead of the detector.
         self._tokens: Channel[bool] = Channel(1 if self._live else QUEUE_DEPTH)
         self._threads = (
             _worker("capture", self._run_capture, self._captured),
@@ -304,7 +304,7 @@ class _Stages:
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source that a newer one replaced, here or in the source."""
+        """Number of frames of a live source that newer ones replaced, here or in the source."""
         return self._replaced + self._outdated
 
     def start(self) -> None:
@@ -314,11 +314,11 @@ class _Stages:
             thread.start()
 
     def __iter__(self) -> Iterator[tuple[Frame, Detections | None]]:
-        """Yield frames in order, with None where tracks are predicted; raises what any stage failed with."""
+        """Yield frames in order, with None for a predicted frame. Raises the error of any stage."""
         return iter(self._detected)
 
     def end(self) -> None:
-        """Yield no more frames; from any thread."""
+        """End the iteration. Safe in any thread."""
         self._detected.close()
 
     def stop(self) -> None:
@@ -345,7 +345,7 @@ class _Stages:
             if frame is None:
                 return
             if self._live:
-                # A source that buffers skips frames too when this thread is late.
+                # A source with its own buffer also skips frames when this thread is late.
                 self._replaced += max(0, frame.index - expected) if expected is not None else 0
                 expected = frame.index + 1
                 self._replaced += self._captured.put_latest(frame)
@@ -367,7 +367,7 @@ class _Stages:
             self._prepared.put((frame, detecting))
 
     def _newest(self, frame: Frame) -> Frame:
-        """Return the frame that a live source delivered while this one waited for the detector, if any."""
+        """Return the newest frame: a live source may deliver one while this one waits for the detector."""
         newer = self._captured.poll() if self._live else None
         if newer is None:
             return frame

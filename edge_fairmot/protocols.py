@@ -1,4 +1,4 @@
-"""The seams of the loop: where frames come from, what detects, where results go.
+"""Protocols of the loop: source, runtime, detector and sink.
 
 They are protocols: any object of this shape fits; no base class is needed.
 """
@@ -15,7 +15,7 @@ from edge_fairmot.types import Detections, Frame, FrameResult, GroundTruth, RawD
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a source announces.
+    """Properties of a source.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class SourceInfo:
 
 
 class Source(Protocol):
-    """Where frames come from. Iterated once."""
+    """Source of frames. Iterated once."""
 
     @property
     def info(self) -> SourceInfo:
-        """What the source announces."""
+        """Properties of the source."""
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames in order.
@@ -157,19 +157,19 @@ class Detector(Protocol):
 
 @runtime_checkable
 class PreparingDetector(Detector, Protocol):
-    """A detector whose work on a frame has two parts, which the loop runs in two threads."""
+    """A detector with two parts of work per frame, which the loop runs in two threads."""
 
     def prepare(self, frame: Frame) -> Callable[[], Detections | None]:
         """Do the first part; the returned function does the second and returns what ``detect`` would."""
 
 
 OutputHealth: TypeAlias = Mapping[str, Any]
-"""State of an output that goes on after an error: ``trouble`` is the reason why it gives nothing now, or
-empty; keys that begin with ``missed_`` count what was lost."""
+"""State of an output that continues after an error. ``trouble`` is the present error, or empty. Keys that
+begin with ``missed_`` count lost frames and events."""
 
 
 class Sink(Protocol):
-    """Where results go."""
+    """Output for results."""
 
     def write(self, result: FrameResult) -> None:
         """Take the result of one frame. What was written survives a crash right after.
@@ -186,7 +186,7 @@ class Sink(Protocol):
 
 @runtime_checkable
 class HasHealth(Protocol):
-    """A sink that goes on after an error and reports it."""
+    """A sink that continues after an error and reports it."""
 
     @property
     def health(self) -> Mapping[str, OutputHealth]:

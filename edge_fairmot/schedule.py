@@ -9,8 +9,8 @@ from statistics import median
 from edge_fairmot.errors import InvalidInputError
 
 HORIZON_S = 1.0
-"""Time lost or saved longer ago than this is forgotten. However slow the device, at most this long passes
-without a detection, in frames at the target rate."""
+"""Time lost or saved earlier than this is forgotten. Even on a slow device, at most this time passes without
+a detection, counted in frames at the target rate."""
 
 COSTS_REMEMBERED = 5
 """The next detection is expected to take the median of this many: the first is often by far the slowest."""
@@ -23,10 +23,10 @@ class DetectionSchedule:
     Attributes
     ----------
     every : int
-        Detect in every Nth frame, or less often where ``target_fps`` asks for it.
+        Detect in every Nth frame, or less often if ``target_fps`` requires it.
     target_fps : float or None
-        Frame rate to keep, frames per second: detections are as frequent as possible without falling below
-        it. Where the rest of the work alone is slower, one detection a second remains.
+        Frame rate to keep, frames per second. Detections are as frequent as this rate allows. If the rest of
+        the work alone is slower, one detection per second remains.
 
     Raises
     ------
@@ -48,7 +48,7 @@ class DetectionSchedule:
 
 
 class DetectionPacer:
-    """Decides frame by frame whether to detect, from the times it is told; it has no clock of its own.
+    """Decides for each frame whether to detect. The caller passes the times: it has no clock.
 
     The detector is modelled as a server that is busy for the duration of a detection, and each frame is due
     one period of the target after the previous one. A frame is detected in if the server is free when the

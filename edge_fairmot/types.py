@@ -64,7 +64,7 @@ class Frame:
     time_s : float
         The source's own clock: presentation time of a file, capture time of a camera.
     reduced : uint8 (h, w, 3) or None
-        The same image, reduced by the camera, where the camera does so: the network's input is made of it.
+        The same image, reduced by a camera that can do so: the network's input is made of it.
     """
 
     image: UInt8Array
@@ -86,7 +86,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class RawDetections:
-    """The four outputs of the graph: N images, K candidates each, best first.
+    """The four outputs of the graph: N images, K peaks each, best first.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class Detections(Table):
 
     @classmethod
     def empty(cls, embedding_dim: int = 0) -> Detections:
-        """Return detections without a row, whose embeddings have D = ``embedding_dim`` numbers."""
+        """Return detections without a row; embeddings are (0, ``embedding_dim``)."""
         return cls(
             np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, embedding_dim), np.float32)
         )
@@ -170,7 +170,7 @@ class Tracks(Table):
         Score of the detection last matched in the tracked state.
     class_id : int64 (M,)
     predicted : bool (M,)
-        True where the box is a prediction and no detection was looked for.
+        True for a box that is predicted in a frame without detection.
     """
 
     track_id: Int64Array
@@ -221,9 +221,9 @@ class CountingEvent:
     name : str
         Name of the line or the zone.
     track_id : int
-        The track; of a person that had several ids, the newest.
+        The track id; the newest, if a person had several.
     time_s : float
-        By the source's clock. The time of a leave that was not seen is when the track was last seen.
+        By the source's clock. If a leave was not seen, the time when the track was last seen.
     dwell_s : float or None
         For ``leave``, the duration of the stay.
     """

@@ -167,7 +167,7 @@ def unsupported_operator_hint(message: str) -> str:
 
 
 def int8_sums_overflow(root: Path = ROOT) -> bool:
-    """Tell whether fast int8 kernels can give wrong sums: on x86 processors without VNNI.
+    """Return whether fast int8 kernels can give wrong sums: on x86 processors without VNNI.
 
     There they add pairs of products in 16 bits, and weights that use all 8 bits overflow them (onnxruntime
     issues 12072 and 14642; oneDNN calls it saturation of the intermediate).

@@ -55,7 +55,7 @@ class DeformIm2colKernel(Op):  # type: ignore[misc]
         return True
 
     def has_evaluate(self) -> bool:
-        """Tell OpenVINO that :meth:`evaluate` computes the operator."""
+        """Declare that :meth:`evaluate` computes the operator."""
         return True
 
     def evaluate(self, outputs: Any, inputs: Any) -> bool:
@@ -85,7 +85,7 @@ def sample_taps(
     available: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     threads = min(threads or available, available)
     if threads == 1:
-        # Without numba's thread pool: with OpenVINO's TBB on one processor it hangs, and the process with it.
+        # Beside OpenVINO's TBB on one processor, numba's thread pool hangs, so it is not used here.
         _sample_serially(image, offset, mask, columns)
         return
     with _one_at_a_time:
@@ -100,7 +100,7 @@ def _compiled(function: Callable[..., None], *, parallel: bool = False) -> Any:
     try:
         return compile_it(cache=True)(function)
     except RuntimeError:
-        # A service may have no folder for the cache: neither this folder nor its home can be written.
+        # No folder for the cache, as in a service that can write neither here nor in its home.
         return compile_it()(function)
 
 

@@ -28,7 +28,7 @@ PRECISION_ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
 class Rule(NamedTuple):
     """A software, the first version that runs ``DeformConv``, and the lowering for older ones.
 
-    Every version of a software without a ``native_since`` runs it. ``packages`` tell the installed version.
+    Without ``native_since``, every version runs it. The installed version is that of one of ``packages``.
     """
 
     software: str

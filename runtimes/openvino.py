@@ -108,7 +108,7 @@ def _compile(path: str, device: str, options: RuntimeOptions, lowerings: set[str
         core.add_extension(extension)
     properties = _properties(options, device)
     try:
-        # The path, not a model that was read: a file whose compiled model is in the cache is not read at all.
+        # Given the path, OpenVINO does not read a file whose compiled model is in the cache.
         return core.compile_model(path, device, properties)
     except Exception as error:  # its exceptions have no other base in common
         message = str(error)

@@ -1,8 +1,8 @@
 """ONNX Runtime: the CPU, CUDA and TensorRT providers.
 
-The provider that was asked for runs the file, or an error says why not: by itself ONNX Runtime would take the
-CPU instead. On a GPU the input and the outputs are bound to buffers on the device, so that a call copies one
-batch there and the detections back, and nothing else.
+The requested provider runs the file, or opening raises an error: ONNX Runtime itself would fall back to the
+CPU. On a GPU the input and the outputs are bound to buffers on the device, so a call copies only one batch to
+the device and the detections back.
 """
 
 from __future__ import annotations

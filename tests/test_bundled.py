@@ -13,7 +13,7 @@ def test_it_is_small_enough_to_come_along():
     assert bundled_model().stat().st_size <= 24e6
 
 
-def test_it_says_what_it_is_and_nobody_changed_it():
+def test_its_manifest_and_its_certificate_are_valid():
     pytest.importorskip("onnx", reason="reads the graph with onnx")
     told = json.loads(run("inspect", bundled_model(), "--json").stdout)
 
@@ -24,7 +24,7 @@ def test_it_says_what_it_is_and_nobody_changed_it():
     assert told["operators"]["QuantizeLinear"] > 0
 
 
-def test_its_card_tells_of_data_licence_and_limits():
+def test_its_card_has_data_licence_and_limits():
     card = bundled_model().with_name("MODEL_CARD.md").read_text()
 
     assert all(

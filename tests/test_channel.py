@@ -49,7 +49,7 @@ def test_a_full_channel_makes_its_putter_wait():
 
 
 @pytest.mark.parametrize("blocked", ["put", "get"])
-def test_closing_frees_whoever_waits(blocked):
+def test_closing_frees_waiting_threads(blocked):
     channel, ended = Channel(1), []
     if blocked == "put":
         channel.put(0)
@@ -115,7 +115,7 @@ def test_polling_never_waits_and_leaves_the_end_in_place():
         channel.get()
 
 
-def test_who_waits_for_so_long_and_no_longer_is_told():
+def test_a_wait_ends_at_its_timeout():
     channel = Channel(1)
     with pytest.raises(TimeoutError):
         channel.get(0.01)

@@ -46,7 +46,7 @@ def no_delay(index):
 
 
 class GreySource:
-    """Each picture is of one grey, which says its index; every picture has an array of its own."""
+    """Every frame has its own array, of one grey, which is its index."""
 
     def __init__(self, frames, *, delay=no_delay, live=False, fails_at=None, size=SIZE):
         self.info = SourceInfo("grey", size, 10.0, frames, live)
@@ -66,7 +66,7 @@ class GreySource:
 
 
 class GreyRuntime:
-    """Finds one walker where the grey says: a picture of another frame would put it elsewhere."""
+    """Finds one walker at a place that depends on the grey: another frame has another place."""
 
     name = "grey"
     manifest = ModelManifest(INPUT_SIZE, 4, 2, ("person",), 2, "0" * 64, "0")
@@ -78,7 +78,7 @@ class GreyRuntime:
         grey = int(images[0, 32, 32, 0])
         self.seen.append(grey)
         self.delay(grey)
-        assert (images[0, 20:40] == grey).all()  # nobody wrote into the batch meanwhile
+        assert (images[0, 20:40] == grey).all()  # the batch was not overwritten meanwhile
         return RawDetections(
             boxes=np.float32([[[10 + grey % 16, 20, 20 + grey % 16, 40]]]),
             scores=np.float32([[0.9]]),
@@ -202,7 +202,7 @@ def test_frames_of_another_size_are_followed():
 
 
 class DefectError(Exception):
-    """Of nobody's making: what a user's own code may raise."""
+    """An error of a user's own code, not one of this package."""
 
 
 def fail_when_it_is_time(index):
@@ -347,7 +347,7 @@ def test_ctrl_c_leaves_whole_frames_and_no_thread(where):
 
 
 class Camera(GreySource):
-    """Gives its second frame when the network has begun with the first, and then the others at once."""
+    """Yields its second frame when the network has begun with the first, and then the others at once."""
 
     def __init__(self, frames):
         self.first_is_inferred, self.all_given = threading.Event(), threading.Event()

@@ -40,7 +40,7 @@ class TwoWalkers:
 
 
 class WalkerRuntime:
-    """Says where two walkers are, 1 px further at each call."""
+    """Finds two walkers, 1 px further at each call."""
 
     name = "walkers"
 
@@ -99,7 +99,7 @@ def test_tracks_come_out_in_source_pixels_and_in_order():
     assert all(0 < ms * 5 <= summary.wall_s * 1e3 + 1e-6 for ms in summary.stage_ms.values())
 
 
-def test_the_runtime_sees_letterboxed_pictures():
+def test_the_runtime_sees_letterboxed_images():
     runtime = WalkerRuntime()
     pipeline_of(TwoWalkers(1), runtime).run()
     (images,) = runtime.seen
@@ -157,7 +157,7 @@ def test_a_source_that_changes_its_size_keeps_its_identities():
 
 
 class Reducing(TwoWalkers):
-    """The camera makes a small picture too: white, where the large one is black."""
+    """The camera makes a small image too: white, where the large one is black."""
 
     def __init__(self, frames, size):
         super().__init__(frames)
@@ -169,15 +169,15 @@ class Reducing(TwoWalkers):
             yield Frame(frame.image, frame.index, frame.time_s, small)
 
 
-def test_the_network_sees_the_camera_s_small_picture_and_tracks_are_of_the_large_one():
+def test_the_network_sees_the_camera_s_small_image_and_tracks_are_of_the_large_one():
     runtime, sink = WalkerRuntime(), ListSink()
     pipeline_of(Reducing(2, (128, 64)), runtime, Tracker(TrackerConfig(frame_rate=10))).run([sink])
-    assert (runtime.seen[0][0, 0] == 128).all()  # the border, as of the large picture
+    assert (runtime.seen[0][0, 0] == 128).all()  # the border, as of the large image
     assert (runtime.seen[0][0, 16:80] == 255).all()
     np.testing.assert_allclose(sink.rows[0][2], [[20, 20, 40, 80], [150, 20, 170, 80]], atol=0.5)
 
 
-def test_a_small_picture_of_another_shape_is_refused():
+def test_a_small_image_of_another_shape_is_refused():
     pipeline = pipeline_of(Reducing(2, (128, 96)), WalkerRuntime())
     with pytest.raises(InvalidInputError, match="128x96, has another shape than its large one, 200x100"):
         pipeline.run()

@@ -42,7 +42,7 @@ class Block:
     far: float
 
 
-# People come from other streets, and go there, between the blocks and behind the last.
+# People come from and go to side streets, between the blocks and behind the last one.
 BLOCKS = (Block(-1, 2.0, 18.0), Block(-1, 21.5, 29.5), Block(1, 2.0, 22.5), Block(1, 26.0, 29.5))
 
 
@@ -82,7 +82,7 @@ _FURNITURE = (
 
 
 def furnish(seed: int) -> tuple[Spot, ...]:
-    """Furniture of a seed's street: most of the pieces, each near its usual place."""
+    """Furniture of a seed's street: most of the spots, each near its usual place."""
     random = Random(f"street {seed}, furniture")
     return tuple(
         replace(spot, x=spot.x + random.uniform(-0.3, 0.3), z=spot.z + random.uniform(-0.7, 0.7))
@@ -105,12 +105,12 @@ class Route:
 
     @property
     def length_m(self) -> float:
-        """From end to end."""
+        """Length from end to end."""
         return (len(self.points) - 1) * ROUTE_STEP_M
 
     @property
     def duration_s(self) -> float:
-        """From end to end, with the halt."""
+        """Time from end to end, with the halt."""
         return self.length_m / self.speed + self.halt_s
 
     def distance(self, elapsed_s: float) -> float:

@@ -18,7 +18,7 @@ from edge_fairmot.convert.training.teacher import make_teacher
 from edge_fairmot.types import RawDetections
 
 MAX_DETECTIONS = 200
-"""Of a frame; far fewer are above the threshold."""
+"""Maximum per frame; far fewer are above the threshold."""
 
 
 class Agreement:

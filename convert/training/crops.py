@@ -17,12 +17,12 @@ from edge_fairmot.letterbox import LETTERBOX_BORDER, Letterbox
 from edge_fairmot.types import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 
 SCALES = (0.7, 1.5)
-"""Of unlabelled images, relative to the scale at which the network sees them in use."""
+"""Range of scales of unlabelled images, relative to the scale at which the network sees them in use."""
 
 LABELLED_SCALES = (0.5, 1.5)
 
 ASPECTS = (4 / 3, 16 / 9)
-"""Of cameras; images that were squeezed into a square are widened to one between them."""
+"""Aspect ratios of cameras. Images squeezed into a square are widened to a ratio between them."""
 
 SATURATION_AND_VALUE = 0.5
 """Largest relative change of each, as in the original's training."""
@@ -93,12 +93,12 @@ def draw_labelled_crops(
 
 
 def draw_partner(images: Sequence[LabelledImage], index: int, generator: np.random.Generator) -> int:
-    """Draw an image near in time that shares an identity; the image itself where there is none."""
+    """Draw an image near in time that shares an identity; the image itself if there is none."""
     image = images[index]
     sharing = []
     for others in (range(index - 1, -1, -1), range(index + 1, len(images))):
         for n in others:
-            # Images of a sequence are in order. The time of those of no sequence is NaN, and near to none.
+            # Images of a sequence are in order. Other images have the time NaN, which is near no other.
             if not abs(images[n].time_s - image.time_s) <= PARTNER_REACH_S:
                 break
             if np.isin(image.identity, images[n].identity).any():
@@ -196,6 +196,6 @@ def resize(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
 
 
 def shrink(image: UInt8Array, letterbox: Letterbox) -> UInt8Array:
-    """Resize an image to what the largest scale of its crops needs, if it is larger."""
+    """Shrink an image to the size that the largest scale of its crops needs."""
     width, height = (round(length * SCALES[1]) for length in letterbox.inner_size)
     return image if width >= image.shape[1] else resize(image, (width, height))

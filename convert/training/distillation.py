@@ -24,18 +24,18 @@ from edge_fairmot.convert.training.options import DistillationOptions
 from edge_fairmot.convert.training.teacher import LEVELS, Teacher, compare_heads, compare_maps
 
 MOMENTUM = 0.1
-"""Of running statistics, as in PyTorch. The first batches weigh more: a narrow student starts with its
-teacher's, which are far from its own."""
+"""Momentum of running statistics, as in PyTorch. The first batches weigh more: a narrow student starts with
+those of its teacher, which are far from its own."""
 
 MAP_LEVELS = (2, 3, 4, 2)
 """Backbone levels with as many channels as the neck's maps: strides 4, 8 and 16, and the features."""
 
 START_IMAGES = 4
-"""On which offsets are measured; enough for a start that is then trained."""
+"""Images on which offsets are measured: enough for a start that is then trained."""
 
 
 class Distillation(Learner):
-    """Trains a student on a teacher's features and heads; ``teacher`` gives the heads, ``teach`` the rest."""
+    """Trains a student on a teacher's features and heads. ``teacher`` computes heads, ``teach`` the rest."""
 
     warm_up_steps = 20
 

@@ -20,7 +20,7 @@ VALIDATION_SHARE = 0.1
 """The last of each source. Not single frames in between: their neighbours are nearly the same image."""
 
 VALIDATION_STEP = 3
-"""At most, from one validation frame to the next: tracks must be followed over them."""
+"""Maximum step between validation frames: tracks must be followed over it."""
 
 
 @dataclass(frozen=True, slots=True)

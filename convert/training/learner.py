@@ -78,7 +78,7 @@ class Learner(ABC):
         return numbers
 
     def save(self, path: Path) -> None:
-        """Write all that the next step depends on, except what the origin gives again."""
+        """Write all that the next step depends on, except what the origin provides again."""
         networks = {"network": self.network, "average": self.average}
         content = {
             "version": RESUME_VERSION,
@@ -105,7 +105,7 @@ class Learner(ABC):
         if differing:
             raise CheckpointError(
                 f"{path} was made with other {', '.join(differing)}: give the same arguments as then, "
-                "or start anew without --resume"
+                "or start again without --resume"
             )
         self.average.load_state_dict(content["average"], strict=False)
         self.network.load_state_dict(content["network"], strict=False)
@@ -141,7 +141,7 @@ def run(
 ) -> None:
     """Learn until the limits; ``validate`` is called at the start, on the way and at the end.
 
-    It writes the checkpoint, and tells whether the network is good enough to stop early.
+    It writes the checkpoint, and returns whether the network is good enough to stop early.
     """
     began = saved = time.monotonic()
     while True:

@@ -13,13 +13,13 @@ from edge_fairmot.convert.network import FairMOT
 from edge_fairmot.convert.training.targets import Targets
 
 BOX_WEIGHT = 0.1
-"""Of extents, which are in cells and large, beside heatmap and offsets."""
+"""Weight of the box extents. They are in cells, and large beside heatmap and offsets."""
 
 LOG_VARIANCES = (-1.85, -1.05)
-"""Of detection and identity at the start, as in the original's training."""
+"""Start values for detection and identity, as in the original's training."""
 
 TEMPERATURE = 0.1
-"""Of the contrast of unit vectors: a cosine of 0.6, the tracker's limit, weighs a fiftieth of one of 1."""
+"""Divisor of cosines in the contrast: a cosine of 0.6, the tracker's limit, weighs a fiftieth of one of 1."""
 
 
 class TaskLoss(nn.Module):
@@ -65,10 +65,10 @@ class TaskLoss(nn.Module):
 class ClassLoss(nn.Module):
     """Cross entropy of identities as classes, as FairMOT trains them.
 
-    Boxes of single images are classes of their own: told apart from all others under changes of scale, side
-    and light, embeddings are learned without labels (the paper's self-supervised training). With ``imprint``
-    a class starts as the first embedding of its identity (weight imprinting, Qi et al., CVPR 2018): for a
-    network whose embeddings are good already, and would be unlearned from random classes.
+    Each box of a single image is a class of its own. Under changes of scale, side and light, this learns
+    embeddings without labels (the paper's self-supervised training). With ``imprint`` a class starts as the
+    first embedding of its identity (weight imprinting, Qi et al., CVPR 2018). It is for a network with good
+    embeddings: random classes would destroy them.
     """
 
     met: Tensor
@@ -100,7 +100,7 @@ class ClassLoss(nn.Module):
 class ContrastLoss(nn.Module):
     """Cross entropy of finding an identity again among the others of a batch (Khosla et al., NeurIPS 2020).
 
-    It asks what a tracker asks. Batches must show identities twice.
+    It is the comparison that a tracker makes. Batches must show identities twice.
     """
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class ContrastLoss(nn.Module):
         same = identity[:, None] == identity
         others = logits.masked_fill(same, -torch.inf)
         again = same & ~torch.eye(len(identity), dtype=torch.bool, device=same.device)
-        # Each pair against all other identities; further pairs of the same identity are no rivals.
+        # Each pair against all other identities; other pairs of the same identity are not negatives.
         one, other = torch.nonzero(again, as_tuple=True)
         right = logits[one, other]
         wrong = torch.logsumexp(others[one], dim=1)

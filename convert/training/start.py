@@ -12,7 +12,7 @@ from edge_fairmot.convert.network import DCN, FairMOT, NetworkSpec, deformable_l
 from edge_fairmot.convert.recovery import load_start
 
 START_SCORE = 0.1
-"""Of every cell (focal loss, Lin et al., ICCV 2017): higher, background would drown the rest at first."""
+"""Score of every cell (focal loss, Lin et al., ICCV 2017). With more, background would dominate at first."""
 
 
 def start_network(start: Path | None, *, plain: bool, seed: int) -> tuple[FairMOT, str]:

@@ -1,4 +1,4 @@
-"""What the heads should give for crops: CenterNet's heatmap, and values at the centres of boxes."""
+"""Targets of the heads for crops: CenterNet's heatmap, and values at the centres of boxes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edge_fairmot.convert.training.crops import Crop
 from edge_fairmot.types import Float32Array, Float64Array
 
 MIN_OVERLAP = 0.7
-"""A box whose corners are moved by the radius still overlaps the true one so much (CornerNet)."""
+"""IoU with the true box after the corners have moved by the radius (CornerNet)."""
 
 IGNORED_PEAK = 0.99
-"""Of ignored boxes: no cell there is a centre, and the focal loss forgives one that is found."""
+"""Peak of ignored boxes: no cell there is a centre, and the focal loss hardly penalises a high score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Of N crops with up to K boxes each; lengths in cells."""
+    """Targets of N crops with up to K boxes each; lengths in cells."""
 
     heatmap: Tensor  # float32 (N, 1, H / 4, W / 4): 1 at centres, falling around them
     cells: Tensor  # int64 (N, K): row-major cell of each centre
@@ -78,7 +78,7 @@ def heatmap_radius(box: Float64Array) -> int:
 
 
 def _draw(heatmap: Float32Array, x: int, y: int, radius: int, peak: float) -> None:
-    """Draw a Gaussian whose standard deviation is a sixth of its diameter; higher values stay."""
+    """Draw a Gaussian, with a standard deviation of a sixth of its diameter; higher values stay."""
     height, width = heatmap.shape
     sigma = (2 * radius + 1) / 6
     xs = np.arange(max(0, x - radius), min(width, x + radius + 1))

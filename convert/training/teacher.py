@@ -22,7 +22,7 @@ LEVELS = 4
 """Maps of the backbone that the neck aggregates."""
 
 PEAKS = 32
-"""Of an image, the teacher's highest. Each counts by its score, so that the tail adds little."""
+"""Number of the teacher's highest peaks per image. Each counts by its score: the tail adds little."""
 
 MIN_SIDE_PX = 8.0
 """The error of a smaller box is relative to this."""
@@ -30,7 +30,7 @@ MIN_SIDE_PX = 8.0
 
 @dataclass(frozen=True, slots=True)
 class TeacherOutputs:
-    """What a teacher computes of N images."""
+    """Outputs of a teacher for N images."""
 
     levels: list[Tensor]  # of the backbone, float32 (N, C, H / s, W / s), strides 4 to 32: the neck's input
     maps: list[Tensor]  # of the neck, strides 4, 8 and 16, and last the features that the heads take
@@ -120,7 +120,7 @@ class TorchTeacher:
 
 
 class _OnnxTeacher:
-    """By ONNX Runtime: on a CPU, its ``DeformConv`` is twenty times as fast as torch's lowering."""
+    """Runs by ONNX Runtime: on a CPU, its ``DeformConv`` is twenty times as fast as torch's lowering."""
 
     def __init__(self, network: FairMOT, image_shape: tuple[int, int, int]) -> None:
         outputs = _Outputs(copy.deepcopy(network).eval().requires_grad_(False))

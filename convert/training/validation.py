@@ -22,7 +22,7 @@ from edge_fairmot.types import BoolArray, Float32Array
 MAX_DETECTIONS = 200
 
 WORKING_THRESHOLD = 0.4
-"""Of scores: the tracker's default."""
+"""Score threshold: the tracker's default."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The model that comes with the package: what it is and how good, says ``MODEL_CARD.md`` beside this."""
+"""The model that comes with the package; ``MODEL_CARD.md`` beside this file describes it."""
 
 from __future__ import annotations
 

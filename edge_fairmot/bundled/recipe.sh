@@ -14,10 +14,10 @@ from pathlib import Path
 import cv2, numpy as np
 
 people, photos = map(Path, sys.argv[1:])
-pictures = zipfile.ZipFile(people / "images.zip")
+images = zipfile.ZipFile(people / "images.zip")
 rows = [row for row in csv.DictReader((people / "labels.tsv").open(), delimiter="\t") if row["split"] == "train"]
 for number, row in enumerate(rows):
-    image = cv2.imdecode(np.frombuffer(pictures.read(row["file"]), np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(images.read(row["file"]), np.uint8), cv2.IMREAD_COLOR)
     width = (470, 528, 626)[number % 3] if row["stretched"] == "1" else image.shape[1]
     path = photos / str(width) / row["file"]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +37,8 @@ mapfile -t some < <(mixed frames=200,fps=8 1001 1012 1016 1020 1024)
 mapfile -t many < <(mixed frames=200,fps=8 1001 1020 1027 1034 1040)
 mapfile -t more < <(mixed frames=20,fps=1 2001 2130 2175 2220 2260)
 mapfile -t moments < <(mixed frames=20,fps=2 3001 3150 3200 3250 3300)
-remembered=(--pictures 700 --judged 3)
-for pictures in "$photos"/{470,528,626} "$data/videos/one-by-one-432p.mp4"; do remembered+=(--remember "$pictures"); done
+remembered=(--images 700 --validation-images 3)
+for images in "$photos"/{470,528,626} "$data/videos/one-by-one-432p.mp4"; do remembered+=(--remember "$images"); done
 
 # 1. Plain convolutions for deformable ones.
 edge-fairmot distill "$data/checkpoints/fairmot_dla34.pth" --frames "$photos/470" --frames "$photos/528" \
@@ -53,7 +53,7 @@ edge-fairmot train "${some[@]}" --teacher "$teacher" "${remembered[@]}" --start 
 edge-fairmot train "${many[@]}" --teacher "$teacher" "${remembered[@]}" --start "$out/second.pth" --steps 7600 \
     --learning-rate 2e-4 --bf16 --size 640x352 -o "$out/fourth.pth"
 
-# What int8 is calibrated on: photos, the video and streets that were not learnt from.
+# What int8 is calibrated on: photos, the video and streets that were not trained on.
 python - "$photos" "$data/videos/one-by-one-432p.mp4" "$out/calibration" <<'PYTHON'
 import sys
 from pathlib import Path
@@ -86,7 +86,7 @@ edge-fairmot train "${many[@]}" "${further[@]}" --start "$out/fourth.onnx" --ste
 # 6. Six times as many streets, few frames of each: other people, rather than the same again.
 edge-fairmot train "${more[@]}" "${further[@]}" --start "$out/fifth.pth" --steps 1600 -o "$out/sixth.pth"
 
-# 7. People told apart in pairs of pictures a moment apart. (It went on from the int8 file, too.)
+# 7. People told apart in pairs of images a moment apart. (It went on from the int8 file, too.)
 int8 "$out/sixth.pth" "$out/sixth.onnx"
 edge-fairmot train "${moments[@]}" "${further[@]}" --start "$out/sixth.onnx" --steps 2000 --pairs -o "$out/people.pth"
 

@@ -13,10 +13,10 @@ from edge_fairmot.cli.bench_run import (
     Frames,
     GroundTruth,
     LiveS,
-    Pictures,
     ScoreThreshold,
     Threads,
     Video,
+    WorstFramesFlag,
     check_videos,
     make_settings,
     print_table,
@@ -40,7 +40,7 @@ class ManyModels(TyperGroup):
     """Takes ``--models a.onnx b.onnx``, which a shell makes of ``--models *.onnx``."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Give every file its own ``--models``."""
+        """Repeat ``--models`` before every file."""
         spread, many = [], False
         for argument in args:
             if argument.startswith("-"):
@@ -63,7 +63,7 @@ def bench(
         typer.Option(help="ONNX files; several may follow. [default: the bundled one]"),
     ] = None,
     runtimes: Annotated[
-        str, typer.Option(help="Comma-separated, as in cpu,openvino:GPU; or all of this machine.")
+        str, typer.Option(help="Runtimes, comma-separated, as in cpu,openvino:GPU; or all.")
     ] = "cpu",
     video: Video = None,
     ground_truth: GroundTruth = None,
@@ -77,7 +77,7 @@ def bench(
     score_threshold: ScoreThreshold = 0.4,
     live_s: LiveS = 10.0,
     detect_every: DetectEvery = None,
-    pictures: Pictures = 4,
+    worst_frames: WorstFramesFlag = 4,
 ) -> None:
     """Measure models on runtimes: speed, accuracy, a report.
 
@@ -112,14 +112,14 @@ def bench(
                 benchmark.add_failure(model, runtime, fault)
             else:
                 specs.append(PairSpec(model, path, runtime))
-    with recorded(benchmark, output, pictures), turn_progress(benchmark.frames, len(specs)) as on_turn:
+    with recorded(benchmark, output, worst_frames), turn_progress(benchmark.frames, len(specs)) as on_turn:
         benchmark.measure(specs, on_turn)
 
 
 @app.command("tracker")
 def tracker(
     targets: Annotated[str, typer.Option(help="Numbers of people, comma-separated.")] = "10,50,100,200,500",
-    frames: Annotated[int, typer.Option(help="Timed of each crowd.")] = 300,
+    frames: Annotated[int, typer.Option(help="Timed frames per crowd.")] = 300,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the table as Markdown.")
     ] = None,

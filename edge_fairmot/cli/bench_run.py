@@ -30,9 +30,9 @@ Video: TypeAlias = Annotated[
 GroundTruth: TypeAlias = Annotated[
     list[Path] | None, typer.Option("--gt", help="gt.txt; once for each --video, in order.")
 ]
-Frames: TypeAlias = Annotated[int, typer.Option(help="Of each video, at most.")]
+Frames: TypeAlias = Annotated[int, typer.Option(help="Maximum frames of each video.")]
 Threads: TypeAlias = Annotated[
-    int | None, typer.Option(help="Of one inference. [default: as each runtime chooses]")
+    int | None, typer.Option(help="Threads of one inference. [default: as each runtime chooses]")
 ]
 ScoreThreshold: TypeAlias = Annotated[float, typer.Option(help="Detections need a higher score.")]
 LiveS: TypeAlias = Annotated[
@@ -42,8 +42,8 @@ DetectEvery: TypeAlias = Annotated[
     int | None,
     typer.Option(help="Interval for accuracy at device speed. [default: the least that keeps up]"),
 ]
-Pictures: TypeAlias = Annotated[
-    int, typer.Option(help="Frames of each row that differ most, shown in the report; 0 for none.")
+WorstFramesFlag: TypeAlias = Annotated[
+    int, typer.Option("--pictures", help="Most different frames of each row, for the report; 0 for none.")
 ]
 
 
@@ -76,7 +76,7 @@ def check_videos(video: Sequence[str] | None) -> Sequence[str]:
 
 
 def require_packages(ground_truth: Sequence[Path] | None) -> None:
-    """Refuse a run whose packages are missing, before it measures for an hour."""
+    """Refuse a run with missing packages, before it measures for an hour."""
     for package, purpose in PACKAGES.items():
         if find_spec(package) is None:
             raise MissingDependencyError(package, "bench", purpose)
@@ -85,7 +85,7 @@ def require_packages(ground_truth: Sequence[Path] | None) -> None:
 
 
 @contextmanager
-def recorded(benchmark: Benchmark, output: Path, pictures: int) -> Iterator[None]:
+def recorded(benchmark: Benchmark, output: Path, worst_frames: int) -> Iterator[None]:
     """Write and print the results of the measuring inside, also after an interruption."""
     ended = ""
     try:
@@ -95,7 +95,7 @@ def recorded(benchmark: Benchmark, output: Path, pictures: int) -> Iterator[None
         ended = "interrupted"
         benchmark.score()
     results = benchmark.results(ended)
-    _write_reports(benchmark, results, output, pictures)
+    _write_reports(benchmark, results, output, worst_frames)
     _print_results(results, output)
     if ended:
         raise typer.Exit(INTERRUPTED)
@@ -103,13 +103,13 @@ def recorded(benchmark: Benchmark, output: Path, pictures: int) -> Iterator[None
         raise EvaluationError(f"nothing could be measured: {results.entries[0].failure}")
 
 
-def _write_reports(benchmark: Benchmark, results: Results, output: Path, pictures: int) -> None:
+def _write_reports(benchmark: Benchmark, results: Results, output: Path, worst_frames: int) -> None:
     from edge_fairmot.benchmarks.report_page import render_page
     from edge_fairmot.benchmarks.report_tables import render_markdown
     from edge_fairmot.benchmarks.results import write_results
 
     write_results(output / RESULTS_NAME, results)
-    page = render_page(results, benchmark.worst_frames(pictures))
+    page = render_page(results, benchmark.worst_frames(worst_frames))
     try:
         (output / MARKDOWN_NAME).write_text(render_markdown(results), encoding="utf-8")
         (output / PAGE_NAME).write_text(page, encoding="utf-8")

@@ -19,10 +19,10 @@ from edge_fairmot.cli.bench_run import (
     Frames,
     GroundTruth,
     LiveS,
-    Pictures,
     ScoreThreshold,
     Threads,
     Video,
+    WorstFramesFlag,
     check_videos,
     make_settings,
     recorded,
@@ -103,9 +103,9 @@ def sweep(
     sizes: Annotated[str, typer.Option(help="Input sizes, WIDTHxHEIGHT, comma-separated.")] = (
         "1088x608,864x480,576x320"
     ),
-    precisions: Annotated[str, typer.Option(help="Of fp32, fp16 and int8, comma-separated.")] = "fp32,int8",
+    precisions: Annotated[str, typer.Option(help="fp32, fp16 and int8, comma-separated.")] = "fp32,int8",
     runtimes: Annotated[
-        str, typer.Option(help="Comma-separated, as in cpu,openvino:GPU; or all of this machine.")
+        str, typer.Option(help="Runtimes, comma-separated, as in cpu,openvino:GPU; or all.")
     ] = "all",
     video: Video = None,
     ground_truth: GroundTruth = None,
@@ -127,7 +127,7 @@ def sweep(
     score_threshold: ScoreThreshold = 0.4,
     live_s: LiveS = 10.0,
     detect_every: DetectEvery = None,
-    pictures: Pictures = 2,
+    worst_frames: WorstFramesFlag = 2,
 ) -> None:
     """Convert a checkpoint at each size and precision and measure the files; resumes an earlier sweep."""
     videos = check_videos(video)
@@ -146,7 +146,7 @@ def sweep(
     (output / MODELS).mkdir(exist_ok=True)
     if calibration is None and any(v.kind == "int8" for group in variants for v in group):
         _note(benchmark, "int8 was calibrated on the first measured video: give --calibrate other.mp4")
-    with recorded(benchmark, output, pictures):
+    with recorded(benchmark, output, worst_frames):
         for group in variants:
             specs = list(_specs(benchmark, checkpoint, group, chosen, output / MODELS))
             if specs:
@@ -181,7 +181,7 @@ def _parts(text: str) -> list[str]:
 def _specs(
     benchmark: Benchmark, checkpoint: Path, group: Sequence[Variant], runtimes: Sequence[str], folder: Path
 ) -> Iterator[PairSpec]:
-    """Make the files of a group, and yield what has not been measured of them."""
+    """Make the files of a group, and yield those that have not been measured."""
     from edge_fairmot.benchmarks.benchmark import PairSpec, describe_model
 
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()

@@ -88,7 +88,7 @@ def field_types(cls: type) -> dict[str, Any]:
 
 
 def help_of(cls: type) -> dict[str, str]:
-    """Return what the numpydoc ``Attributes`` section of a class says of each field, by name."""
+    """Return the description of each field, by name, from the numpydoc ``Attributes`` of a class."""
     text = (cls.__doc__ or "").partition("Attributes\n    ----------\n")[2].partition("\n    Raises\n")[0]
     found = re.findall(r"^    (\w[\w, ]*) : .*\n((?:        .*\n?|\n(?=        ))*)", text, re.MULTILINE)
     return {name: " ".join(body.split()) for names, body in found for name in names.split(", ")}

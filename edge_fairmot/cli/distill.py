@@ -42,11 +42,12 @@ def distill(
         typer.Option(help="all, or a deformable layer or group of them (inspect --frames); may be repeated."),
     ] = None,
     width: Annotated[
-        float, typer.Option(help="Share of the teacher's channels: below 1, all weights are learned anew.")
+        float,
+        typer.Option(help="Share of the teacher's channels; below 1, training is from scratch."),
     ] = 1.0,
     size: flags.SizeFlag = "576x320",
     minutes: Annotated[
-        float | None, typer.Option(help=f"Stop after so many; {DEFAULT_MINUTES:g} without --steps.")
+        float | None, typer.Option(help=f"Stop after this time; {DEFAULT_MINUTES:g} without --steps.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Stop at this step.")] = None,
     resume: flags.ResumeFlag = False,
@@ -61,7 +62,7 @@ def distill(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help=f"Of Adam; {LEARNING_RATE:g} without, {NARROW_LEARNING_RATE:g} for --width below 1."
+            help=f"Adam's rate. [default: {LEARNING_RATE:g}; {NARROW_LEARNING_RATE:g} for --width below 1]"
         ),
     ] = None,
     bf16: flags.Bf16Flag = False,

@@ -88,7 +88,7 @@ def runtimes(as_json: JsonFlag = False) -> None:
 
 
 def check_runtimes(rows: Sequence[RuntimeStatus], root: Path = Path("/")) -> Iterator[Finding]:
-    """Check what can run a file here; ``root`` is where ``proc`` is."""
+    """Check the runtimes of this machine; ``root`` is the folder of ``proc``."""
     from edge_fairmot.runtimes.checks import int8_sums_overflow
     from edge_fairmot.runtimes.registry import gpu_install_command, package_conflict
 

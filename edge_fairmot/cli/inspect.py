@@ -43,7 +43,7 @@ def inspect(
     """Show what a model file or a checkpoint is.
 
     Of an ONNX file: manifest, certificate, inputs, outputs, layers; exit status 1 when the graph was changed.
-    Of a checkpoint, with --frames: offset statistics of its deformable layers.
+    With --frames: offset statistics of the deformable layers of a checkpoint.
     """
     if frames:
         _inspect_offsets(model, frames, size, count, as_json)

@@ -1,4 +1,4 @@
-"""What ``train`` and ``distill`` share: flags, their checks, and the lines that say how far a run is."""
+"""Flags of ``train`` and ``distill``, their checks, and the progress of a run."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ ResumeFlag: TypeAlias = Annotated[
     bool, typer.Option("--resume", help="Continue from OUTPUT.resume, with the same arguments.")
 ]
 ImagesFlag: TypeAlias = Annotated[
-    int, typer.Option("--images", "--pictures", help="To learn from, of each source, at most.")
+    int, typer.Option("--images", "--pictures", help="Maximum training images per source.")
 ]
 ValidationImagesFlag: TypeAlias = Annotated[
-    int, typer.Option("--validation-images", "--judged", help="For validation, of each source, at most.")
+    int, typer.Option("--validation-images", "--judged", help="Maximum validation images per source.")
 ]
 ValidateEveryFlag: TypeAlias = Annotated[
     int, typer.Option("--validate-every", "--judge-every", help="Steps between two validations.")
 ]
 CropSizeFlag: TypeAlias = Annotated[
-    int, typer.Option("--crop-size", "--piece", help="Side of the crops that are learned from, pixels.")
+    int, typer.Option("--crop-size", "--piece", help="Side of the training crops, pixels.")
 ]
-BatchSizeFlag: TypeAlias = Annotated[int, typer.Option(help="Crops in a step.")]
+BatchSizeFlag: TypeAlias = Annotated[int, typer.Option(help="Crops per step.")]
 Bf16Flag: TypeAlias = Annotated[
     bool, typer.Option("--bf16", help="Compute in bfloat16: faster on GPUs and on CPUs with AMX.")
 ]
 SeedFlag: TypeAlias = Annotated[int, typer.Option(help="The same seed gives the same steps, on one CPU.")]
 DeviceFlag: TypeAlias = Annotated[
-    str | None, typer.Option(help="cuda or cpu; without, cuda where there is one.")
+    str | None, typer.Option(help="cuda or cpu. [default: cuda if there is a GPU]")
 ]
 
 LOGGED_EVERY = 10
-"""Steps, where no terminal shows each."""
+"""Steps between two lines of the log, where no terminal shows every step."""
 
 SMOOTHING = 0.95
-"""Of the losses shown: those of single batches vary."""
+"""Smoothing of the losses shown: those of single batches vary."""
 
 
 def check_counts(**counts: int) -> None:
@@ -56,11 +56,11 @@ def check_counts(**counts: int) -> None:
 
 
 def choose_resume_file(output: Path, resume: bool) -> Path:
-    """Return the path of what a run resumes from; refuse to resume nothing, and to lose an earlier run."""
+    """Return the file that a run resumes from. Refuses to resume nothing, and to overwrite an earlier run."""
     path = output.with_name(f"{output.name}.resume")
     if path.exists() and not resume:
         raise InvalidInputError(
-            f"{path} holds an earlier run: continue it with --resume, or delete it to start anew"
+            f"{path} holds an earlier run: continue it with --resume, or delete it to start again"
         )
     if resume and not path.exists():
         raise InvalidInputError(f"there is nothing to resume at {path}: start without --resume")

@@ -65,7 +65,8 @@ def live(
     ] = None,
     web_port: Annotated[int | None, typer.Option(help="Port of the page. [default: 8080]")] = None,
     web_open: Annotated[
-        bool | None, typer.Option("--web-open", help="Serve the page without a token: everybody can see it.")
+        bool | None,
+        typer.Option("--web-open", help="Page without a token: everyone on the network can see it."),
     ] = None,
     mqtt: Annotated[
         str | None,
@@ -237,7 +238,7 @@ def _open_page(
 
 
 class _Report:
-    """Logs the state of a run, tells it to systemd, and writes the summary."""
+    """Logs the state of a run, reports it to systemd, and writes the summary."""
 
     def __init__(
         self, run: Run, state: Callable[[], SourceState], sinks: list[Sink], service: ServiceManager
@@ -316,7 +317,7 @@ class _Report:
 
 
 def _troubles(outputs: dict[str, OutputHealth]) -> str:
-    """Return what is wrong with the outputs, in words that follow others; "" where all is well."""
+    """Return the errors of the outputs, to be appended to a line; empty if there are none."""
     words = ""
     for name, health in outputs.items():
         told = [

@@ -25,7 +25,7 @@ OS_ADVICE = "check the free space, the network and the devices in use"
 
 
 class Command(NamedTuple):
-    """Where a command is, and its line in the overview."""
+    """The module of a command, and its line in the overview."""
 
     target: str  # "module:function", or "module:app" of a group
     help: str

@@ -54,7 +54,7 @@ class CameraTable(ReconnectConfig):
     Attributes
     ----------
     transport : str
-        Of RTSP, ``tcp`` or ``udp``; ``?transport=`` in the address goes before.
+        Transport of RTSP, ``tcp`` or ``udp``; ``?transport=`` in the address overrides it.
     open_timeout_s : float
         How long opening a network camera may take.
     """

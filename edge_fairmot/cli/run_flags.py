@@ -27,7 +27,7 @@ ModelFlag: TypeAlias = Annotated[
 ]
 RuntimeFlag: TypeAlias = Annotated[
     str | None,
-    typer.Option("--runtime", metavar="NAME[:DEVICE]", help="As in openvino:GPU. [default: cpu]"),
+    typer.Option("--runtime", metavar="NAME[:DEVICE]", help="Runtime, as in openvino:GPU. [default: cpu]"),
 ]
 DeviceIdFlag: TypeAlias = Annotated[
     int | None, typer.Option("--device-id", metavar="N", help="Number of the GPU; the same as cuda:N.")
@@ -39,11 +39,11 @@ PrecisionFlag: TypeAlias = Annotated[
 ]
 HintFlag: TypeAlias = Annotated[
     str | None,
-    typer.Option("--hint", metavar="latency|throughput", help="What is optimised. [default: latency]"),
+    typer.Option("--hint", metavar="latency|throughput", help="Goal of the optimisation. [default: latency]"),
 ]
 CacheFolderFlag: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--cache-folder", metavar="DIR", help="Keeps compiled models for the next start."),
+    typer.Option("--cache-folder", metavar="DIR", help="Folder of compiled models, for the next start."),
 ]
 IntegrityFlag: TypeAlias = Annotated[
     bool | None,

@@ -27,8 +27,8 @@ def train(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="Labelled images: a table of boxes (.tsv), a MOTChallenge sequence, a folder of such; may "
-            "be repeated."
+            help="Labelled images: a table of boxes (.tsv), a MOTChallenge sequence, a folder of sequences; "
+            "may be repeated."
         ),
     ] = None,
     frames: Annotated[
@@ -39,7 +39,7 @@ def train(
         Path | None,
         typer.Option(
             help="Checkpoint, or ONNX file without deformable convolutions, to continue from; bundled: the "
-            "model of this package. From scratch without."
+            "model of this package. [default: train from scratch]"
         ),
     ] = None,
     remember: Annotated[
@@ -49,15 +49,15 @@ def train(
         ),
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="Teacher of --remember; without, the network of --start.")
+        Path | None, typer.Option(help="Teacher of --remember. [default: the network of --start]")
     ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="From scratch: plain convolutions in place of deformable ones.")
     ] = False,
     size: flags.SizeFlag = "576x320",
-    steps: Annotated[int, typer.Option(help="In all; the learning rate falls over them.")] = 3000,
+    steps: Annotated[int, typer.Option(help="Total steps; the learning rate falls over them.")] = 3000,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop after so many; --resume continues another time.")
+        float | None, typer.Option(help="Stop after this time; --resume continues later.")
     ] = None,
     resume: flags.ResumeFlag = False,
     validate_every: flags.ValidateEveryFlag = 500,
@@ -65,9 +65,9 @@ def train(
     validation_images: flags.ValidationImagesFlag = 60,
     crop_size: flags.CropSizeFlag = 256,
     batch_size: flags.BatchSizeFlag = 6,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam, the highest.")] = 1e-4,
+    learning_rate: Annotated[float, typer.Option(help="Highest rate of Adam.")] = 1e-4,
     overlap_weight: Annotated[
-        float, typer.Option(help="Of the overlap of boxes (GIoU) beside FairMOT's losses, which have none.")
+        float, typer.Option(help="Weight of a loss of box overlap (GIoU), in addition to FairMOT's losses.")
     ] = 0.0,
     pairs: Annotated[
         bool,
@@ -172,7 +172,7 @@ def _run(
         progress = flags.Progress(status.update, options.batch_size, limits)
 
         def write_validated() -> bool:
-            """Write a checkpoint: only a validation tells which score becomes the working threshold."""
+            """Write a checkpoint; the working threshold is known only after a validation."""
             found = validate(training.average, labelled.validation, options.input_size)
             written = with_working_threshold(training.average, found.best_score)
             write_checkpoint(output, written, training.steps)

@@ -61,7 +61,7 @@ def verify(
     precision: PrecisionFlag = None,
     hint: HintFlag = None,
     cache_folder: CacheFolderFlag = None,
-    frames: Annotated[int | None, typer.Option(help="Of each video, at most.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Maximum frames of each video.")] = None,
     score_threshold: Annotated[float, typer.Option(help="Peaks and tracks need a higher score.")] = 0.4,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.")] = None,
     html_path: Annotated[
@@ -135,7 +135,7 @@ def verify(
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a path whose folder does not exist."""
+    """Refuse a path in a folder that does not exist."""
     if not path.parent.is_dir():
         raise EvaluationError(f"{path.parent} is not a folder: mkdir -p {path.parent}")
 

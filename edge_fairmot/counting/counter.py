@@ -24,13 +24,13 @@ VELOCITY_MEMORY_S = 0.5
 """Time over which a velocity is averaged: a walking body sways with each step, and so does its box."""
 
 EDGE = 1e-6
-"""Boxes are clipped this far inside the image, so that its edge is inside a zone that reaches it."""
+"""Boxes are clipped this far inside the image, so that a zone up to the edge contains a box at the edge."""
 
 LATEST_TIME_S = 1e12
-"""No clock has counted so many seconds. Milliseconds since 1970 exceed it."""
+"""Larger times are not in seconds: milliseconds since 1970 are larger."""
 
 FIRST_STEPS = 5
-"""If each of the first steps of time exceeds ``memory_s``, no person is followed: the unit is wrong."""
+"""If each of the first time steps exceeds ``memory_s``, the unit is wrong: no person would be followed."""
 
 
 class Counter:
@@ -72,7 +72,7 @@ class Counter:
     def redraw(self, lines: Sequence[Line], zones: Sequence[Zone]) -> None:
         """Replace the lines and zones while counting goes on; may be called from another thread.
 
-        They apply from the next update on; :attr:`config` and the counts change there. A shape that keeps its
+        They apply from the next update on; :attr:`config` and the counts change then. A shape that keeps its
         name keeps its counts. A zone keeps the persons inside: those outside its new polygon leave.
 
         Parameters
@@ -101,8 +101,8 @@ class Counter:
     ) -> tuple[CountingEvent, ...]:
         """Count the tracks of the next frame.
 
-        A person's position is the anchor of the box: for lines, of the whole box, also outside the image; for
-        zones, of the box clipped to the image.
+        A person's position is the anchor of the box. For lines the box may reach outside the image; for zones
+        it is clipped to the image.
 
         Parameters
         ----------
@@ -111,12 +111,12 @@ class Counter:
         time_s : float
             The frame's time, seconds, later than that of the frame before.
         frame_size : (int, int), optional
-            The frame's width and height, where a source may change them; as before when not given.
+            Width and height of the frame, for a source that may change them; the last size when not given.
 
         Returns
         -------
         tuple of CountingEvent
-            For each person, in the order of the lines, then the zones.
+            First those of persons who were lost, then person by person: the lines in order, then the zones.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class Counter:
         if len(steps_s) == FIRST_STEPS and min(steps_s) > memory_s:
             raise InvalidInputError(
                 f"time_s went forward by {min(steps_s):g} or more from frame to frame, longer than memory_s, "
-                f"{memory_s:g}, so every person would be counted anew in every frame: "
+                f"{memory_s:g}, so every person would be counted again in every frame: "
                 "give time_s in seconds (milliseconds divided by 1e3), or a larger memory_s"
             )
 
@@ -211,7 +211,7 @@ class Counter:
         return events
 
     def _end(self, person: Person) -> list[CountingEvent]:
-        """Return the events of a person who is not seen any more: leaves, at the time of the last sight."""
+        """Return the leave events of a lost person, at the time when the person was last seen."""
         for line in self._lines.values():
             line.forget(person.number)
         return [
@@ -223,10 +223,10 @@ class Counter:
 
 @dataclass(slots=True)
 class _Walk:
-    """A person's way since the person was last clear of the line.
+    """A person's path since the person was last clear of the line.
 
-    ``side`` is -1 left of the line, 1 right of it, 0 while unknown. ``passes`` counts the steps through the
-    line: to its right, minus to its left.
+    ``side`` is -1 left of the line, 1 right of it, 0 while unknown. ``passes`` is the number of steps through
+    the line to its right, minus those to its left.
     """
 
     point: Point
@@ -235,10 +235,10 @@ class _Walk:
 
 
 class LineCrossing:
-    """Counts crossings of one line; points are in any unit that is the same across and down.
+    """Counts crossings of one line. Points are in any unit, the same for x and y.
 
-    A crossing is a way from clear of the line on one side to clear of it on the other, through the line and
-    not around its ends. The way back is a crossing in the other direction.
+    A crossing is a path through the line, not around its ends. It begins clear of the line on one side and
+    ends clear of it on the other. The path back is a crossing in the other direction.
     """
 
     def __init__(self) -> None:
@@ -258,7 +258,7 @@ class LineCrossing:
         return LineCounts(line.name, line.start, line.end, self._counts["in"], self._counts["out"])
 
     def update(self, person: int, point: Point, margin: float) -> Literal["in", "out"] | None:
-        """Move a person, who is clear of the line beyond ``margin``; return the direction of a crossing."""
+        """Move a person and return the direction of a crossing. Clear means farther away than ``margin``."""
         away, _ = self._coordinates(point)
         side = 0 if abs(away) <= margin else 1 if away > 0 else -1
         walk = self._walks.get(person)
@@ -282,12 +282,12 @@ class LineCrossing:
         self._walks.pop(person, None)
 
     def _coordinates(self, point: Point) -> tuple[float, float]:
-        """Distance to the right of the line, and along it. In an image y goes down."""
+        """Return the distances to the right of the line and along it. In an image y points down."""
         x, y = point[0] - self._start[0], point[1] - self._start[1]
         return self._along[0] * y - self._along[1] * x, self._along[0] * x + self._along[1] * y
 
     def _pass(self, before: Point, after: Point) -> int:
-        """Return 1 or -1 if a step goes through the line to its right or left, else 0; on it is right."""
+        """Return 1 for a step through the line to its right, -1 to its left, else 0. On the line is right."""
         (away, along), (next_away, next_along) = self._coordinates(before), self._coordinates(after)
         if (away >= 0) == (next_away >= 0):
             return 0
@@ -298,7 +298,7 @@ class LineCrossing:
 
 
 class ZoneOccupancy:
-    """Follows the persons inside one zone; points are in any unit that is the same across and down.
+    """Follows the persons inside one zone. Points are in any unit, the same for x and y.
 
     A person enters at the first point inside, and leaves at the first point clear of the zone.
     """
@@ -322,7 +322,7 @@ class ZoneOccupancy:
     def update(
         self, person: int, point: Point, margin: float, time_s: float
     ) -> Literal["enter"] | float | None:
-        """Move a person, who is clear beyond ``margin`` of the zone; return "enter" or the dwell time."""
+        """Move a person; return "enter", or the dwell time at leaving: farther away than ``margin``."""
         inside = self._contains(point)
         if person not in self._entered_s:
             if not inside:
@@ -365,9 +365,9 @@ class ZoneOccupancy:
 
 @dataclass(slots=True)
 class Person:
-    """A person, perhaps with several track ids one after the other; ``track_id`` is the newest.
+    """A person with one or more track ids in turn; ``track_id`` is the newest, ``number`` is unique.
 
-    Lengths are in image heights, velocities in image heights per second. ``number`` is never given twice.
+    Lengths are in image heights, velocities in image heights per second.
     """
 
     number: int
@@ -392,10 +392,10 @@ class Person:
 class Persons:
     """Finds the person of each track, also when a person's track id changes.
 
-    A new track id continues the lost person who should be where the track starts: nearest pairs first, each
-    person once. A track id that returns continues its person, unless another id has done so. A person is
-    forgotten after ``memory_s``. A person who walks out of the image, ``width`` image heights wide, is not
-    continued.
+    A new track id continues the lost person expected where the track starts: nearest pairs first, each person
+    once. A track id that returns continues its person, unless another id has continued that person. After
+    ``memory_s`` a person is forgotten. A person who has walked out of the image, ``width`` image heights
+    wide, is not continued.
     """
 
     def __init__(self, memory_s: float, width: float) -> None:
@@ -404,7 +404,7 @@ class Persons:
         self._last_number = 0
 
     def forget(self, time_s: float) -> list[Person]:
-        """Forget, and return, the persons who were not seen for too long."""
+        """Remove and return the persons who were not seen for longer than ``memory_s``."""
         gone = [person for person in self._by_id.values() if time_s - person.seen_s > self._memory_s]
         for person in gone:
             del self._by_id[person.track_id]
@@ -413,7 +413,7 @@ class Persons:
     def identify(self, ids: list[int], places: Float64Array, time_s: float) -> list[Person]:
         """Return the person of each track; ``places``, (N, 3), are x, y and box height.
 
-        A person is still at the last position, and a new one at the first.
+        Persons are not moved; a new person is placed at the track.
         """
         present = set(ids)
         lost = [person for track_id, person in self._by_id.items() if track_id not in present]

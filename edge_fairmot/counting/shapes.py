@@ -1,4 +1,4 @@
-"""Lines and zones: what is counted, and how it is written in flags, TOML and JSON."""
+"""Lines and zones, and their notation in flags, TOML and JSON."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class CountingConfig:
-    """What is counted, and how.
+    """Lines and zones to count, and the rules of counting.
 
     Attributes
     ----------
     lines : tuple of Line
     zones : tuple of Zone
     anchor : str
-        The point of a box that is the person's position: ``feet``, the middle of its lower edge, or
+        Position of a person in the box: ``feet``, the middle of its lower edge, or
         ``center``, for a camera that looks straight down.
     hysteresis : float
         A person has crossed a line, or has left a zone, only this far beyond it; in heights of the person's

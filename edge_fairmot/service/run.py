@@ -18,7 +18,7 @@ SAMPLE_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """Where a service reads the run. Each function may be called from any thread."""
+    """A run as a service reads it. Each function is safe in any thread."""
 
     summary: Callable[[], RunSummary]
     state: Callable[[], SourceState]

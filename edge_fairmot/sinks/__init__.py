@@ -1,4 +1,4 @@
-"""Where results go: text for evaluation, JSON Lines for programs, an annotated video."""
+"""Outputs for results: text for evaluation, JSON Lines for programs, an annotated video."""
 
 from edge_fairmot.sinks.drawing import Annotator
 from edge_fairmot.sinks.text import (

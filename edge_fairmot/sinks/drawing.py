@@ -177,7 +177,7 @@ class Annotator:
             color = id_color(track_id)
             ends = [*trail.points, (trail.x, trail.y, trail.seen)]
             for (x, y, draw), (next_x, next_y, _) in itertools.pairwise(ends):
-                # Mixed with the one pixel under it, a segment fades as if blended, at a fraction of the cost.
+                # A segment mixed with a single pixel under it looks blended, at a fraction of the cost.
                 strength = 1 - (self._draws - draw) / self._trail_length
                 under = image[min(max(int(y), 0), height - 1), min(max(int(x), 0), width - 1)].tolist()
                 mixed = [

@@ -13,7 +13,7 @@ from edge_fairmot.types import FrameResult
 
 
 def require_finite(result: FrameResult) -> None:
-    """Raise SinkError if a box, a score or the time is NaN or infinite: no reader takes those."""
+    """Raise SinkError if a box, a score or the time is NaN or infinite: no reader accepts those."""
     frame, tracks = result.frame, result.tracks
     finite = np.isfinite(tracks.xyxy).all(axis=1) & np.isfinite(tracks.score)
     if not finite.all():

@@ -19,7 +19,7 @@ from edge_fairmot.sinks.files import UnbufferedFile, require_finite
 from edge_fairmot.types import CountingEvent, Counts, Float32Array, FrameResult, GroundTruth, Tracks
 
 SCHEMA_VERSION = 1
-"""Of JSON Lines."""
+"""Version of the JSON Lines format."""
 
 DWELL_DECIMALS = 3
 
@@ -61,7 +61,7 @@ class MotTextSink(_TextSink):
     Parameters
     ----------
     path : str or Path
-        Replaced where it exists; its folder is made where it does not.
+        Replaced if it exists; its folder is made if missing.
 
     Raises
     ------
@@ -84,12 +84,12 @@ def mot_lines(frame_number: int, tracks: Tracks) -> str:
 
 
 class GroundTruthSink(_TextSink):
-    """Writes the ground truth of each frame as MOTChallenge text (``gt.txt``), whatever was tracked.
+    """Writes the ground truth of each frame as MOTChallenge text (``gt.txt``).
 
     Parameters
     ----------
     path : str or Path
-        Replaced where it exists; its folder is made where it does not.
+        Replaced if it exists; its folder is made if missing.
     truth : callable
         Returns the ground truth of a frame by its index.
 
@@ -126,7 +126,7 @@ class EventsSink(_TextSink):
     Parameters
     ----------
     path : str or Path
-        Replaced where it exists; its folder is made where it does not.
+        Replaced if it exists; its folder is made if missing.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def event_line(frame_number: int, event: CountingEvent) -> str:
 
 
 def event_document(frame_number: int, event: CountingEvent) -> dict[str, Any]:
-    """Return one event as JSON takes it.
+    """Return one event as a JSON object.
 
     ``{"frame": 7, "time_s": 0.24, "event": "in", "line": "door", "track_id": 3}``; the event of a zone has
     ``zone`` instead of ``line``, and ``dwell_s`` with ``leave``. Frames count from 1.
@@ -163,7 +163,7 @@ def event_document(frame_number: int, event: CountingEvent) -> dict[str, Any]:
 
 
 def counts_document(counts: Counts | None) -> dict[str, Any]:
-    """Return totals as JSON takes them, without any line or zone where nothing is counted.
+    """Return totals as a JSON object. Without counts, it has no line and no zone.
 
     ``{"lines": {"door": {"in": 12, "out": 9}}, "zones": {"queue": {"occupancy": 2, "entries": 7, "stays": 5,
     "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}``
@@ -197,9 +197,9 @@ class JsonLinesHeader:
     frame_rate : float
         Frames per second of the source's clock.
     model : dict
-        What identifies the model. Any JSON.
+        Identity of the model, any JSON.
     settings : dict
-        The settings of the run. Any JSON.
+        Settings of the run, any JSON.
     schema_version : int
     """
 
@@ -217,7 +217,7 @@ class JsonLinesSink(_TextSink):
     Parameters
     ----------
     path : str or Path
-        Replaced where it exists; its folder is made where it does not.
+        Replaced if it exists; its folder is made if missing.
     header : JsonLinesHeader
 
     Raises
@@ -261,8 +261,8 @@ def header_line(header: JsonLinesHeader) -> str:
 def frame_line(result: FrameResult, usual_size: tuple[int, int] | None = None) -> str:
     """Return the tracks of one frame as one line; frames count from 1.
 
-    ``predicted`` is that of the rows, so it is false for a predicted frame without tracks. A frame whose size
-    is not the usual one has a ``size`` of its own.
+    ``predicted`` is that of the rows, so it is false for a predicted frame without tracks. A frame of
+    another size than the header's has its own ``size``.
     """
     frame, tracks = result.frame, result.tracks
     columns = (
@@ -291,7 +291,7 @@ def _shortest(values: Float32Array) -> Any:
 
 
 def read_json_lines(path: str | Path) -> tuple[JsonLinesHeader, Iterator[tuple[int, float, Tracks]]]:
-    """Read what :class:`edge_fairmot.sinks.JsonLinesSink` wrote.
+    """Read a file of :class:`edge_fairmot.sinks.JsonLinesSink`.
 
     A last line that a killed process left incomplete is skipped.
 

@@ -40,7 +40,7 @@ _ENCODER = {
     "crf": "23",
     # Without B-frames the first frame is at time 0 and no frame waits for later ones.
     "bf": "0",
-    # OpenCV converts by BT.601, which players would not guess for a picture above standard definition.
+    # OpenCV converts by BT.601, which players would not assume for a video above standard definition.
     "colorspace": "smpte170m",
     "color_range": "tv",
 }
@@ -71,7 +71,7 @@ class FragmentedMp4:
             self._container.start_encoding()
 
     def write(self, image: UInt8Array, time_s: float) -> None:
-        """Encode one image, uint8 (H, W, 3), BGR. A time that does not rise moves one tick on."""
+        """Encode one image, uint8 (H, W, 3), BGR. A time that does not rise becomes the next tick."""
         self._file.require_open()
         height, width = image.shape[:2]
         if (width, height) != self._size:
@@ -134,10 +134,10 @@ class FragmentedMp4:
 
 
 class _Drain:
-    """The file as FFmpeg sees it: accepts everything and keeps the first error.
+    """The file that FFmpeg writes to: accepts all data and keeps the first error.
 
-    A file that FFmpeg opens itself loses errors while closing: on a full disk a video without its end would
-    pass for a good one.
+    If FFmpeg opened the file itself, errors of closing would be lost: on a full disk an incomplete video
+    would seem complete.
     """
 
     def __init__(self, file: UnbufferedFile) -> None:
@@ -176,7 +176,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
     Parameters
     ----------
     path : str or Path
-        Replaced where it exists; its folder is made where it does not.
+        Replaced if it exists; its folder is made if missing.
     size : (int, int)
         Width and height of the frames, pixels.
     frame_rate : float

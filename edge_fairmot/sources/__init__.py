@@ -1,4 +1,4 @@
-"""Where frames come from: :func:`open_source` finds the source that a path or an address means."""
+"""Sources of frames. :func:`open_source` opens the source of a path or an address."""
 
 from edge_fairmot.protocols import SourceState
 from edge_fairmot.sources.av import VideoSource

@@ -20,13 +20,13 @@ _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?")
 
 
 def is_network_address(spec: str) -> bool:
-    """Whether it is the address of a network camera."""
+    """Return whether this is the address of a network camera."""
     scheme, separator, _ = spec.partition("://")
     return bool(separator) and scheme.lower() in NETWORK_SCHEMES
 
 
 def redact(text: str) -> str:
-    """Give an address as it may be shown, logged and written to files.
+    """Return an address without secrets, to be shown, logged and written to files.
 
     User, password and query are hidden, and the rest of a path from a word such as ``password=`` on. Around
     a stray ``@``, ``/`` or ``?`` more than the password may be hidden.
@@ -53,9 +53,9 @@ def redact(text: str) -> str:
 
 
 def encode_userinfo(address: str) -> str:
-    """Give an address with a lower-case scheme and a percent-encoded user and password, as FFmpeg needs it.
+    """Return an address with a lower-case scheme and a percent-encoded user and password, for FFmpeg.
 
-    A password may hold ``@ / ? # %`` as they are, where the rest of the address leaves no doubt.
+    A password may contain ``@ / ? # %`` unencoded, if the address is not ambiguous.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def encode_userinfo(address: str) -> str:
 
 
 def _userinfo_end(rest: str) -> int:
-    """Position of the ``@`` after user and password, in what follows ``://``; -1 where there is none."""
+    """Return the position of the ``@`` after user and password in the text after ``://``; -1 without one."""
     match = re.match(r"[^/?#]*", rest)
     authority = match[0] if match else ""
     query = re.search(r"\?[\w-]+=", rest)

@@ -1,4 +1,4 @@
-"""Video files, read with PyAV, which is FFmpeg. PyAV is imported where a video is opened, not before."""
+"""Video files, read with PyAV, which is FFmpeg. PyAV is imported when a video is opened."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 DEFAULT_FRAME_RATE = 25.0
-"""For a stream that states no rate."""
+"""Frame rate of a stream that states none."""
 
 MAX_FRAME_RATE = 480.0
 """A higher rate is that of a clock, not of a camera: browsers write 1000 into WebM files."""
@@ -37,11 +37,11 @@ LARGEST_PIXEL_ASPECT = 8
 """A pixel shape further from square is a damaged header."""
 
 TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
-"""By the angle of the display matrix, degrees counter-clockwise."""
+"""Rotation by the angle of the display matrix, degrees counter-clockwise."""
 
 
 class Decoder:
-    """Decodes the largest video stream of a container to progressive frames, past what cannot be decoded.
+    """Decodes the largest video stream of a container to progressive frames, and skips damage.
 
     ``lost`` counts the packets and frames that cannot be decoded or are marked as damaged.
     """
@@ -65,7 +65,7 @@ class Decoder:
         return None
 
     def decode(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
-        """Frames that are complete with this packet; the empty packet at the end gives the last ones."""
+        """Yield the frames that this packet completes. The empty packet at the end completes the last."""
         from av import VideoFrame  # noqa: PLC0415
         from av.error import FFmpegError  # noqa: PLC0415
 
@@ -82,7 +82,7 @@ class Decoder:
             yield from self._finish()
 
     def _deinterlace(self, frame: VideoFrame) -> Iterator[VideoFrame]:
-        """From the first interlaced frame on, all frames pass a filter that changes only such frames."""
+        """Filter all frames from the first interlaced one on; the filter changes only interlaced frames."""
         shape = (frame.width, frame.height, frame.format.name)
         if self._deinterlacer is None and not frame.interlaced_frame:
             yield frame
@@ -100,7 +100,7 @@ class Decoder:
             yield from _pull(deinterlacer)
 
     def restart(self) -> None:
-        """Forget the frames before, for a key frame from elsewhere."""
+        """Reset, to continue at another key frame."""
         self.stream.codec_context.flush_buffers()
         self._deinterlacer = self._deinterlaced = None
 
@@ -121,7 +121,7 @@ class Decoder:
 
 
 def _choose_stream(container: InputContainer, name: str) -> VideoStream:
-    """Choose the video stream with most pixels; among equals the default one. A cover is no video."""
+    """Choose the video stream with most pixels, of equal ones the default. A cover image does not count."""
     from av.stream import Disposition  # noqa: PLC0415
 
     streams = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
@@ -163,9 +163,9 @@ def _pull(graph: Graph) -> Iterator[VideoFrame]:
 
 
 FILE_OPTIONS = {  # of the container alone: PyAV 16 crashes on "options" where streams appear later
-    # A transport stream whose clock goes back would else go on 26 hours later, where the clock overflows.
+    # Otherwise a transport stream with a clock that goes back continues 26 hours later, at the overflow.
     "correct_ts_overflow": "0",
-    # A playlist in a video's clothes opens nothing else.
+    # A playlist that is named as a video must not open other addresses.
     "protocol_whitelist": "file",
 }
 
@@ -173,15 +173,16 @@ PACKET_SIZES = (188, 192, 204, 2048, 2324)
 """Bytes of the packets of transport and program streams. Recorders cut those anywhere between two packets."""
 
 STATED_DURATIONS = ("matroska", "mov", "flv")
-"""Formats whose duration stands in the header; of others FFmpeg estimates it from what is there."""
+"""Formats with the duration in the header; FFmpeg estimates that of others."""
 
 LONGEST_GROUP = 1000
 """Packets from one key frame to the next that are held while a part is looked for."""
 
 LONGEST_GAP_FACTOR = 3.0
 SHORTEST_LOSS_S, SHORTEST_LOSS_SHARE = 0.5, 0.05
-"""An end is missing where all streams end earlier than stated: by more than so many seconds, or this share of
-a short file, and by more than so many times the longest time between two frames, as the last one may stay."""
+"""The end of a file is missing if all streams end earlier than stated: by more than this time (or this share
+of a short file), and by more than ``LONGEST_GAP_FACTOR`` times the longest time between two frames, because
+the last frame may be shown for long."""
 
 
 class VideoSource(FrameSource):
@@ -191,7 +192,7 @@ class VideoSource(FrameSource):
     is scaled to the size of the first. ``time_s`` counts from the first frame. A time stamp that is missing
     or goes back becomes one frame period after the last. Of several video streams the largest is read.
 
-    A damaged file gives every frame that can be decoded and then an error; after the damage ``index`` follows
+    A damaged file yields every frame that can be decoded, and then an error. After damage ``index`` follows
     the time. ``info.frame_count`` is an estimate where the file does not list its frames.
 
     Parameters
@@ -332,7 +333,7 @@ class VideoSource(FrameSource):
         return index, time_s
 
     def _skip(self) -> bool:
-        """Go on to the last key frame before the part, and count what is passed over; False if none."""
+        """Read up to the last key frame before the part, and count the frames passed; False if none."""
         base: int | None = None
         held: list[Packet[Any]] = []
         with self._guard.reading() as is_open:
@@ -344,7 +345,7 @@ class VideoSource(FrameSource):
                 elif decoded_s > self._options.start_s or packet.size == 0 or len(held) > LONGEST_GROUP:
                     break
             if base is not None:
-                # Frames that follow the key frame and are shown before it need what was passed over.
+                # Frames that follow the key frame and are shown before it depend on the frames passed.
                 _, key_s = self._packet_times(held[0])
                 shown = [packet for packet in held if self._packet_times(packet)[1] >= key_s]
                 self._index, held = base + len(held) - len(shown), shown

@@ -15,12 +15,12 @@ from edge_fairmot.protocols import Source, SourceInfo
 from edge_fairmot.types import Frame
 
 ROUNDING_S = 1e-6
-"""Times of frames are fractions; a part that is given in decimals begins and ends at them all the same."""
+"""Tolerance: the times of frames are fractions, those of a part are decimals."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What the user states about a file or a folder, and which part of it is read.
+    """Settings of a file or a folder: its properties, and the part to read.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class SourceOptions:
     start_s : float
         Frames before this time are passed over. The frames after it keep their index and time.
     duration_s : float or None
-        The source ends after so many seconds from ``start_s``.
+        The source ends this many seconds after ``start_s``.
     max_frames : int or None
-        The source ends after so many frames.
+        The source ends after this many frames.
 
     Raises
     ------
@@ -69,7 +69,7 @@ class SourceOptions:
         return self.duration_s is not None and time_s > self.start_s + self.duration_s - ROUNDING_S
 
     def count(self, frame_count: int | None, frame_rate: float) -> int | None:
-        """Estimate how many frames of a source with so many are read."""
+        """Estimate how many of the ``frame_count`` frames of a source are read."""
         limits = [] if frame_count is None else [max(0, frame_count - self.start_s * frame_rate)]
         limits += [] if self.duration_s is None else [self.duration_s * frame_rate]
         limits += [] if self.max_frames is None else [self.max_frames]
@@ -94,7 +94,7 @@ class ReadingGuard:
 
     @contextmanager
     def reading(self) -> Iterator[bool]:
-        """Hold the device for one read; gives False where it was closed."""
+        """Hold the device for one read; yields False if it was closed."""
         with self._reading:
             yield not self._closed
         if self._closed:
@@ -120,7 +120,7 @@ class OpenedSource(Source, Protocol):
     """A source that is also a context manager, as all sources of :func:`open_source` are."""
 
     def __enter__(self) -> OpenedSource:
-        """Give the source."""
+        """Return the source."""
 
     def __exit__(self, *_: object) -> None:
         """Close the source."""

@@ -15,7 +15,7 @@ class StreamClock:
 
     A stamp that does not rise becomes one frame period after the last one. A larger step back, or a step
     forward of more than ``longest_gap_s``, means that the clock was set: it counts as one frame period, and
-    the stream's own differences go on from there.
+    the differences of the stream count from there.
     """
 
     period_s: float
@@ -24,7 +24,7 @@ class StreamClock:
     _shift_s: float = field(default=0.0, init=False)
 
     def advance(self, stamp_s: float | None) -> float:
-        """Time of the next frame, seconds; None where the stream gives it no stamp."""
+        """Return the time of the next frame, seconds; ``stamp_s`` is None if the frame has no stamp."""
         if self.now_s == -math.inf:
             self.now_s = stamp_s or 0.0
             return self.now_s
@@ -42,10 +42,10 @@ LARGEST_LAG_S = 5.0
 """Frames wait in buffers, and networks stall. A larger lag means that the camera's clock was set."""
 
 USUAL_LAG_S = 0.5
-"""No frame takes longer from the camera, but in a stall."""
+"""A larger lag occurs only in a stall."""
 
 CORRECTION_S = 1e-4
-"""Per frame with a larger lag: 2.5 ms per second at 25 Hz, which is more than two quartz clocks differ by."""
+"""Correction per frame with a larger lag: 2.5 ms per second at 25 Hz, more than two quartz clocks differ."""
 
 SMALLEST_STEP_S = 1e-3
 
@@ -53,8 +53,9 @@ SMALLEST_STEP_S = 1e-3
 class LiveClock:
     """Puts a source's times on the machine's monotonic clock, strictly rising.
 
-    Differences are the source's. Its zero is not: it is opened again, and its clock may be set. No frame
-    arrives before it was taken, so the shortest lag gives the offset, until a lag is longer than possible.
+    The differences are those of the source. Its zero is not used: the source is opened again after a loss,
+    and its clock may be set. No frame arrives before it was taken, so the shortest lag defines the offset,
+    until a lag is longer than possible.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,7 @@ class LiveClock:
         self._last_s = -math.inf
 
     def restart(self) -> None:
-        """Begin with a source that was opened anew, and may count from anywhere."""
+        """Begin again, because the source was opened again and may count from any time."""
         self._offset_s = None
 
     def time_of(self, source_s: float, now_s: float) -> float:

@@ -27,7 +27,7 @@ EXAMPLE = (
     "! nvvidconv ! video/x-raw,format=BGRx"
 )
 LONGEST_OPENING_S = 15.0
-"""Until the first frame."""
+"""Maximum wait for the first frame."""
 
 ROW_BYTES = 4
 """GStreamer begins every row of an image at a multiple of this."""
@@ -36,8 +36,8 @@ ROW_BYTES = 4
 class GStreamerSource(FrameSource):
     """Frames of a pipeline in the syntax of ``gst-launch-1.0``, with the times of their arrival.
 
-    The pipeline's last ``width``, ``height`` and ``framerate`` say what it gives. It ends before a sink: a
-    conversion to BGR is put there.
+    The last ``width``, ``height`` and ``framerate`` of the pipeline state its output. It has no sink: a
+    conversion to BGR is appended.
     """
 
     def __init__(self, spec: str) -> None:
@@ -51,7 +51,7 @@ class GStreamerSource(FrameSource):
             raise SourceError(f"{LAUNCHER} is not installed: sudo apt install gstreamer1.0-tools")
         self._info = SourceInfo(self._name, (width, height), rate, None, live=True)
         # Its complaints go to our stderr: a pipe of their own would fill in months, and block it.
-        # A session of its own: Ctrl-C in a terminal is for us, and would look like the camera's end there.
+        # Its own session: otherwise Ctrl-C would end the pipeline, which looks like a lost camera.
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
         )
@@ -98,7 +98,7 @@ class GStreamerSource(FrameSource):
 
 
 def pipeline_name(spec: str) -> str:
-    """Give a pipeline's name as it may be shown: its first element. Others may hold passwords.
+    """Return the name of a pipeline to show: its first element. Others may contain passwords.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Images of a folder as frames, and MOTChallenge sequences, which are such a folder or a video."""
+"""Images of a folder as frames, and MOTChallenge sequences (a folder of images or a video)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name is an image's. Hidden files, which macOS leaves beside real ones, are not."""
+    """Return whether the name is that of an image. Hidden files, which macOS adds, are not images."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
@@ -103,11 +103,11 @@ def _lacks_end(data: bytes) -> bool:
 
 
 def _is_damaged(data: bytes) -> bool:
-    """Whether a JPEG decodes only where its errors are ignored: OpenCV fills up the rest without a word."""
+    """Whether a JPEG decodes only with errors ignored: OpenCV fills the rest without a message."""
     from av import CodecContext, Packet  # noqa: PLC0415
     from av.error import FFmpegError, InvalidDataError  # noqa: PLC0415
 
-    # What applications and cameras write into the header is not looked at.
+    # Application data in the header is ignored.
     parts = [
         data[start:end]
         for code, start, end in _jpeg_segments(data)
@@ -342,7 +342,7 @@ class SequenceSource(FrameSource):
 
 
 def find_sequence(folder: Path) -> Path | None:
-    """Find the MOTChallenge sequence that a folder is, or holds the images of; None where it is neither."""
+    """Find the MOTChallenge sequence of a folder, or of a folder of its images; None if there is none."""
     if (folder / SEQINFO_NAME).exists():
         return folder
     parent = folder.absolute().parent

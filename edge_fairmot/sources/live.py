@@ -24,23 +24,23 @@ from edge_fairmot.sources.opening import find_entry_point, is_camera, open_sourc
 from edge_fairmot.types import Frame, UInt8Array
 
 BUFFERED = 4
-"""Frames that may wait for a busy reader; then the oldest is dropped."""
+"""Maximum number of frames that wait for a busy reader; beyond it the oldest is dropped."""
 
 LONGEST_OPENING_S = 30.0
-"""Until the source is open. A source's own timeout comes before."""
+"""Maximum wait until the source is open. The source's own timeout is shorter."""
 
 LONGEST_CLOSING_S = 2.0
 """A lost source has this long to release its device before it is opened again."""
 
 MOST_STUCK = 3
-"""Reads that never come back. Each holds a thread, and perhaps the device: a new process is needed."""
+"""With this many reads that never return, the run fails. Each holds a thread, and perhaps the device."""
 
 GROWTH, JITTER = 2.0, 0.25
-"""Each wait is so many times the one before, give or take a random share: many devices that lost one camera
-must not all come back in the same moment."""
+"""Factor from one wait to the next, and the random share of a wait: devices that lost the same camera must
+not all return at the same moment."""
 
 ASSUMED_SIZE, ASSUMED_FRAME_RATE = (1280, 720), 25.0
-"""Of a camera that has not answered yet."""
+"""Assumed for a camera that has not answered yet."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,14 +52,14 @@ class ReconnectConfig:
     Attributes
     ----------
     first_wait_s, longest_wait_s : float
-        The wait before the source is opened again: the first one, and the longest one. After a run of the
-        longest wait without a loss, waits begin with the first again.
+        The first and the longest wait before the source is opened again. After ``longest_wait_s`` without a
+        loss, the next wait is the first again.
     stall_s : float
-        Without a frame for so long, the source is lost.
+        A source without a frame for this long is lost.
     frozen_s : float
-        With the same image, to the bit, for so long, the source is lost; 0 never.
+        A source that repeats the same image, bit for bit, for this long is lost; 0 turns this off.
     give_up_s : float
-        After so long without a frame, the run ends with an error; 0 never.
+        After this long without a frame, the run ends with an error; 0 turns this off.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class ReconnectConfig:
 
 
 class Connection:
-    """Opens and reads a source in a thread of its own, which a driver may block for ever."""
+    """Opens and reads a source in its own thread, because a driver may block it for ever."""
 
     def __init__(self, opener: Callable[[], Source]) -> None:
         self._opener = opener
@@ -99,7 +99,7 @@ class Connection:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether its thread goes on though it was closed: the driver blocks it."""
+        """Whether the thread still runs after ``close``, because the driver blocks it."""
         return self._closed and self._thread.is_alive()
 
     def wait_open(self, timeout_s: float) -> SourceInfo:
@@ -113,7 +113,7 @@ class Connection:
         return self._frames.get(timeout_s)
 
     def close(self) -> None:
-        """Release the source as soon as its read comes back. Does not wait; from any thread."""
+        """Release the source as soon as its read returns. Does not wait. Safe in any thread."""
         self._closed = True
         self._opened.close()
         self._frames.close()
@@ -121,7 +121,7 @@ class Connection:
             self._source.close()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread to end, no longer than this."""
+        """Wait for the thread to end, at most ``timeout_s``."""
         self._thread.join(timeout_s)
 
     def _read(self) -> None:
@@ -142,9 +142,10 @@ class Connection:
 
 
 class FreezeWatch:
-    """Notices an image that does not change by a bit for ``limit_s`` (0: never); a sensor's noise changes it.
+    """Detects an image that stays the same, bit for bit, for ``limit_s`` (0: off); sensor noise changes it.
 
-    Where opening the camera again does not help, the scene is still, as a drawn image is: the limit doubles.
+    If the image is the same after the camera was opened again, it may be a drawn one. So each detection
+    doubles the limit.
     """
 
     STRIDE = 16  # pixels each way: enough to see noise
@@ -155,11 +156,11 @@ class FreezeWatch:
         self._since_s = 0.0
 
     def restart(self, now_s: float) -> None:
-        """Count from now, when the camera is back."""
+        """Count from now, because the camera was opened again."""
         self._since_s = now_s
 
     def is_frozen(self, image: UInt8Array, now_s: float) -> bool:
-        """Look at the next image, uint8 (H, W, 3)."""
+        """Return whether the image, uint8 (H, W, 3), has not changed for the limit."""
         if not self._first_limit_s:
             return False
         seen = image[:: self.STRIDE, :: self.STRIDE].tobytes()
@@ -174,10 +175,11 @@ class FreezeWatch:
 
 
 def return_unused_memory() -> None:
-    """Give freed memory back to the system, as far as the C library can.
+    """Return freed memory to the system, as far as the C library can.
 
-    Errors keep the images of the stack frames that they went through until Python looks for cycles, and glibc
-    keeps freed memory between pieces in use: 30 MB an hour where a source was opened again and again.
+    An error and its traceback are a reference cycle, which keeps images until the next garbage collection.
+    glibc keeps freed memory between blocks in use. A source that was opened again and again took 30 MB an
+    hour.
     """
     gc.collect()
     if sys.platform.startswith("linux"):
@@ -187,27 +189,27 @@ def return_unused_memory() -> None:
 
 
 class ReconnectingSource(FrameSource):
-    """Frames of a live source over all its losses; ends only when it is closed.
+    """Frames of a live source that is opened again after each loss. Ends only when it is closed.
 
-    The source is lost when it fails, ends, gives nothing or shows the same image for too long. It is then
-    opened again until it is back. ``index`` goes on, and so does ``time_s``, which is on ``time.monotonic``'s
-    clock: a gap is as long as it was.
+    The source is lost when it fails, ends, yields no frame or repeats the same image for too long. It is then
+    opened again until it is back. ``index`` and ``time_s`` continue after a loss. ``time_s`` is on the clock
+    of ``time.monotonic``, so it includes the gap.
 
-    The first opening is waited for, so that :attr:`info` is the source's own. Where that fails because the
-    source is not there (yet), ``info`` is an assumption, and the iteration goes on trying.
+    The constructor waits for the first opening, so that :attr:`info` is the source's own. If the source is
+    not there yet, ``info`` is an assumption, and the iteration tries again.
 
     Parameters
     ----------
     name : str
-        As it may be shown.
+        Name to show, without passwords.
     opener : callable
-        Opens the source anew; called in a thread of its own.
+        Opens the source; called in a new thread each time.
     config : ReconnectConfig, optional
 
     Raises
     ------
     EdgeFairmotError
-        What opening failed with, where trying again does not help: a missing package, a wrong option.
+        The error of opening, if another try does not help: a missing package, a wrong option.
     """
 
     def __init__(
@@ -227,14 +229,14 @@ class ReconnectingSource(FrameSource):
         try:
             self._info = replace(self._connection.wait_open(LONGEST_OPENING_S), name=name)
         except (SourceError, OSError) as error:
-            self._lose(_told(error, LONGEST_OPENING_S))
+            self._lose(_reason(error, LONGEST_OPENING_S))
 
     def state(self) -> SourceState:
         """State of the source; from any thread."""
         return self._state
 
     def close(self) -> None:
-        """End the iteration. May be called twice, from any thread; does not wait for the driver."""
+        """End the iteration. Does not wait for the driver. Safe in any thread, and a second time."""
         super().close()
         self._closed.set()
         connection = self._connection
@@ -248,14 +250,14 @@ class ReconnectingSource(FrameSource):
             try:
                 yield from self._read(connection)
             except (SourceError, OSError) as error:
-                self._lose(_told(error, self._config.stall_s))
+                self._lose(_reason(error, self._config.stall_s))
             except ChannelClosedError:
                 self._lose(f"{self._name} ended")
 
     def _connect(self) -> Connection:
         self._wait()
         connection = self._connection = Connection(self._opener)
-        if self._closed.is_set():  # closed meanwhile, without this connection
+        if self._closed.is_set():  # close() did not see this connection
             connection.close()
         return connection
 
@@ -299,7 +301,7 @@ class ReconnectingSource(FrameSource):
             self._stuck = [one for one in (*self._stuck, connection) if one.is_stuck]
 
     def _wait(self) -> None:
-        """Wait before the next try; raise where trying again does not help."""
+        """Wait before the next try; raise if another try does not help."""
         away_s = time.monotonic() - self._heard_s
         if 0 < self._config.give_up_s < away_s:
             raise SourceError(f"given up after {away_s:.0f} s: {self._state.message}")
@@ -317,22 +319,22 @@ class ReconnectingSource(FrameSource):
         self._state = SourceState(status, since_s, self._reconnects, message)
 
 
-def _told(error: Exception, timeout_s: float) -> str:
+def _reason(error: Exception, timeout_s: float) -> str:
     if isinstance(error, SourceError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return f"nothing came for {timeout_s:g} s"  # a TimeoutError of our own, which holds no text
+    return f"nothing came for {timeout_s:g} s"  # our own TimeoutError has no text
 
 
 LARGEST_DELAY_S = 1.0
-"""A larger delay (a slow decoder, a machine that slept) is not made up for."""
+"""A larger delay (a slow decoder, a suspended machine) is not caught up."""
 
 
 class PacedSource(FrameSource):
-    """Gives each frame of another source when its time has come; live.
+    """A live source: yields each frame of another source when it is due.
 
-    ``time_s`` is on ``time.monotonic``'s clock.
+    ``time_s`` is on the clock of ``time.monotonic``.
 
     Parameters
     ----------
@@ -352,7 +354,7 @@ class PacedSource(FrameSource):
         return self._state
 
     def close(self) -> None:
-        """End the iteration. May be called twice, from any thread."""
+        """End the iteration. Safe in any thread, and a second time."""
         self._closed.set()
         self._source.close()
         super().close()
@@ -379,32 +381,32 @@ class PacedSource(FrameSource):
 LiveSource: TypeAlias = ReconnectingSource | PacedSource
 
 ENDLESS = "frames=endless"
-"""Added to another package's address that names no ``frames=``, where its source knows the option."""
+"""Appended to an address without ``frames=``, if the source of another package knows the option."""
 
 
 def open_live_source(
     spec: str, reconnect: ReconnectConfig | None = None, network: NetworkOptions | None = None
 ) -> LiveSource:
-    """Open a source for as long as it is not closed.
+    """Open a source as a live one, which ends when it is closed.
 
     Parameters
     ----------
     spec : str
         As for :func:`edge_fairmot.sources.open_source`. ``synthetic:`` without a number of frames is endless.
     reconnect : ReconnectConfig, optional
-        When a camera is lost, and how long it is waited for.
+        When a camera counts as lost, and how long to wait for it.
     network : NetworkOptions, optional
-        For an address.
+        For the address of a network camera.
 
     Returns
     -------
     ReconnectingSource or PacedSource
-        ``time_s`` of its frames is on ``time.monotonic``'s clock; ``state()`` is the state of the source.
+        ``time_s`` of its frames is on the clock of ``time.monotonic``; ``state()`` is the source's state.
 
     Raises
     ------
     EdgeFairmotError
-        What opening failed with, where trying again does not help.
+        The error of opening, if another try does not help.
     """
     name = redacted_name(spec)
     if is_camera(spec):
@@ -422,5 +424,5 @@ def _open_endless(spec: str) -> OpenedSource:
         try:
             return open_source(f"{spec}{'' if spec.endswith((':', ',')) else ','}{ENDLESS}")
         except InvalidInputError:
-            pass  # an option that the source does not know, or a mistake that the address itself holds
+            pass  # the source does not know the option, or the address is wrong by itself
     return open_source(spec)

@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 TRANSPORTS = ("tcp", "udp")
 
 ANALYSIS_US = "1000000"
-"""How long FFmpeg watches a stream before it gives the first frame; 5 s is its default."""
+"""Time that FFmpeg analyses a stream before the first frame; its default is 5 s."""
 
 LONGEST_STREAM_GAP_S = 10.0
-"""A camera whose clock goes forward by more was set."""
+"""A larger step forward means that the clock of the camera was set."""
 
 SNAPSHOT_RATE = 5.0
-"""Frames per second asked of an address that answers with one image."""
+"""Frames per second of an address that answers with one image."""
 
 ENCODING_HINT = "in a password write % / ? # @ as %25 %2F %3F %23 %40"
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """How a network camera is read.
+    """Settings of a network camera.
 
     Attributes
     ----------
     transport : str
-        Of RTSP: ``tcp``, which passes every network and loses nothing, or ``udp``, which is faster.
+        Transport of RTSP: ``tcp``, which works everywhere and loses nothing, or ``udp``, which is faster.
     open_timeout_s, read_timeout_s : float
-        How long opening may take, and each read.
+        Maximum time of opening, and of each read, seconds.
 
     Raises
     ------
@@ -68,11 +68,11 @@ class NetworkOptions:
 
 
 class NetworkSource(FrameSource):
-    """Frames of a network camera, with their presentation times, or with their arrival where it gives none.
+    """Frames of a network camera, with their presentation times, or their times of arrival if it has none.
 
     ``?transport=udp`` in the address is taken out of it before the camera sees it. Frames that cannot be
-    decoded or are marked as damaged are passed over. An address that answers with one image is asked again
-    and again. Name and messages hold no user, password and query.
+    decoded or are marked as damaged are passed over. An address that answers with one image is requested
+    repeatedly. Name and messages contain no user, password or query.
     """
 
     def __init__(self, address: str, options: NetworkOptions | None = None) -> None:
@@ -95,7 +95,7 @@ class NetworkSource(FrameSource):
 
         options = {"analyzeduration": ANALYSIS_US}
         if self._address.startswith("rtsp"):
-            # Sound is not asked for: FFmpeg waits for every stream that it was promised.
+            # Without audio: FFmpeg waits for every stream that is set up.
             options |= {"rtsp_transport": self._options.transport, "allowed_media_types": "video"}
         began_s = time.monotonic()
         timeouts = (self._options.open_timeout_s, self._options.read_timeout_s)

@@ -18,8 +18,8 @@ from edge_fairmot.sources.picamera import PICAMERA_PREFIX, PicameraSource, parse
 from edge_fairmot.sources.v4l2 import DEVICE_PREFIX, DeviceSource, parse_device
 
 ENTRY_POINT_GROUP = "edge_fairmot.sources"
-"""Sources of other packages. The name of an entry point is what stands before the colon of an address, as in
-``synthetic:seed=3``; its value is called with the address, and gives a source and context manager."""
+"""Sources of other packages. The name of an entry point is the part of an address before the colon, as in
+``synthetic:seed=3``. Its value is called with the address and returns a source that is a context manager."""
 
 ACCEPTED = (
     "a video file, a folder of images, a MOTChallenge sequence (a folder with seqinfo.ini), "
@@ -29,12 +29,12 @@ ACCEPTED = (
 
 
 def is_camera(spec: str) -> bool:
-    """Whether it means a camera, which may go and come back, and not a file."""
+    """Return whether this is a camera, which may be lost and return, and not a file."""
     return is_network_address(spec) or spec.startswith((PICAMERA_PREFIX, GSTREAMER_PREFIX, DEVICE_PREFIX))
 
 
 def redacted_name(spec: str) -> str:
-    """Give a source's name as it may be shown, logged and written to files: without passwords."""
+    """Return a name of a source without passwords, to be shown, logged and written to files."""
     return pipeline_name(spec) if spec.startswith(GSTREAMER_PREFIX) else redact(spec)
 
 
@@ -52,7 +52,7 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 def open_source(
     spec: str | Path, options: SourceOptions | None = None, *, network: NetworkOptions | None = None
 ) -> OpenedSource:
-    """Open what a path points to, a camera, or a source of another package.
+    """Open a file or a folder, a camera, or a source of another package.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def open_source(
 
 
 def open_images(spec: str | Path, options: SourceOptions | None = None) -> OpenedSource:
-    """Open a source whose frames are looked at one by one: the images of a folder may differ in size.
+    """Open a source of single images: those of a folder may differ in size.
 
     Parameters
     ----------

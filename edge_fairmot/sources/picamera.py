@@ -25,7 +25,7 @@ FLIPS = {"none": (False, False), "h": (True, False), "v": (False, True), "hv": (
 
 @dataclass(frozen=True, slots=True)
 class PicameraOptions:
-    """What a Raspberry Pi camera is asked for. InvalidInputError where a value is out of range."""
+    """Settings of a Raspberry Pi camera. InvalidInputError if a value is out of range."""
 
     camera: int = 0  # number, as rpicam-hello --list-cameras counts
     size: tuple[int, int] = (1280, 720)  # width and height, pixels, even
@@ -56,7 +56,7 @@ class PicameraOptions:
 
 
 def parse_picamera(spec: str) -> PicameraOptions:
-    """Read ``picamera2:`` and what follows: ``name=value`` pairs between commas, any or none.
+    """Read ``picamera2:`` with any ``name=value`` options, separated by commas.
 
     >>> parse_picamera("picamera2:size=1152x640,lores=576x320,flip=hv").lores
     (576, 320)
@@ -78,7 +78,7 @@ def parse_picamera(spec: str) -> PicameraOptions:
 
 
 LONGEST_WAIT_S = 5.0
-"""For one frame. libcamera itself only complains on stderr when the cable comes loose."""
+"""Maximum wait for one frame. With a loose cable, libcamera itself only writes to stderr."""
 
 BGR_IN_MEMORY = "RGB888"
 """picamera2 names the bytes of a pixel from the highest down."""
@@ -116,7 +116,7 @@ class PicameraSource(FrameSource):
         self._info = SourceInfo(self._name, tuple(main["size"]), rate, None, live=True)
 
     def close(self) -> None:
-        """End the iteration and let go of the camera. May be called twice."""
+        """End the iteration and release the camera. May be called twice."""
         if not self._guard.closed:
             self._camera.cancel_all_and_flush()  # ends the wait for a frame
         super().close()

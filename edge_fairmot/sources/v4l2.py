@@ -21,21 +21,21 @@ from edge_fairmot.types import Frame, UInt8Array
 DEVICE_PREFIX = "/dev/video"
 
 DEFAULT_FRAME_RATE = 30.0
-"""For a driver that does not tell its rate."""
+"""Frame rate for a driver that reports none."""
 
 MOTION_JPEG = cv2.VideoWriter.fourcc(*"MJPG")
-"""Asked for first: USB 2 has no room for uncompressed frames of 720 lines at more than a few per second."""
+"""Requested first: USB 2 carries only a few uncompressed frames of 720 lines per second."""
 
 MOST_BROKEN_FRAMES = 30
-"""Frames in a row that cannot be decoded. A bent cable breaks one now and then, which is no loss."""
+"""Maximum number of frames in a row that cannot be decoded. A bent cable damages single frames."""
 
 SAME_CLOCK_S = 10.0
-"""The kernel stamps frames on its monotonic clock; a stamp further from it is of another clock, or none."""
+"""The kernel stamps frames with its monotonic clock. A stamp farther from it is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceOptions:
-    """Size (width, height) and rate that a camera is asked for, or None; the driver gives what is nearest."""
+    """Requested size (width, height) and rate, or None; the driver chooses the nearest."""
 
     size: tuple[int, int] | None = None
     fps: float | None = None

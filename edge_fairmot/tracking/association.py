@@ -12,7 +12,7 @@ from edge_fairmot.tracking.tracks import Measurements, TrackTable
 from edge_fairmot.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 UNMATCHED = -1
-"""Stands for "no track" of a detection, and for "no detection" of a track."""
+"""Index of the track of an unmatched detection, and of the detection of an unmatched track."""
 
 SERIAL_PRODUCT_SIZE = 2**18
 """Multiplications up to which OpenBLAS computes a matrix product without waking its threads. While a network
@@ -63,10 +63,10 @@ def cosine_distance(a: Float32Array, b: Float32Array) -> Float64Array:
 
 
 def duplicates(tracks: TrackTable, config: TrackerConfig) -> BoolArray:
-    """Mark the tracks to remove, (M,): of a tracked and a lost track on one object, the one of shorter life.
+    """Mark duplicates, bool (M,): of a tracked and a lost track on one object, the one of shorter life.
 
-    On a tie it is the tracked one, as in FairMOT. All pairs count, also those of a track that another pair
-    has marked.
+    On a tie the tracked one is marked, as in FairMOT. A track that one pair has marked still takes part in
+    other pairs.
     """
     marked = np.zeros(len(tracks), np.bool_)
     tracked, lost = np.flatnonzero(~tracks.lost), np.flatnonzero(tracks.lost)
@@ -85,6 +85,6 @@ def duplicates(tracks: TrackTable, config: TrackerConfig) -> BoolArray:
 
 
 def _norm(embedding: Float64Array) -> Float64Array:
-    # Opposite embeddings can average to zero. Its distance to all others is 1, so its norm must not be 0.
+    # Opposite embeddings can average to zero. A positive norm makes the distance of such an embedding 1.
     norm: Float64Array = np.sqrt(np.einsum("nd,nd->n", embedding, embedding))
     return np.maximum(norm, np.finfo(np.float64).tiny)

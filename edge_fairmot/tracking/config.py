@@ -17,8 +17,8 @@ NEW_TRACK_MARGIN = 0.1
 """Preset ``bytetrack``: new tracks need a score this far above the score threshold, as in ByteTrack."""
 
 LOW_SCORE = 0.3
-"""Preset ``bytetrack``: chosen on six synthetic streets. Up to 0.25 it makes little difference; lower scores
-bring false boxes."""
+"""Preset ``bytetrack``: chosen on six synthetic streets. Values down to 0.25 score nearly the same; lower
+ones add false boxes."""
 
 PRESETS = ("fairmot", "bytetrack", "crowded")
 """Names for :func:`preset`. ``crowded`` is another name of ``bytetrack``."""

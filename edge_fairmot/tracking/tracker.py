@@ -15,8 +15,8 @@ from edge_fairmot.tracking.tracks import Measurements, TrackTable, measure
 from edge_fairmot.types import BoolArray, Detections, Float64Array, Int64Array, Tracks
 
 MAX_GAP_S = 5.0
-"""Maximum time without an update that tracked tracks survive; a longer buffer extends it. A slow device
-updates every few seconds. After a longer gap, as when a camera was away, the people may be others."""
+"""Maximum gap between two updates that tracked tracks survive; a longer buffer extends it. A slow device
+updates every few seconds. After a longer gap, such as the loss of a camera, other people may be in view."""
 
 
 class Tracker:
@@ -96,7 +96,7 @@ class Tracker:
     def predict(self, time_s: float | None = None) -> Tracks:
         """Move the tracks to a frame without detections.
 
-        No track is matched, lost or removed. Time passes: it counts as time lost of lost tracks.
+        No track is matched, lost or removed. The time lost of lost tracks goes on.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class Tracker:
         return self._tracked(predicted=True)
 
     def rescale(self, factor: tuple[float, float]) -> None:
-        """Scale all tracks: the next images show the same scene in another size.
+        """Scale all tracks, because the next images show the same scene in another size.
 
         Parameters
         ----------
@@ -230,7 +230,7 @@ class Tracker:
         matched[matched_rows] = True
         was_lost, lost = tracks.lost, tracks.confirmed & ~matched
         # A track that expires now can be matched once more in the next frame, because FairMOT subtracts the
-        # removed tracks from the lost ones before it adds those of this frame. Ever after, a removed track is
+        # removed tracks from the lost ones before it adds those of this frame. After that, a removed track is
         # dropped in the first frame without a match.
         stays = matched | (tracks.confirmed & ~tracks.removed)
         tracks.removed |= was_lost & (self._clock.now - tracks.last_update > self._config.max_time_lost)
@@ -266,17 +266,17 @@ JITTER_PERIODS = 0.02
 """Nominal frame rates are rounded (30 for 29.97), and cameras jitter a little."""
 
 LARGEST_SLACK_PERIODS = 0.25
-"""At very high frame rates a millisecond is a large part of a period. A larger deviation counts as it is."""
+"""Maximum rounding, in periods: at very high frame rates a millisecond is a large part of a period."""
 
 LATEST_TIME_S = 1e12
-"""No clock has counted so many seconds. Milliseconds since 1970 exceed it."""
+"""Larger times are not in seconds: milliseconds since 1970 are larger."""
 
 TICK_PERIODS = 2.0**-20
 """Times are whole multiples of this, so that sums are exact and equal ages compare equal."""
 
 
 class FrameClock:
-    """Counts time in frame periods: whole ones where there are no time stamps, or where the stamps fit."""
+    """Counts time in frame periods. Without stamps, or with stamps near a whole number, they are whole."""
 
     def __init__(self, frame_rate: float) -> None:
         self.now = 0.0
@@ -286,9 +286,9 @@ class FrameClock:
     def periods_until(self, time_s: float | None) -> float:
         """Return the frame periods from the last call of ``advance`` to ``time_s``; changes nothing.
 
-        No time stamp counts as one period, and so does the first stamp after none. A time near a whole number
-        of periods counts as that number, so a constant frame rate gives the same identities with its stamps
-        as without. Raises InvalidInputError if time does not go forward or is not in seconds.
+        A call without a stamp counts as one period, and so does the first stamp after it. A time near a whole
+        number of periods is rounded to it: a constant frame rate gives the same identities with and without
+        stamps. Raises InvalidInputError if time does not go forward or is not in seconds.
         """
         if time_s is not None and not abs(time_s) < LATEST_TIME_S:
             raise InvalidInputError(

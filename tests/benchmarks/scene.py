@@ -61,7 +61,7 @@ def compare(
     first=0,
 ):
     """The report of a candidate that differs from the reference by ``spoil``, and its check."""
-    check = ParityCheck(budget, pictures=pictures)
+    check = ParityCheck(budget, worst_frames=pictures)
     check.begin("street", frame_rate, truth)
     letterbox = Letterbox(SIZE, SIZE)
     image = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)

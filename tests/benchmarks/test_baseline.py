@@ -19,10 +19,10 @@ def test_a_moving_region_is_found_and_a_still_one_is_not():
     background[60:120, 200:240] = 255
     detector = MotionDetector()
     for step in range(60):
-        picture = background.copy()
+        image = background.copy()
         if step >= 40:
-            picture[50:110, 3 * step - 60 : 3 * step - 40] = (200, 30, 30)
-        found = detector.detect(picture)
+            image[50:110, 3 * step - 60 : 3 * step - 40] = (200, 30, 30)
+        found = detector.detect(image)
     np.testing.assert_allclose(found, [(117, 50, 137, 110)], atol=3)
 
 

@@ -31,7 +31,7 @@ def with_another(frame, arrays):
     return np.vstack([xyxy, stray]), np.append(score, 0.7), np.vstack([embedding, np.eye(1, 16, 9)])
 
 
-def without_anybody(frame, arrays):
+def without_people(frame, arrays):
     return tuple(values[:0] for values in arrays)
 
 
@@ -94,7 +94,7 @@ def test_an_identical_candidate_passes_every_level(precision):
         (INT8_BUDGET, rotated(12.0), scene.unchanged, 30.0, "embeddings"),
         (INT8_BUDGET, flickering, near_threshold, 2.0, "association"),
         (INT8_BUDGET, fading, near_threshold, 30.0, "tracks"),
-        (INT8_BUDGET, lambda frame, arrays: scene.people(frame), without_anybody, 30.0, "peaks"),
+        (INT8_BUDGET, lambda frame, arrays: scene.people(frame), without_people, 30.0, "peaks"),
     ],
 )
 def test_a_broken_candidate_fails_its_level_and_none_below(budget, spoil, base, rate, level):
@@ -249,7 +249,7 @@ def test_a_missed_box_is_drawn_thicker():
 
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(EvaluationError, match="hold no detection"):
-        scene.compare(INT8_BUDGET, base=without_anybody)
+        scene.compare(INT8_BUDGET, base=without_people)
     with pytest.raises(EvaluationError, match="call begin"):
         ParityCheck(INT8_BUDGET).add(None)
     with pytest.raises(InvalidInputError, match=r"between 0\.02 and 0\.98"):

@@ -19,8 +19,8 @@ ROUNDING = 1e-9
 
 
 @st.composite
-def pictures(draw, most=7):
-    """Detections of one picture: boxes on a coarse grid, so that many overlap; two classes."""
+def frames(draw, most=7):
+    """Detections of one frame: boxes on a coarse grid, so that many overlap; two classes."""
     count = draw(st.integers(0, most))
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     low = generator.integers(0, 40, (count, 2)).astype(np.float32)
@@ -46,7 +46,7 @@ def test_overlap_is_a_share_of_unit_cells(corners):
     np.testing.assert_allclose(iou(boxes, boxes), expected, atol=ROUNDING)
 
 
-@given(pictures(), pictures())
+@given(frames(), frames())
 def test_matching_is_one_to_one_symmetric_and_keeps_to_classes(a, b):
     there, back = match_peaks(a, b, THRESHOLD, MARGIN), match_peaks(b, a, THRESHOLD, MARGIN)
 
@@ -60,8 +60,8 @@ def test_matching_is_one_to_one_symmetric_and_keeps_to_classes(a, b):
     assert there.missed.sum() - back.extra.sum() == 0 or len(there.pairs) != len(set(there.iou.tolist()))
 
 
-@given(pictures())
-def test_a_picture_matches_itself(a):
+@given(frames())
+def test_a_frame_matches_itself(a):
     match = match_peaks(a, a, THRESHOLD, MARGIN)
 
     assert len(match.pairs) == len(match.reference)
@@ -71,7 +71,7 @@ def test_a_picture_matches_itself(a):
     assert (match.score_shift == 0).all()
 
 
-@given(pictures(), pictures())
+@given(frames(), frames())
 def test_every_peak_is_sure_or_undecided_and_is_counted_once(a, b):
     match = match_peaks(a, b, THRESHOLD, MARGIN)
     undecided = match.undecided()
@@ -195,8 +195,8 @@ def test_a_neighbour_of_another_score_does_not(score):
     assert settled.iou.tolist() == match.iou.tolist()
 
 
-@given(pictures())
-def test_a_picture_without_neighbours_has_no_ties(a):
+@given(frames())
+def test_a_frame_without_neighbours_has_no_ties(a):
     match = match_peaks(a, a, THRESHOLD, MARGIN)
     settled = settle_ties(match, a)
 

@@ -46,13 +46,13 @@ def observation(seed):
     return Observation(raw, heads)
 
 
-def picture(seed):
+def draw_image(seed):
     return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 
 
 def recording(max_detections=CANDIDATES):
     frames = [
-        ReferenceFrame(picture(n), n, n / 25, select_outputs(observation(n), max_detections))
+        ReferenceFrame(draw_image(n), n, n / 25, select_outputs(observation(n), max_detections))
         for n in range(3)
     ]
     details = {"device": "CPU", "torch": "2.9"}
@@ -73,7 +73,7 @@ class Candidate:
     def __init__(self, manifest=MANIFEST, shift=0.0):
         self.manifest = manifest
         self.shift = shift
-        self.known = {picture(n).tobytes(): n for n in range(3)}
+        self.known = {draw_image(n).tobytes(): n for n in range(3)}
 
     def observe(self, images):
         seen = observation(self.known[images[0].tobytes()])

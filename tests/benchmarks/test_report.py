@@ -138,20 +138,20 @@ def test_limits_of_the_figures_are_named(changes, part):
 
 
 def test_scores_without_people_are_named():
-    nobody = correctness()
-    score = replace(nobody.score, hota=None, mota=None, idf1=None)
-    nobody = replace(nobody, score=score)
+    empty = correctness()
+    score = replace(empty.score, hota=None, mota=None, idf1=None)
+    empty = replace(empty, score=score)
 
-    assert "hold no people" in warned(entries=(entry(correctness=nobody),))
-    (row,) = rows_of(main_table(results(entry(correctness=nobody))))
+    assert "hold no people" in warned(entries=(entry(correctness=empty),))
+    (row,) = rows_of(main_table(results(entry(correctness=empty))))
     assert (row["MOTA"], row["IDF1"]) == ("–", "–")
 
 
 def disagreement(frame=4):
     box = np.array([[100.0, 60.0, 180.0, 300.0]])
     none, one = np.zeros(1, np.bool_), np.ones(1, np.bool_)
-    picture = np.full((480, 640, 3), 90, np.uint8)
-    return Disagreement("street.mp4", frame, 1.0, 1, 0, True, box, box + 40, one, none, picture)
+    image = np.full((480, 640, 3), 90, np.uint8)
+    return Disagreement("street.mp4", frame, 1.0, 1, 0, True, box, box + 40, one, none, image)
 
 
 @pytest.fixture

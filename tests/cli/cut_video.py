@@ -16,10 +16,10 @@ with av.open(source) as reader, av.open(output, "w", options={"movflags": "fasts
     for index, frame in enumerate(reader.decode(video=0)):
         if index == int(frames):
             break
-        picture = frame.reformat(format="yuv420p")
-        picture.pts = index
-        picture.time_base = Fraction(1, 25)
-        writer.mux(stream.encode(picture))
+        image = frame.reformat(format="yuv420p")
+        image.pts = index
+        image.time_base = Fraction(1, 25)
+        writer.mux(stream.encode(image))
     writer.mux(stream.encode(None))
 path = Path(output)
 path.write_bytes(path.read_bytes()[: int(path.stat().st_size * float(share))])

@@ -72,7 +72,7 @@ def live(*arguments: Any, **environment: str) -> Iterator[Live]:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Callable[..., Path]:
-    """Make a sequence of grey pictures, a rate of 100 a second."""
+    """Make a sequence of grey images, 100 per second."""
 
     def make(greys: list[int]) -> Path:
         folder = tmp_path / "greys"

@@ -31,7 +31,7 @@ def test_a_line_for_programs() -> None:
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
-def test_passwords_are_not_logged_whoever_logs_them(formatter: logging.Formatter) -> None:
+def test_passwords_are_not_logged_by_any_logger(formatter: logging.Formatter) -> None:
     line = formatter.format(record("cannot open 'rtsp://admin:hunter2@cam/1?key=hunter2': no route"))
     assert "hunter2" not in line
     assert "rtsp://***@cam/1" in line

@@ -32,7 +32,7 @@ CASES = {
 RECORDED = CASES | {
     "of the neck": {"scale": 1.5, "size": (20, 36), "batch": 1, "channels": 64, "outputs": 64},
 }
-"""Also one as large as a layer of the neck is for a small picture: too large for plain loops."""
+"""Also one as large as a layer of the neck for a small image: too large for plain loops."""
 
 
 def make_inputs(*, scale, whole=False, size=(5, 7), batch=3, mask=None, channels=4, outputs=3):

@@ -299,7 +299,7 @@ def walk(tracks):
     return move
 
 
-def test_a_moved_line_keeps_its_counts_and_counts_nobody_by_moving(walk):
+def test_a_moved_line_keeps_its_counts_and_counts_no_person_by_moving(walk):
     counter = Counter(CountingConfig((DOOR,)), SIZE)
     walk(counter, 0, 300, 100)
     counter.redraw([parse_line("door:0.1,0,0.1,1")], [])

@@ -147,7 +147,7 @@ def test_the_kernel_uses_as_many_threads_as_asked_for(im2col_model, tmp_path, mo
         open_runtime(im2col_model, "openvino", RuntimeOptions(threads=1, cache_folder=tmp_path)).close()
     seen = []
 
-    def record(picture, offset, mask, columns, threads):
+    def record(image, offset, mask, columns, threads):
         seen.append(threads)
         columns[:] = 0
 

@@ -48,7 +48,7 @@ for index in range(40):
 """
 
 
-def test_a_video_that_nobody_closes_is_finished_at_exit(tmp_path: Path) -> None:
+def test_a_video_that_is_not_closed_is_finished_at_exit(tmp_path: Path) -> None:
     path = tmp_path / "tracks.mp4"
     command = [sys.executable, "-c", FORGETFUL, str(path)]
     assert subprocess.run(command, check=False).returncode == 0

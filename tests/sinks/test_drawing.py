@@ -161,7 +161,7 @@ def test_no_box_and_no_picture_is_too_odd_to_draw(
         assert annotator.draw(image, tracks).shape == image.shape
 
 
-def test_lines_and_labels_grow_with_the_picture(make_tracks: Callable[..., Tracks]) -> None:
+def test_lines_and_labels_grow_with_the_frame(make_tracks: Callable[..., Tracks]) -> None:
     widths = []
     for scale in (1, 3):
         image = np.full((360 * scale, 640 * scale, 3), GREY, np.uint8)

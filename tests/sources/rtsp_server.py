@@ -31,7 +31,7 @@ ENCODERS = {
 
 
 def show(media, folder, fps):
-    """Give the pictures at their rate, for as long as somebody looks."""
+    """Send the images at their rate, while a client is connected."""
     source = media.get_element().get_by_name("pictures")
     encoded = cycle([path.read_bytes() for path in sorted(Path(folder).glob("*.jpg"))])
 

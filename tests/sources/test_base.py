@@ -7,7 +7,7 @@ from threading import Event, Thread
 from edge_fairmot.sources.base import ReadingGuard
 
 
-def test_what_nobody_reads_is_released_at_once_and_once() -> None:
+def test_a_device_that_is_not_read_is_released_at_once_and_once() -> None:
     released: list[str] = []
     guard = ReadingGuard(lambda: released.append("now"))
     with guard.reading() as is_open:

@@ -36,7 +36,7 @@ PATIENCE_S = 20.0
 
 @dataclass
 class Camera:
-    """Gives some frames 10 ms apart, and then something happens to it."""
+    """Yields some frames 10 ms apart, and then fails in one of several ways."""
 
     frames: int
     then: str = "ends"
@@ -75,7 +75,7 @@ STUCK_UNTIL = threading.Event()
 
 
 def opener(*cameras: Camera | Exception) -> Callable[[], Camera]:
-    """Give one camera after the other; the last again and again."""
+    """Open one camera after the other; the last again and again."""
     left = list(cameras)
 
     def open_next() -> Camera:
@@ -400,6 +400,6 @@ print(before - resident_mb())
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
 def test_unused_memory_goes_back_to_the_system() -> None:
-    """Pieces between others that are in use, and what a cycle holds."""
+    """Freed blocks between blocks in use, and arrays of a reference cycle."""
     ran = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert float(ran.stdout) > 150

@@ -135,7 +135,7 @@ def test_a_server_that_says_nothing_is_left_in_time(scheme: str) -> None:
         NetworkSource(f"{scheme}://127.0.0.1:{port}/live", NetworkOptions(open_timeout_s=0.5))
 
 
-def test_nobody_there_is_an_error_at_once() -> None:
+def test_no_server_is_an_error_at_once() -> None:
     with pytest.raises(
         SourceError, match=r"rtsp://127.0.0.1:\d+/live cannot be opened \(Connection refused\)"
     ):

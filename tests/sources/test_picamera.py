@@ -25,7 +25,7 @@ from edge_fairmot.sources.picamera import PicameraOptions, parse_picamera
 
 BLUE = (200, 40, 20)
 STRIDE = 64
-"""Rows of the small picture are padded to a multiple of this."""
+"""Rows of the small image are padded to a multiple of this."""
 
 
 class CompletedRequest:

@@ -26,7 +26,7 @@ RECONNECT_S = (1.0, 30.0)
 """The wait before the next attempt doubles from the first value to the second."""
 
 DROPPED_WITHIN_S, DROPPED_OFTEN = 5.0, 3
-"""A broker that drops us so soon, so often in a row, has a reason: two runs with one name, for instance."""
+"""Drops this soon and this often in a row have a reason, such as two runs with one name."""
 
 CONNECT_TIMEOUT_S, OFFLINE_TIMEOUT_S = 3.0, 0.3
 
@@ -64,7 +64,7 @@ class Connection:
             self._client.tls_set_context(_tls_context(config))
         self._client.will_set(topics.status, OFFLINE, qos=1, retain=True)
         self._client.connect_timeout = CONNECT_TIMEOUT_S
-        # The devices of a fleet must not all come back in the same second.
+        # The devices of a fleet must not all reconnect in the same second.
         shortest, longest = (bound * random.uniform(0.8, 1.2) for bound in RECONNECT_S)
         self._client.reconnect_delay_set(shortest, longest)  # type: ignore[arg-type] # fractions work
         self._client.on_pre_connect = self._on_pre_connect

@@ -15,11 +15,11 @@ from edge_fairmot.errors import SinkError
 from edge_fairmot.system import FileLock
 
 BUSY_S = 0.1
-"""How long the loop waits for the sending thread at most. That thread holds the file for less than 1 ms, and
+"""Maximum wait of the loop for the sending thread. That thread holds the file for less than 1 ms, and
 for one write of the disk every few seconds."""
 
 MAX_UNWRITTEN = 1000
-"""Events that are kept in memory while the disk accepts none."""
+"""Maximum number of events in memory while the disk accepts none."""
 
 # The table is called spool: files of earlier releases are read on.
 _SCHEMA = """
@@ -101,7 +101,7 @@ class Outbox:
         return connection
 
     def add(self, payload: str) -> None:
-        """Add an event, in memory while the disk accepts none. Too many: the oldest ones are dropped."""
+        """Add an event, in memory while the disk accepts none. Beyond the limit the oldest are dropped."""
         with self._memory:
             self._unwritten.append(payload)
             self._write_out()
@@ -153,7 +153,7 @@ class Outbox:
             return waiting + len(self._unwritten), dropped + self._lost
 
     def sync(self) -> None:
-        """Bring new events to the disk, which takes as long as the disk takes; sqlite3.Error if it fails."""
+        """Sync new events to the disk, and wait for it; sqlite3.Error if it fails."""
         if self._synced:
             return
         self._synced = True  # before the sync: what is added from now on needs the next one

@@ -24,7 +24,7 @@ from edge_fairmot.types import Counts
 STATE_S, HEALTH_S, SYNC_S = 1.0, 10.0, 5.0
 
 MAX_IN_FLIGHT = 20
-"""Events that are sent and not yet acknowledged, at most."""
+"""Maximum number of events sent and not yet acknowledged."""
 
 FLUSH_S = 0.6
 """Time for the last events at the end of a run. The others stay in the outbox."""
@@ -40,7 +40,7 @@ class View(NamedTuple):
 
 
 class Publisher:
-    """Publishes for one run, in a thread of its own. ``view`` returns the newest View, from any thread.
+    """Publishes for one run, in its own thread. ``view`` returns the newest View, in any thread.
 
     MissingDependencyError without paho-mqtt; InvalidInputError if credentials or a certificate cannot be
     read.
@@ -62,7 +62,7 @@ class Publisher:
         self._unacknowledged_discovery: set[int] = set()
         self._delivered: set[int] = set()
         self._last_number = 0
-        self._greeted = 0  # number of the connection on which "online" was published
+        self._online_connection = 0  # number of the connection on which "online" was published
         self._state_text = ""
         self._state_due_s = self._health_due_s = self._sync_due_s = 0.0
         self._started_s = time.monotonic()
@@ -75,7 +75,7 @@ class Publisher:
         self._thread.start()
 
     def wake(self) -> None:
-        """Have the thread look for new events; returns at once."""
+        """Wake the thread for new events; returns at once."""
         self._wake.set()
 
     def stop(self, timeout_s: float) -> None:
@@ -100,7 +100,7 @@ class Publisher:
             now_s = time.monotonic()
             self._handle_acknowledged()
             if self.connection.connected:
-                if self._greeted != self.connection.times_connected:
+                if self._online_connection != self.connection.times_connected:
                     self._greet()
                 self._send_events()
                 self._announce()
@@ -122,7 +122,7 @@ class Publisher:
     def _greet(self) -> None:
         if self._unacknowledged_status:
             return
-        self._greeted = self.connection.times_connected
+        self._online_connection = self.connection.times_connected
         number = self.connection.publish(self._topics.status, ONLINE, qos=1, retain=True)
         self._unacknowledged_status.add(number)
         self._announced = None

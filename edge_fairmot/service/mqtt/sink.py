@@ -20,7 +20,7 @@ DISCONNECT_S = 0.4
 
 
 class MqttSink(AbstractContextManager["MqttSink"]):
-    """Publishes as :mod:`edge_fairmot.service.mqtt.topics` says, and never waits for the broker.
+    """Publishes to the topics of :mod:`edge_fairmot.service.mqtt.topics`, and never waits for the broker.
 
     Parameters
     ----------

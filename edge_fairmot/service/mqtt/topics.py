@@ -28,8 +28,7 @@ topic                          QoS    retained  payload
      "outputs": {"recording": {"trouble": "", "missed_frames": 0, "missed_events": 0}}}
 
 ``fps`` is over the last ten seconds. ``events_dropped`` are those beyond the limit of the outbox. ``trouble``
-is
-the error of an output, empty where there is none. ``event``::
+is the error of an output, empty if there is none. ``event``::
 
     {"id": "9f86d081-17", "time": "2026-11-23T14:29:20.123Z", "frame": 7, "time_s": 0.24,
      "event": "in", "line": "door", "track_id": 3}

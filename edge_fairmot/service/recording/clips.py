@@ -25,7 +25,7 @@ from edge_fairmot.sinks.video import VideoSink
 from edge_fairmot.types import FrameResult
 
 NICENESS = 10
-"""Of the encoding thread and of the encoder's threads: tracking goes first."""
+"""Niceness of the encoding thread and of the encoder's threads: tracking has priority."""
 
 IDLE_S = 5.0
 """A clip is finished if no frame comes for ``after_s`` and this time: the source is gone."""
@@ -39,8 +39,8 @@ _log = logging.getLogger(__name__)
 class FrameRing:
     """The results of the last ``before_s`` seconds, in half of the memory; the other half is for the encoder.
 
-    Of a source faster than ``rate`` it keeps only some frames. If ``before_s`` of them do not fit, they are
-    scaled down to a half, a third ... of their width. ``capacity`` counts frames, ``size`` is theirs.
+    For a source faster than ``rate`` it keeps only some frames. If ``before_s`` of them do not fit, they are
+    scaled down to a half, a third ... of their width. ``capacity`` is their number, ``size`` their size.
     """
 
     def __init__(self, config: RecordingConfig) -> None:
@@ -88,7 +88,7 @@ class FrameRing:
         budget = self._config.bytes_of("memory") / 2
         wanted = max(1, math.ceil(self._config.before_s * self._config.rate))
         fitting = budget / (3 * width * height)
-        # A whole number: means over 2x2 or 3x3 pixels take a tenth of the time of those over parts of pixels.
+        # A whole number: means over 2x2 or 3x3 whole pixels take a tenth of the time of other means.
         self._step = min(width, height, max(1, math.ceil(math.sqrt(wanted / fitting))))
         self.size = (width // self._step, height // self._step)
         self.capacity = max(1, int(budget / (3 * self.size[0] * self.size[1])))
@@ -116,7 +116,7 @@ _Item: TypeAlias = "_Begin | _End | FrameResult | None"
 
 
 class ClipRecorder:
-    """Encodes clips in a thread of its own. Each frame is drawn with the tracks and counts of its own moment.
+    """Encodes clips in its own thread. Each frame is drawn with its own tracks and counts.
 
     ``on_error`` is called from that thread when the disk fails.
     """

@@ -1,4 +1,4 @@
-"""What is recorded, and how much of the disk it may use."""
+"""Settings of recordings, and limits of their disk space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of a recording: their names, and how one follows another.
+"""The files of a recording: their names and their rotation.
 
 A name is ``STEM-20261123T142920Z.jsonl``, with the time when the file was begun, UTC. Tracks are ``.jsonl``
 and ``.txt``, events ``.events.jsonl``, clips ``.mp4``. The second file of one second is
@@ -66,7 +66,7 @@ def recorded_files(folder: Path, stem: str) -> list[Path]:
 
 
 class RotatingFile:
-    """A file that the next one follows when it is large or old enough; each begins with ``header()``.
+    """A rotating file: the next one follows at a size or an age. Each begins with ``header()``.
 
     Writes are unbuffered, so a killed process loses nothing. A single write may exceed ``max_bytes``.
     """

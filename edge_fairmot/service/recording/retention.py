@@ -22,7 +22,7 @@ HYSTERESIS = 1.25
 recording does not pause at all if that gives enough space in time."""
 
 PROBE_BYTES = 64 * 1024
-"""The disk must accept a file of this size before recording continues."""
+"""Recording continues only when the disk accepts a file of this size."""
 
 FUTURE_S = 60.0
 """A file is from the future if it is dated by more than this after now."""
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Retention:
-    """Checks the disk in a thread of its own, so that the loop never waits for it.
+    """Checks the disk in its own thread, so that the loop never waits for it.
 
     ``writing`` returns the files that are being written, which are never deleted. That thread calls it.
     """
@@ -58,7 +58,7 @@ class Retention:
         self._trouble = str(reason)
 
     def wake(self) -> None:
-        """Have the disk checked soon; returns at once."""
+        """Wake the thread to check the disk; returns at once."""
         self._wake.set()
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""The sink that records for months."""
+"""The recording sink: files that follow each other, and clips of events."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
     ----------
     config : RecordingConfig
     header : JsonLinesHeader
-        Of the run.
+        Header of the run.
 
     Raises
     ------

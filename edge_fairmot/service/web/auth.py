@@ -1,4 +1,4 @@
-"""Access to the page: the token, its cookie, and what the pages of other sites may not do."""
+"""Access to the page: the token, its cookie, and protection against requests of other sites."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edge_fairmot.errors import SinkError
 
 MIN_TOKEN_LENGTH = 16
-"""Characters: a shorter token could be guessed over a network."""
+"""Minimum length of a token: a shorter one could be guessed over a network."""
 
 PUBLIC_PATHS = frozenset({"/healthz", "/page.css", "/icon.svg"})
 """Health probes and the login page need them; they show nothing of the image."""
@@ -43,7 +43,7 @@ HEADERS = {
 
 
 def read_token(path: Path) -> str:
-    """Return the token in a file; makes both where there is no file, for its owner only.
+    """Return the token in a file. Without a file, makes both, readable for the owner only.
 
     SinkError if the file cannot be made or read, if other users can read it, or if it holds no token.
     """
@@ -93,7 +93,7 @@ class Auth:
     def __init__(self, app: ASGIApp, token: str | None, login_page: bytes, cookie: str) -> None:
         self._app, self._token = app, token
         self._login_page, self._cookie = login_page, cookie
-        # The cookie proves that the token is known and does not hold it.
+        # The cookie proves knowledge of the token without containing it.
         self._proof = hashlib.sha256(f"cookie:{token}".encode()).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Lines and zones that are drawn on the page: checked, saved in a JSON file, handed to the counter."""
+"""Lines and zones drawn on the page: checked, saved in a JSON file, passed to the counter."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from edge_fairmot.sources.address import redact
 from edge_fairmot.system import atomic_write
 
 MAX_SHAPES, MAX_CORNERS, MAX_NAME_LENGTH = 32, 64, 60
-"""Every shape is tested in every frame."""
+"""Limits of a drawing: every shape is tested in every frame."""
 
 _log = logging.getLogger(__name__)
 
 
 def saved_drawing(config: WebConfig, source: str) -> CountingConfig | None:
-    """Return the lines and zones that were drawn for a source on the page of an earlier run.
+    """Return the lines and zones that an earlier run saved for a source.
 
-    They replace all lines and zones of the run's settings, some of which may have been deleted on the page.
+    They replace all lines and zones of the run's settings: some may have been deleted on the page.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def saved_drawing(config: WebConfig, source: str) -> CountingConfig | None:
     Returns
     -------
     CountingConfig or None
-        None where nothing was drawn.
+        None if there are none.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def saved_drawing(config: WebConfig, source: str) -> CountingConfig | None:
 class ShapeEditor:
     """The lines and zones of a counter, with a revision number that rises with every change.
 
-    What was drawn for the source in an earlier run is drawn again.
+    Shapes that an earlier run saved for the source are used again.
     """
 
     def __init__(self, counter: Counter, config: WebConfig, source: str) -> None:
@@ -83,7 +83,7 @@ class ShapeEditor:
     def replace(self, document: dict[str, Any]) -> bool:
         """Take ``line``, ``zone`` and the ``revision`` that was changed; False if that is not the newest one.
 
-        Shapes that cannot be saved are counted all the same. InvalidInputError if they are not shapes, or too
+        Shapes that cannot be saved are still counted. InvalidInputError if they are not shapes, or too
         many.
         """
         _check_size(document)

@@ -43,7 +43,7 @@ class WebFrame:
 
 
 def frame_document(frame: WebFrame) -> dict[str, Any]:
-    """Return everything but the image, as strict JSON takes it; a track that is not finite is left out."""
+    """Return all but the image as strict JSON; a track that is not finite is left out."""
     source, tracks = frame.result.frame, frame.result.tracks
     tracks = tracks[np.isfinite(tracks.xyxy).all(axis=1) & np.isfinite(tracks.score)]
     return {
@@ -107,7 +107,7 @@ class LatestFrame:
             self._wake.set()
 
     def want(self, wanted: bool) -> None:
-        """Say whether a client is ready for a frame."""
+        """Set whether a client is ready for a frame."""
         self._wanted = wanted
         if wanted:
             self._wake.set()

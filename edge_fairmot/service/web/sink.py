@@ -39,8 +39,8 @@ class WebSink(AbstractContextManager["WebSink"]):
     state : callable
         Returns the SourceState, from any thread.
     counter : Counter, optional
-        Its lines and zones can be drawn on the page; without it nothing can. Those that were drawn for this
-        source in an earlier run are drawn again.
+        Its lines and zones can be drawn on the page; without it nothing can. Those that an earlier run saved
+        for this source are used again.
     source : str, optional
         Name of the source; shown without credentials.
     outputs : callable, optional

@@ -1,4 +1,4 @@
-"""The ASGI application of the page: what is answered at which path."""
+"""The ASGI application of the page: the paths and their answers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SCRIPTS = ("page", "stream", "frame_view", "trails", "drawing", "editor", "shape
 FILES = {"/": "index.html", "/page.css": "page.css", "/icon.svg": "icon.svg"} | {
     f"/{name}.js": f"{name}.js" for name in SCRIPTS
 }
-"""Files of the package that are served, by path. No other file is."""
+"""Served files of the package, by path. No other file is served."""
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Site:
 
     async def _snapshot(self, request: Request) -> Response:
         frame, boxes = self._latest(), "boxes" in request.query_params
-        async with self._encoding:  # one at a time, however many are asked for
+        async with self._encoding:  # one at a time, for any number of requests
             image = await run_sync(self._encode_snapshot, frame, boxes)
         return Response(image, media_type="image/jpeg")
 

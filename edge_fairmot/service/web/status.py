@@ -78,7 +78,7 @@ def metrics_writer(run: RunView, slot: LatestFrame, clients: Clients) -> Callabl
 
 
 class RunCollector(Collector):
-    """Computes the metrics when they are asked for; keeps nothing."""
+    """Computes the metrics on request; keeps no state."""
 
     def __init__(self, run: RunView, slot: LatestFrame, clients: Clients) -> None:
         self._run, self._slot, self._clients = run, slot, clients

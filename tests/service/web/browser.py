@@ -124,7 +124,7 @@ class Tab:
         )
 
     def at(self, x, y):
-        """Pixels of the page for a place in parts of the picture."""
+        """Pixels of the page for a place in shares of the image."""
         left, top, width, height = self.run(
             "(() => { const b = document.querySelector('#shapes').getBoundingClientRect();"
             "return [b.x, b.y, b.width, b.height] })()"
@@ -135,7 +135,7 @@ class Tab:
         self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def drag(self, start, end, steps=6):
-        """Drag with the mouse between places in parts of the picture."""
+        """Drag with the mouse between places in shares of the image."""
         (x, y), (end_x, end_y) = self.at(*start), self.at(*end)
         self.mouse("mousePressed", x, y)
         for step in range(1, steps + 1):
@@ -144,7 +144,7 @@ class Tab:
         self.mouse("mouseReleased", end_x, end_y)
 
     def touch(self, *path):
-        """Put a finger down, move it, and lift it, through places in parts of the picture."""
+        """Put a finger down, move it, and lift it, through places in shares of the image."""
         places = [self.at(*place) for place in path]
         for kind, place in zip(("touchStart", *["touchMove"] * (len(places) - 1)), places, strict=True):
             self._touch(kind, *place)
