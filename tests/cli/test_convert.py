@@ -71,19 +71,6 @@ def test_int8_is_calibrated_and_its_figures_are_told(checkpoint, image_folder, t
     assert not data["certificate_fault"]
 
 
-def test_layers_that_int8_spares_are_listed_with_their_error(checkpoint, capsys):
-    from types import SimpleNamespace
-
-    from edge_fairmot.cli.convert import _print_costs
-    from edge_fairmot.convert.mixed_precision import LayerCost
-
-    costs = (LayerCost("hm.0", 3_000_000, 0.25), LayerCost("base.level5.root.conv", 1_000_000, 0.125))
-    _print_costs(SimpleNamespace(costs=costs, manifest=SimpleNamespace(precision={"hm.0": "fp32"})))
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[2] == ["hm.0", "0.2500", "3", "M", "float"]
-    assert lines[3] == ["base.level5.root.conv", "0.1250", "1", "M"]
-
-
 def test_inspect_measures_the_offsets_of_a_checkpoint(checkpoint, image_folder, capsys):
     for as_json in (False, True):
         inspect(checkpoint, frames=[str(image_folder)], size="96x64", count=2, as_json=as_json)

@@ -48,23 +48,13 @@ def test_a_converted_file_agrees_with_it(torch_reference, checkpoint, small_mode
     options = GraphOptions(SIZE, max_detections=64, dense_heads=True)
     dense = convert(checkpoint, tmp_path / "dense.onnx", options).path
     seen = torch_reference.observe(images)
+    assert (seen.tied.scores > 0).sum() >= (seen.detections.scores > 0).sum()
     with closing(RuntimeObserver(open_runtime(dense), dense)) as candidate:
         assert_same_heads(seen.heads, candidate.observe(images).heads)
     with closing(open_runtime(small_model)) as runtime:
         compare(runtime.infer(images), seen.detections).check("the file")
         check_same_network(torch_reference.manifest, runtime.manifest, "the reference")
         assert RuntimeObserver(runtime, small_model).observe(images).heads is None
-
-
-def test_ties_are_the_detections_and_neighbours_of_nearly_their_score(torch_reference, images):
-    seen = torch_reference.observe(images)
-    found, tied = (
-        {tuple(box): score for box, score in zip(raw.boxes[0].tolist(), raw.scores[0].tolist(), strict=True)}
-        for raw in (seen.detections, seen.tied)
-    )
-    # Both have as many rows, so the last ones of the first may be missing in the second.
-    lowest = min(tied.values())
-    assert {box for box, score in found.items() if score > lowest} <= tied.keys()
 
 
 def test_it_names_its_device_and_versions(torch_reference, checkpoint):
