@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -74,9 +75,12 @@ def started(tmp_path: Path) -> Callable[..., Run]:
             text=True,
             env=os.environ | paths | environment,
         ) as process:
+            limit = threading.Timer(60, process.kill)  # so that a test that waits for a line fails
+            limit.start()
             try:
                 yield Run(process)
             finally:
+                limit.cancel()
                 process.kill()
 
     return start
