@@ -143,7 +143,7 @@ def test_a_hung_output_and_a_hung_decoder_are_told_and_ended(started, still_mode
 
 def test_a_pause_is_told_and_the_run_goes_on_to_a_complete_end(started, still_model, tmp_path):
     _, _, *words = track(still_model, tmp_path / "out", "--runtime", "moody:naps")
-    with started("track", STREET.replace("endless", "20"), *words) as run:
+    with started("track", STREET.replace("endless", "400"), *words) as run:
         run.wait_for("stalled: the detector")
         run.wait_for("the run goes on after a stall")
         assert run.process.wait(30) == 0
