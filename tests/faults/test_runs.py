@@ -83,6 +83,8 @@ def test_without_a_usable_stdout_the_run_is_complete_and_so_are_its_files(
     assert "Traceback" not in result.stderr
     if "true" not in redirection:  # the pipe may take the report before it is closed
         assert warning in result.stderr
+    if not redirection:
+        assert r"T\xfcr \u5165\u53e3" in result.stdout
     summary = summary_of(tmp_path / "out")
     assert (summary["complete"], summary["frames"], list(summary["counts"]["lines"])) == (
         True,

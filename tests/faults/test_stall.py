@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -74,9 +75,12 @@ def started(tmp_path: Path) -> Callable[..., Run]:
             text=True,
             env=os.environ | paths | environment,
         ) as process:
+            limit = threading.Timer(60, process.kill)  # so that a test that waits for a line fails
+            limit.start()
             try:
                 yield Run(process)
             finally:
+                limit.cancel()
                 process.kill()
 
     return start
@@ -139,7 +143,7 @@ def test_a_hung_output_and_a_hung_decoder_are_told_and_ended(started, still_mode
 
 def test_a_pause_is_told_and_the_run_goes_on_to_a_complete_end(started, still_model, tmp_path):
     _, _, *words = track(still_model, tmp_path / "out", "--runtime", "moody:naps")
-    with started("track", STREET.replace("endless", "20"), *words) as run:
+    with started("track", STREET.replace("endless", "400"), *words) as run:
         run.wait_for("stalled: the detector")
         run.wait_for("the run goes on after a stall")
         assert run.process.wait(30) == 0
