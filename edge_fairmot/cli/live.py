@@ -145,7 +145,7 @@ def _run(settings: RunConfig, config: Path | None) -> None:
             with StallWatch(report.stall, report.log_stall, settings.stall_after_s):
                 run.pipeline.run(sinks, lambda result: report.after_frame())
             if not run.pipeline.busy_s().keys().isdisjoint(("letterbox", "inference")):
-                raise InferenceError("the detector did not come back when the run was stopped")
+                raise InferenceError("the detector did not return when the run was stopped")
             ended = ""
         except BaseException as error:
             ended = reason_of(error)

@@ -34,7 +34,7 @@ def stall_of(busy_s: Mapping[str, float], after_s: float) -> str:
     stage = max(busy_s, key=busy_s.__getitem__, default="")
     if not stage or busy_s[stage] < after_s:
         return ""
-    return f"{_NOUNS[stage]} has not come back for more than {after_s:g} s"
+    return f"{_NOUNS[stage]} has not returned for more than {after_s:g} s"
 
 
 class StallWatch(AbstractContextManager["StallWatch"]):
