@@ -1,4 +1,4 @@
-"""The least that a tracker must beat: moving regions, followed by their overlap, without a network.
+"""A baseline for trackers: moving regions, followed by their overlap, without a network.
 
 ``python -m edge_fairmot.benchmarks.baseline synthetic:seed=3 -o baseline/`` writes ``tracks.txt``, which
 ``edge-fairmot eval`` scores beside that of a network.

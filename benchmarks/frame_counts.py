@@ -75,7 +75,7 @@ class FrameCounts(Table):
 
     @classmethod
     def of(cls, numbers: Mapping[str, Sequence[int]]) -> FrameCounts:
-        """Return counts from plain numbers, as :meth:`to_numbers` gives them."""
+        """Return counts from plain numbers, as :meth:`to_numbers` returns them."""
         return cls(*(np.array(numbers[name], np.int64) for name in cls.__slots__))
 
     def to_numbers(self) -> dict[str, tuple[int, ...]]:

@@ -48,8 +48,8 @@ class FrameChunk:
 class LivePlayback:
     """The first ``seconds`` of a source, live and at its own pace. The source is closed with this one.
 
-    A frame is decoded before its moment where there is time, and yielded at it: as if the moment were that of
-    exposure, and reading the sensor took no time.
+    A frame is decoded before its time, if possible, and yielded at its time. So its time is that of the
+    exposure, as if reading the sensor took no time.
     """
 
     def __init__(self, source: Source, seconds: float) -> None:
@@ -80,7 +80,7 @@ class LivePlayback:
 
 
 class LoopedSource:
-    """A source over and over for ``seconds`` of wall clock, with frame numbers and times that go on."""
+    """Repeats a source for ``seconds`` of wall clock; frame numbers and times continue."""
 
     def __init__(self, open_again: Callable[[], Source], seconds: float) -> None:
         self._open_again, self._seconds = open_again, seconds

@@ -1,4 +1,4 @@
-"""The machine that figures are of: board or processor, system, versions, and NVIDIA GPUs by NVML."""
+"""The machine of a measurement: board or processor, system, versions, and NVIDIA GPUs by NVML."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _field(text: str, name: str, separator: str = ":") -> str:
 class GpuGauge:
     """Temperature, throttling and energy of a GPU by NVML; each is None where NVML does not know it.
 
-    No query is sure of an answer: a Jetson's NVML supports few, older GPUs do not meter energy, and older
+    Any query may fail: a Jetson's NVML supports few, older GPUs do not meter energy, and older
     drivers lack functions of the package.
     """
 

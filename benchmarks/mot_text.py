@@ -28,16 +28,16 @@ CLASSES = (
     *("pedestrian", "person_on_vehicle", "car", "bicycle", "motorbike", "non_mot_vehicle", "static_person"),
     *("distractor", "occluder", "occluder_on_ground", "occluder_full", "reflection", "crowd"),
 )
-"""Of MOT16 and later, numbered from 1: TrackEval, MotChallenge2DBox."""
+"""Classes of MOT16 and later, numbered from 1: TrackEval, MotChallenge2DBox."""
 DISTRACTORS = (2, 7, 8, 12)
 DISTRACTORS_OF_MOT20 = (*DISTRACTORS, 6)
 PEOPLE = ("pedestrian", "person", "people", "human")
 """Names of class 1; a labels file may give them another number."""
 LABELS_NAME = "labels.txt"
-"""Beside the ground truth that CVAT exports as MOT 1.1: a class name a line, the first is class 1."""
+"""File beside the ground truth that CVAT exports as MOT 1.1: one class name per line, from class 1."""
 CHOOSE = "choose one with eval --class NUMBER, or make people class 1"
 MIN_OVERLAP = 0.5
-"""Of a result and a distractor."""
+"""Minimum IoU of a result and a distractor."""
 
 _log = logging.getLogger(__name__)
 
@@ -210,7 +210,7 @@ def read_ground_truth(
         _log.warning("%s", lacks)
     is_mot20 = benchmark == "MOT20" or (benchmark is None and "MOT20" in str(path.resolve()))
     distractors = DISTRACTORS_OF_MOT20 if is_mot20 else DISTRACTORS
-    # What distracts from people is known; of other classes it is not.
+    # The distractors of people are known, those of other classes are not.
     distractor = np.isin(classes, distractors) & (class_id == PERSON)
     return MotTruth(lines.rows, scored, distractor, class_id)
 
@@ -221,7 +221,7 @@ def _are_classes(eighth: Float64Array) -> bool:
 
 
 def _has_classes(lines: _Lines, path: Path, benchmark: str | None, *, labels: bool) -> bool:
-    """Whether column 8 of ground truth is a class. Told where it may be one and is not read so."""
+    """Whether column 8 of ground truth is a class. Warns if it may be one and is not read as one."""
     if benchmark is not None:
         if benchmark != "MOT15" and np.isnan(lines.eighth).any():
             raise EvaluationError(f"{path} has lines without a class in column 8: give --benchmark MOT15")

@@ -81,8 +81,8 @@ INT8_BUDGET = ParityBudget(
 )
 STUDENT_BUDGET = ParityBudget(
     name="student",
-    # A student is another network. It must find the same people and keep their identities, nineteen times of
-    # twenty. Its heads differ cell by cell where no person is, and its scores by as much as int8's.
+    # A student is another network. It must find the same people and keep their identities, in nineteen of
+    # twenty cases. Its heads differ cell by cell where no person is, and its scores by as much as int8's.
     score_margin=0.02,
     head_largest_error=None,
     head_mean_error=None,

@@ -98,8 +98,8 @@ class SequenceTracks:
     """Tracks of reference and candidate in one sequence, frame after frame.
 
     The tracks of a frame are matched by their boxes. Two identities become partners in the frame of their
-    first match. A frame is changed if a match in it separates partners: one of the two has another partner so
-    far. The new pair counts from then on, so that one exchange is one changed frame.
+    first match. A frame is changed if a match in it separates partners: one of the two had another partner
+    before. The new pair counts from then on, so that one exchange is one changed frame.
     """
 
     def __init__(self, name: str, frame_rate: float, truth: MotTruth | None = None) -> None:
@@ -182,7 +182,7 @@ def track_figures(sequences: Sequence[SequenceTracks]) -> TrackFigures:
 
 
 def truth_figures(sequences: Sequence[SequenceTracks]) -> TruthFigures | None:
-    """Return the both sides against ground truth, by TrackEval; None where no sequence has ground truth."""
+    """Return both sides against ground truth, by TrackEval; None where no sequence has ground truth."""
     known = [(sequence, truth) for sequence in sequences if (truth := sequence.truth()) is not None]
     if not known:
         return None

@@ -32,7 +32,7 @@ WRAPPERS = "state_dict", "model_state_dict", "model"
 """Keys under which training code keeps the tensors; the first one that holds a dict counts."""
 
 PREFIX = re.compile(r"(?:module\.|_orig_mod\.|model\.)+")
-"""Of ``DataParallel``, ``torch.compile`` and a module around the network, in any order and number."""
+"""Prefixes of ``DataParallel``, ``torch.compile`` and wrapping modules, in any order and number."""
 
 TRAINING_ONLY = re.compile(r"loss\..+|s_det|s_id|classifier\..+")
 """Parameters of FairMOT's loss, which some training codes save beside the network."""
@@ -47,7 +47,7 @@ FLOAT_DTYPES = torch.float16, torch.bfloat16, torch.float32, torch.float64
 BATCH_COUNT = ".num_batches_tracked"
 
 MOST_CHANNELS = 1024
-"""Of the first layer. A wider network is a damaged file."""
+"""Largest width of the first layer. A wider network is a damaged file."""
 
 NAMES_SHOWN = 3
 
@@ -153,7 +153,7 @@ class _NumpyType:
 
 
 def _numpy_number(*_: object) -> None:
-    """Stand for a numpy scalar in a pickle, such as an epoch or a learning rate: it is not read."""
+    """Replace a numpy scalar in a pickle, such as an epoch or a learning rate, which is not read."""
 
 
 _NUMPY_NUMBERS: list[Any] = [
@@ -164,7 +164,7 @@ _NUMPY_NUMBERS: list[Any] = [
 
 
 def _find_state(content: Any) -> dict[Any, Any]:
-    """Return the dict of tensors in what a file holds; empty if there is none."""
+    """Return the dict of tensors in the content of a file; empty if there is none."""
     for _ in WRAPPERS:
         if not isinstance(content, dict):
             return {}
@@ -176,7 +176,7 @@ def _find_state(content: Any) -> dict[Any, Any]:
 
 
 def _check_kinds(path: Path, state: dict[Any, Tensor]) -> None:
-    """Refuse what is no weight, before a value is read: a small file may describe a tensor of any size."""
+    """Refuse tensors that are no weights before a value is read: a small file may state any size."""
     wrong = [f"{name} ({reason})" for name, value in state.items() if (reason := _why_no_weight(name, value))]
     if wrong:
         raise CheckpointError(
@@ -223,7 +223,7 @@ def _rename(path: Path, state: dict[Any, Tensor]) -> dict[str, Tensor]:
 
 
 def _fill(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Add what a file may lack without harm: the counters of batches, and a ``reg`` head."""
+    """Add tensors that a file may lack: the counters of batches, and a ``reg`` head."""
     for name in [name for name in tensors if name.endswith(".running_var")]:
         tensors.setdefault(name.removesuffix(".running_var") + BATCH_COUNT, torch.tensor(0))
     hidden, last = tensors.get("wh.0.weight"), tensors.get("wh.2.weight")

@@ -29,7 +29,7 @@ PREDICTED = -1
 """Number of detections of a frame in which the detector did not run."""
 
 LARGEST = 65536
-"""Of sizes in a cache."""
+"""Largest size in a cache."""
 
 _META, _FRAMES, _DETECTIONS = "meta.json", "frames.npy", "detections.npy"
 _FRAME = np.dtype([("index", "<i8"), ("time_s", "<f8"), ("count", "<i8")])
@@ -43,7 +43,7 @@ def _row(embedding_dim: int) -> np.dtype[Any]:
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo:
-    """What a detection cache was made with.
+    """Properties of a detection cache.
 
     Attributes
     ----------
@@ -269,7 +269,7 @@ def _require_cache_or_empty(folder: Path) -> None:
 
 
 def _read_info(document: dict[str, Any]) -> CacheInfo:
-    """Return what the cache was made with; ValueError, TypeError or KeyError where a value is wrong."""
+    """Return the properties of a cache; ValueError, TypeError or KeyError if a value is wrong."""
     document["frame_size"] = tuple(document["frame_size"])
     info = CacheInfo(**document)
     sizes = (*info.frame_size, info.embedding_dim)

@@ -94,7 +94,7 @@ class FairMotDetector:
 
 
 SCORE_ROUNDING = 1e-3
-"""By how much a score may be above 1 or below 0: half precision rounds."""
+"""Tolerance of scores above 1 or below 0: half precision rounds."""
 
 
 def check_outputs(outputs: RawDetections, manifest: ModelManifest, name: str) -> RawDetections:

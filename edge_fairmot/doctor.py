@@ -245,7 +245,7 @@ def sees_picamera2() -> bool:
 
 
 def _list_picameras() -> Finding:
-    # In a process of its own: libcamera ends the process after some errors.
+    # In its own process: libcamera ends the process after some errors.
     command = python_command(LIST_PICAMERAS)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)

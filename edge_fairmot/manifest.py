@@ -16,7 +16,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 """Values of ``default_precision``."""
 
 LARGEST = 65536
-"""Of sizes and counts: more than any network has."""
+"""Largest size or count: more than any network has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ _KINDS: Mapping[str, _Kind] = {
     "names": _Kind(lambda value: _texts(value) and value != [], "a list of at least one text"),
     "precision": _Kind(lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
 }
-"""What a value may be, by the type of the field or its entry in ``_RANGED``."""
+"""Allowed values, by the type of the field or its entry in ``_RANGED``."""
 
 _RANGED: Mapping[str, str] = {
     "max_detections": "count",

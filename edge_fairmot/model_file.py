@@ -35,7 +35,7 @@ _TENSORS = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-"""Messages in which tensors are, by kind: the kind of each field."""
+"""Protobuf messages that contain tensors: the kind of each field, by kind of message."""
 
 _ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 16: "bfloat16"}
 
@@ -163,7 +163,7 @@ def require_intact(path: str | Path) -> None:
     try:
         manifest = read_onnx_file(path).manifest
     except ManifestError:
-        return  # the runtime says what it lacks; it may read files of another kind
+        return  # the runtime reports errors; it may read other kinds of files
     if manifest.graph_sha256 and (fault := certificate_fault(path, manifest)):
         raise ManifestError(f"{fault}; --no-integrity-check runs it as it is")
 
@@ -200,7 +200,7 @@ def _open_model(path: Path) -> Iterator[memoryview]:
             f"no model at {path}: make one with edge-fairmot convert CHECKPOINT -o {path.name}"
         )
     with path.open("rb") as file:
-        if file.read(2) in (b"PK", b"\x80\x02"):  # what torch.save writes, now and before 1.6
+        if file.read(2) in (b"PK", b"\x80\x02"):  # files of torch.save, since and before 1.6
             raise ManifestError(
                 f"{path} is not an ONNX file but a PyTorch checkpoint: "
                 f"convert it: edge-fairmot convert {path} -o {path.stem}.onnx"

@@ -26,7 +26,7 @@ JOIN_TIMEOUT_S = 1.0
 """Maximum wait for the capture thread of a live source at the end of a run: its read may never return."""
 
 STUCK_S = 2.0
-"""How long it waits for a decoder and a detector that may never return."""
+"""Maximum wait for a decoder and a detector that may never return."""
 
 Detecting: TypeAlias = Callable[[], Detections | None]
 
@@ -78,9 +78,9 @@ class Pipeline:
     the next few frames. Association, counting, and the code that uses a result run in the iterating thread.
     An error in any stage is raised there, after the frames before it.
 
-    The threads end with the iteration: after the last frame, at an error, and when a loop is left early. One
-    that hangs in a decoder or a detector is left behind after two seconds. What was opened stays open,
-    except that :meth:`run` closes its sinks.
+    The threads end with the iteration: after the last frame, at an error, and when a loop is left early. A
+    thread that hangs in a decoder or a detector is abandoned after two seconds. The source and the detector
+    stay open; :meth:`run` closes its sinks.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ class Pipeline:
         )
 
     def busy_s(self) -> dict[str, float]:
-        """Return for how long each stage has been at work on its frame, to find one that hangs.
+        """Return the time that each stage has worked on its present frame, to find one that hangs.
 
         From any thread. A stage that waits for another is absent; ``decode`` of a live source is mostly
         waiting for the next frame.
@@ -322,7 +322,7 @@ class _Stages:
         self._detected.close()
 
     def stop(self) -> None:
-        """End the threads and wait for them, but no longer than STUCK_S: one may never return."""
+        """End the threads and wait for them, ``STUCK_S`` at most: one may never return."""
         for channel in (self._captured, self._tokens, self._prepared, self._detected):
             channel.close()
         until_s = monotonic() + STUCK_S

@@ -84,7 +84,7 @@ class SourceState:
     ----------
     status : str
         ``starting`` until the first frame, ``running`` while frames come, ``lost`` while the camera is opened
-        again, ``stalled`` while a detector, a decoder or an output does not come back (set by ``live``, by no
+        again, ``stalled`` while a detector, a decoder or an output does not return (set by ``live``, by no
         source), ``ended`` after the last frame.
     since_s : float
         Start of this status, on ``time.monotonic``'s clock.

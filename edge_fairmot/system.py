@@ -39,9 +39,9 @@ def read_sysfs(path: Path) -> str:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, which replaces ``path`` at the end and is removed after an error.
+    """Yield a temporary path, which replaces ``path`` at the end and is removed after an error.
 
-    The file is made exclusively under a name of its own: a link that lies there is not followed.
+    The file is created exclusively under a random name, so an existing link is not followed.
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -71,7 +71,7 @@ class FileLock:
     def __init__(self, path: Path, what: str, fix: str) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+")  # what the holder wrote stays
+            self._file = path.open("a+")  # keeps the text of the holder
         except OSError as error:
             raise SinkError(
                 f"{what} cannot be used ({error.strerror}): check the folder and its permissions "

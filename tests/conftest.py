@@ -119,7 +119,7 @@ def trained_model(shared, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def still_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ONNX file of a network that sees one person in the middle of any picture, and NaN in a bright one."""
+    """ONNX file of a network that sees one person in the middle of any image, and NaN in a bright one."""
     onnx = pytest.importorskip("onnx", reason="makes a model with onnx")
     from onnx import TensorProto, helper, numpy_helper
 
@@ -137,7 +137,7 @@ def still_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["pixels", "axes"], ["mean"], keepdims=0),
         helper.make_node("Sub", ["limit", "mean"], ["room"]),
-        helper.make_node("Sqrt", ["room"], ["root"]),  # not a number where the picture is brighter
+        helper.make_node("Sqrt", ["room"], ["root"]),  # NaN where the image is brighter
         helper.make_node("Mul", ["root", "none"], ["zero"]),
         helper.make_node("Add", ["box", "zero"], ["boxes"]),
         helper.make_node("Identity", ["the score"], ["scores"]),

@@ -15,12 +15,12 @@ from edge_fairmot.runtimes.checks import RuntimeOptions
 from edge_fairmot.runtimes.ort import CpuRuntime
 
 REPEATS = "MOODY_REPEATS"
-"""Environment variable: every picture is computed so many times."""
+"""Environment variable: every image is computed this many times."""
 
 
 class MoodyRuntime:
     """Mood by device: none, ``unwilling``, ``fails``, ``dies``, ``naps`` (3 s) or ``hangs`` (at the 12th
-    picture), ``wrong`` (boxes).
+    image), ``wrong`` (boxes).
     """
 
     name = "moody"

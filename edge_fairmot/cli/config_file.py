@@ -26,7 +26,7 @@ T = TypeVar("T")
 Document = dict[str, Any]
 
 MOST = 1 << 63
-"""A whole number beyond it is none that a setting can take."""
+"""Largest whole number of a setting."""
 
 _SECRET = re.compile(r"password|secret|token|credential|key", re.IGNORECASE)
 

@@ -32,7 +32,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u206
 
 
 def printable(text: str) -> str:
-    """Escape what a terminal would obey, or cannot show: texts of files and devices hold anything."""
+    """Escape control characters and what a terminal cannot show, in texts of files and devices."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -106,13 +106,13 @@ def terminated_as_interrupted() -> Iterator[None]:
 
 @contextmanager
 def report_after_results() -> Iterator[None]:
-    """Print what is also in files: where stdout is closed or full, only a warning tells so."""
+    """Print figures that are also in files: a closed or full stdout is only a warning."""
     try:
         yield
         if sys.stdout is not None:
             sys.stdout.flush()
     except (OSError, ValueError, SystemExit) as error:  # rich exits where a pipe is closed
-        with suppress(OSError, ValueError):  # what waits in the buffer would fail again at the end
+        with suppress(OSError, ValueError):  # the buffered text would fail again at the end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         reason = (isinstance(error, OSError) and error.strerror) or "stdout is closed"
         with suppress(OSError):

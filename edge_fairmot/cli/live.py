@@ -145,7 +145,7 @@ def _run(settings: RunConfig, config: Path | None) -> None:
             with StallWatch(report.stall, report.log_stall, settings.stall_after_s):
                 run.pipeline.run(sinks, lambda result: report.after_frame())
             if not run.pipeline.busy_s().keys().isdisjoint(("letterbox", "inference")):
-                raise InferenceError("the detector did not come back when the run was stopped")
+                raise InferenceError("the detector did not return when the run was stopped")
             ended = ""
         except BaseException as error:
             ended = reason_of(error)
@@ -157,11 +157,11 @@ def _run(settings: RunConfig, config: Path | None) -> None:
 
 
 def stall_aware(state: Callable[[], SourceState], run: Run) -> Callable[[], SourceState]:
-    """Return a function that returns the state of the source, or ``stalled`` where the run hangs."""
+    """Return a function that returns the state of the source, or ``stalled`` if the run hangs."""
 
     def read() -> SourceState:
         found, busy_s = state(), run.pipeline.busy_s()
-        # A lost camera is waited for; and what was waited for before the source ran is no stall.
+        # A run that waits for a lost camera, or for the first frame, is not stalled.
         running_s = time.monotonic() - found.since_s if found.status == "running" else 0.0
         busy_s["decode"] = min(busy_s.get("decode", 0.0), running_s)
         stall = stall_of(busy_s, run.config.stall_after_s)
@@ -267,12 +267,12 @@ class _Report:
         return f"{state.status}: {state.message or rate}{_troubles(output_health(self._sinks))}"
 
     def stall(self) -> str:
-        """Return what hangs, in words; "" where nothing does."""
+        """Return a message about the stage that hangs; empty if there is none."""
         state = self._state()
         return state.message if state.status == "stalled" else ""
 
     def log_stall(self, stall: str) -> None:
-        """Log that the run stalls, or goes on after it."""
+        """Log that the run stalls, or continues."""
         if stall:
             _log.warning("stalled: %s", stall)
         else:

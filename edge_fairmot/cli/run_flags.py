@@ -54,7 +54,7 @@ IntegrityFlag: TypeAlias = Annotated[
 ]
 StallAfterFlag: TypeAlias = Annotated[
     float | None,
-    typer.Option("--stall-after", metavar="S", help="Report what takes longer as stalled. [default: 30]"),
+    typer.Option("--stall-after", metavar="S", help="Report a longer stage as stalled. [default: 30]"),
 ]
 ScoreThresholdFlag: TypeAlias = Annotated[
     float | None,

@@ -134,7 +134,7 @@ def track(
 
 
 def _track(run: Run, sinks: Sequence[Sink]) -> None:
-    """Run to the end of the source; a stall is told on stderr."""
+    """Run to the end of the source; a stall is reported on stderr."""
     after_s = run.config.stall_after_s
 
     def tell(stall: str) -> None:

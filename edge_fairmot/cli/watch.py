@@ -1,4 +1,4 @@
-"""What watches over a run: signals that end it, and stages that hang."""
+"""Supervision of a run: signals that end it, and stages that hang."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _SIGNALS = (*ENDING_SIGNALS, signal.SIGINT)
 
 
 def stall_of(busy_s: Mapping[str, float], after_s: float) -> str:
-    """Return which stage has been at work for longer than ``after_s``, in words; "" where none has."""
+    """Return a message about a stage that has worked longer than ``after_s``; empty if there is none."""
     stage = max(busy_s, key=busy_s.__getitem__, default="")
     if not stage or busy_s[stage] < after_s:
         return ""
-    return f"{_NOUNS[stage]} has not come back for more than {after_s:g} s"
+    return f"{_NOUNS[stage]} has not returned for more than {after_s:g} s"
 
 
 class StallWatch(AbstractContextManager["StallWatch"]):
-    """Calls ``tell`` with the stall when a run stalls, and with "" when it goes on, from its own thread."""
+    """Calls ``tell`` in its own thread: with a message when a run stalls, and with "" when it continues."""
 
     def __init__(self, stalled: Callable[[], str], tell: Callable[[str], None], after_s: float) -> None:
         self._stalled, self._tell, self._pause_s = stalled, tell, min(1.0, after_s / 4)

@@ -1,4 +1,4 @@
-"""Any source as a live one: a camera that comes back after a loss, anything else at its own speed."""
+"""Any source as a live one: a camera that is opened again after a loss, anything else at its own speed."""
 
 from __future__ import annotations
 

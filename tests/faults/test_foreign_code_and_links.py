@@ -52,23 +52,23 @@ def test_child_processes_import_nothing_from_the_current_folder(trap, start):
 
 def test_a_link_under_the_name_of_a_partial_file_is_not_followed(tmp_path):
     victim, target = tmp_path / "victim", tmp_path / "summary.json"
-    victim.write_text("of somebody else")
+    victim.write_text("of another user")
     (tmp_path / ".summary.json.partial").symlink_to(victim)
     with atomic_write(target) as partial:
         assert partial.parent == tmp_path
         assert not partial.is_symlink()
         partial.write_text(json.dumps({"complete": True}))
-    assert victim.read_text() == "of somebody else"
+    assert victim.read_text() == "of another user"
     assert json.loads(target.read_text()) == {"complete": True}
 
 
 def test_a_file_that_is_there_is_not_taken_for_the_partial_one(tmp_path, monkeypatch):
     monkeypatch.setattr("edge_fairmot.system.secrets.token_hex", lambda _: "guessed")
-    (tmp_path / "victim").write_text("of somebody else")
+    (tmp_path / "victim").write_text("of another user")
     (tmp_path / ".summary.json.guessed.partial").symlink_to(tmp_path / "victim")
     with pytest.raises(FileExistsError), atomic_write(tmp_path / "summary.json"):
         pass
-    assert (tmp_path / "victim").read_text() == "of somebody else"
+    assert (tmp_path / "victim").read_text() == "of another user"
 
 
 def test_an_atomic_write_leaves_no_other_file_and_the_usual_mode(tmp_path):

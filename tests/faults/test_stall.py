@@ -94,11 +94,11 @@ def track(model: Path, output: Path, *more: object) -> tuple[object, ...]:
 def test_a_hung_detector_of_track_is_told_and_a_signal_ends_it(started, still_model, tmp_path, number):
     output = tmp_path / "out"
     with started(*track(still_model, output, "--runtime", "moody:hangs")) as run:
-        run.wait_for("stalled: the detector has not come back for more than 0.5 s")
+        run.wait_for("stalled: the detector has not returned for more than 0.5 s")
         assert run.end(number) == 130
     summary = json.loads((output / "summary.json").read_text())
     assert (summary["complete"], summary["frames"]) == (False, 11)
-    assert summary["ended"] == "interrupted; the detector has not come back for more than 0.5 s"
+    assert summary["ended"] == "interrupted; the detector has not returned for more than 0.5 s"
     assert (output / "tracks.jsonl").read_text().count("\n") == 1 + 11
 
 
@@ -133,12 +133,12 @@ def test_a_hung_output_and_a_hung_decoder_are_told_and_ended(started, still_mode
     output = tmp_path / "out"
     program = f"import time\n{HANGS[hung]}from edge_fairmot.cli.main import run; run()"
     with started(*track(still_model, output), program=program) as run:
-        run.wait_for(f"stalled: {hung.removesuffix(' in a library')} has not come back")
+        run.wait_for(f"stalled: {hung.removesuffix(' in a library')} has not returned")
         assert run.end(signal.SIGTERM) == 130
     summary = json.loads((output / "summary.json").read_text())
     assert (summary["complete"], summary["frames"]) == (False, 11)
     assert "interrupted" in summary["ended"]
-    assert "has not come back" in summary["ended"]
+    assert "has not returned" in summary["ended"]
 
 
 def test_a_pause_is_told_and_the_run_goes_on_to_a_complete_end(started, still_model, tmp_path):
@@ -186,7 +186,7 @@ def test_a_hung_live_run_is_stalled_in_log_page_metrics_mqtt_systemd_and_contain
             address = run.wait_for("page at ").split()[-1]
             wait_until(lambda: any(one["source"] == "running" for one in subscriber.documents(STATE)))
             assert health.exists()
-            run.wait_for("stalled: the detector has not come back for more than 1.5 s")
+            run.wait_for("stalled: the detector has not returned for more than 1.5 s")
             assert json.loads(ask(f"{address}api/status")[1])["source"]["status"] == "stalled"
             assert ask(f"{address}healthz")[0] == 503
             assert "edge_fairmot_source_up 0.0" in ask(f"{address}metrics")[1]
@@ -202,7 +202,7 @@ def test_a_hung_live_run_is_stalled_in_log_page_metrics_mqtt_systemd_and_contain
     broker.stop()
     document = json.loads(summary.read_text())
     assert not document["complete"]
-    assert "did not come back" in document["ended"]
+    assert "did not return" in document["ended"]
 
 
 def test_a_stalled_source_shows_nobody():
@@ -211,7 +211,7 @@ def test_a_stalled_source_shows_nobody():
 
 def test_the_stage_that_hangs_for_the_longest_is_named():
     assert stall_of({}, 1) == stall_of({"decode": 0.9}, 1) == ""
-    assert stall_of({"decode": 2, "inference": 9}, 1) == "the detector has not come back for more than 1 s"
+    assert stall_of({"decode": 2, "inference": 9}, 1) == "the detector has not returned for more than 1 s"
 
 
 def test_the_dockerfile_reads_the_file_that_a_run_touches(tmp_path):

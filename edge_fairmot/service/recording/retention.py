@@ -25,7 +25,7 @@ PROBE_BYTES = 64 * 1024
 """Recording continues only when the disk accepts a file of this size."""
 
 FUTURE_S = 60.0
-"""A file is from the future if it is dated by more than this after now."""
+"""A file is from the future if its date is later than now by more than this."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,8 +88,8 @@ class Retention:
             return False
 
     def _find_earlier(self) -> frozenset[Path]:
-        """Return the files of earlier runs; those from the future are told."""
-        with suppress(OSError):  # check() tells it
+        """Return the files of earlier runs; those from the future are logged."""
+        with suppress(OSError):  # check() reports it
             files = recorded_files(self._folder, self._stem)
             now = f"{self._stem}-{utc_now():%Y%m%dT%H%M%SZ}"
             future = [

@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Tell what is of this program from a stranger's bytes, whose traceback would fill the log."""
+    """Return False for errors by invalid bytes of a client: their tracebacks would fill the log."""
     return "Invalid UTF-8" not in record.getMessage()
 
 
