@@ -36,6 +36,9 @@ MAX_FRAME_RATE = 480.0
 LARGEST_PIXEL_ASPECT = 8
 """A pixel shape further from square is a damaged header."""
 
+SMALLEST_PIXEL_STRETCH = 0.01
+"""Encoders round: a pixel shape closer to square, as 1280:1281, is square, and its image is not resampled."""
+
 TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 """Rotation by the angle of the display matrix, degrees counter-clockwise."""
 
@@ -117,7 +120,8 @@ class Decoder:
 
     def _pixel_aspect(self) -> Fraction:
         aspect = self.stream.sample_aspect_ratio or Fraction(1)
-        return aspect if Fraction(1, LARGEST_PIXEL_ASPECT) <= aspect <= LARGEST_PIXEL_ASPECT else Fraction(1)
+        stretch = max(aspect, 1 / aspect) if aspect > 0 else Fraction(1)
+        return aspect if 1 + SMALLEST_PIXEL_STRETCH < stretch <= LARGEST_PIXEL_ASPECT else Fraction(1)
 
 
 def _choose_stream(container: InputContainer, name: str) -> VideoStream:

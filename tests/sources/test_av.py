@@ -216,7 +216,10 @@ def test_in_a_mixed_stream_only_interlaced_frames_are_changed(make_video: Make) 
     assert len({frame.image.tobytes() for frame in frames[6:12]}) == 6  # nothing stands still
 
 
-@pytest.mark.parametrize(("aspect", "width"), [(Fraction(2), 128), (Fraction(64, 45), 91), (Fraction(1), 64)])
+@pytest.mark.parametrize(
+    ("aspect", "width"),
+    [(Fraction(2), 128), (Fraction(64, 45), 91), (Fraction(1280, 1281), 64), (Fraction(1), 64)],
+)
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
 def test_pixels_are_made_square(name: str, aspect: Fraction, width: int, make_video: Make) -> None:
     with VideoSource(make_video(name, 3, pixel_aspect=aspect)) as source:
