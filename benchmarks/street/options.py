@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.sources.address import parse_size, read_options
+from edge_fairmot.sources.address import parse_size, read_options, redact
 
 SPEC_PREFIX = "synthetic:"
 ENDLESS = "endless"
@@ -84,6 +84,8 @@ def parse_street(spec: str) -> StreetOptions:
     InvalidInputError
         If a name is unknown or given twice, or a value cannot be read or is out of range.
     """
+    if not spec.startswith(SPEC_PREFIX):
+        raise InvalidInputError(f"{redact(spec)} is no street: write {SPEC_PREFIX}seed=3,frames=500")
     readers: dict[str, Callable[[str], Any]] = {
         "seed": int,
         "frames": _read_length,

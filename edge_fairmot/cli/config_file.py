@@ -15,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.sources.address import redact
+from edge_fairmot.sources.address import redact, redact_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -156,4 +156,4 @@ def _shown(name: str, value: Any) -> str:
         return "..."
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f'"{redact(str(value))}"' if isinstance(value, str | Path) else str(value)
+    return f'"{redact(str(value))}"' if isinstance(value, str | Path) else redact_text(str(value))

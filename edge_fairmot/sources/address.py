@@ -107,11 +107,12 @@ def read_options(
     Raises InvalidInputError for a name that is unknown or given twice, and for a value that cannot be read.
     """
     values: dict[str, Any] = {}
+    spec = redact(spec)
     for pair in filter(None, (pair.strip() for pair in pairs)):
         name, equals, text = (part.strip() for part in pair.partition("="))
         if name not in readers or not equals:
             raise InvalidInputError(
-                f"{spec}: {pair!r} is no option: write name=value with one of {', '.join(readers)}"
+                f"{spec}: {redact(pair)!r} is no option: write name=value with one of {', '.join(readers)}"
             )
         if name in values:
             raise InvalidInputError(f"{spec}: {name} is given twice: give it once")
