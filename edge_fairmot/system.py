@@ -71,7 +71,8 @@ class FileLock:
     def __init__(self, path: Path, what: str, fix: str) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+")  # keeps the text of the holder
+            # Neither the holder's text is lost nor the target of a link written.
+            self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+")
         except OSError as error:
             raise SinkError(
                 f"{what} cannot be used ({error.strerror}): check the folder and its permissions "
