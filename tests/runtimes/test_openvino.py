@@ -84,7 +84,7 @@ def test_an_operator_without_a_rule_is_one_line(small_model, tmp_path, monkeypat
         next(node for node in model.graph.node if node.op_type == "TopK").op_type = operator
     onnx.save(model, tmp_path / "odd.onnx")
     with pytest.raises(InferenceError, match=rf"OpenVINO .* cannot run .*odd\.onnx.*{operator}") as caught:
-        open_runtime(tmp_path / "odd.onnx", "openvino")
+        open_runtime(tmp_path / "odd.onnx", "openvino", integrity_check=False)
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(hint)
 

@@ -96,7 +96,7 @@ def test_files_that_cannot_be_run_are_one_line(small_model, tmp_path):
     with pytest.raises(
         InferenceError, match=r"ONNX Runtime .* cannot run .*DeformConv is not supported here: "
     ) as caught:
-        open_runtime(tmp_path / "deform.onnx")
+        open_runtime(tmp_path / "deform.onnx", integrity_check=False)
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(": convert the checkpoint again with --deform-conv gather")
     del model.metadata_props[:]
