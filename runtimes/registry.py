@@ -92,7 +92,7 @@ def open_runtime(
         the file; no other takes its place.
     options : RuntimeOptions, optional
     integrity_check : bool
-        Compare the file with the hash in its certificate first (20 MB: 0.04 s). A file without a certificate
+        Compare the file with the hash in its certificate first (20 MB: 0.01 s). A file without a certificate
         is run as it is.
 
     Returns
