@@ -369,14 +369,16 @@ def _read_frames(path: Path) -> Iterator[tuple[int, float, Tracks]]:
 
 def _tracks(document: dict[str, Any]) -> Tracks:
     rows = document["tracks"]
-    xyxy = np.array([list(map(_finite, row["xyxy"])) for row in rows], float).reshape(len(rows), 4)
-    score = np.array([_finite(row["score"]) for row in rows], float)
-    if max(np.abs(xyxy).max(initial=0), np.abs(score).max(initial=0)) > np.finfo(np.float32).max:
+    # Judged as float32: the shortest text of its largest value lies just above it.
+    with np.errstate(over="ignore"):
+        xyxy = np.array([list(map(_finite, row["xyxy"])) for row in rows], float).astype(np.float32)
+        score = np.array([_finite(row["score"]) for row in rows], float).astype(np.float32)
+    if not (np.isfinite(xyxy).all() and np.isfinite(score).all()):
         raise ValueError("a box or a score is too large")
     return Tracks(
         track_id=np.array([_whole(row["id"]) for row in rows], np.int64),
-        xyxy=xyxy.astype(np.float32),
-        score=score.astype(np.float32),
+        xyxy=xyxy.reshape(len(rows), 4),
+        score=score,
         class_id=np.array([_whole(row["class_id"]) for row in rows], np.int64),
         predicted=np.full(len(rows), bool(document["predicted"])),
     )

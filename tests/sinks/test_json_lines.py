@@ -95,7 +95,7 @@ def any_tracks(draw: st.DrawFn) -> Tracks:
     return Tracks(
         track_id=draw(arrays(np.int64, count, elements=st.integers(1, 2**62))),
         xyxy=draw(arrays(np.float32, (count, 4), elements=finite)),
-        score=draw(arrays(np.float32, count, elements=finite)),
+        score=draw(arrays(np.float32, count, elements=finite | st.just(float(np.finfo(np.float32).max)))),
         class_id=draw(arrays(np.int64, count, elements=st.integers(0, 2**31))),
         predicted=np.full(count, draw(st.booleans())),
     )
