@@ -19,8 +19,11 @@ from edge_fairmot.convert import (  # noqa: E402
     conversion,
     convert,
 )
+from edge_fairmot.convert.calibration import Ranges, calibrate  # noqa: E402
 from edge_fairmot.convert.deploy import DeployGraph  # noqa: E402
 from edge_fairmot.convert.export import to_onnx  # noqa: E402
+from edge_fairmot.convert.parity import draw_images  # noqa: E402
+from edge_fairmot.types import UInt8Array  # noqa: E402
 
 SIZE = (96, 64)
 BATCH = 2
@@ -71,3 +74,21 @@ def trained_dense_model(shared: Path, tmp_path_factory: pytest.TempPathFactory) 
     path = tmp_path_factory.mktemp("trained-dense") / "dense.onnx"
     options = GraphOptions((576, 320), dense_heads=True)
     return convert(shared / "checkpoints" / "fairmot_dla34.pth", path, options).path
+
+
+@pytest.fixture(scope="session")
+def model(small_model: Path) -> onnx.ModelProto:
+    """The small network as a float graph, to be quantized; not to be changed."""
+    return onnx.load(small_model)
+
+
+@pytest.fixture(scope="session")
+def images() -> UInt8Array:
+    """Images to calibrate on and to test with."""
+    return draw_images((128, 96), 16)
+
+
+@pytest.fixture(scope="session")
+def ranges(model: onnx.ModelProto, images: UInt8Array) -> Ranges:
+    """Ranges of the small network over every other image."""
+    return calibrate(model, images[::2])

@@ -10,9 +10,7 @@ import pytest
 
 from edge_fairmot.benchmarks.parity_budget import INT8_BUDGET
 from edge_fairmot.convert import CalibrationFrames, GraphOptions, Int8Options, conversion, convert
-from edge_fairmot.convert.calibration import calibrate
 from edge_fairmot.convert.mixed_precision import MixedPrecisionSearch
-from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.convert.quantization import convolution_layers
 from edge_fairmot.errors import ConversionError, InvalidInputError
 from edge_fairmot.model_file import certificate_fault, read_onnx_file
@@ -23,21 +21,6 @@ LENIENT = replace(INT8_BUDGET, recall=0.0, precision=0.0, iou_mean=0.0, cosine_m
 
 SEARCHED = ("base.level3.tree1.tree1.conv2", "base.level5.tree2.conv2", "hm.0")
 """Layers of the search; the others are float from the beginning."""
-
-
-@pytest.fixture(scope="module")
-def model(small_model):
-    return onnx.load(small_model)
-
-
-@pytest.fixture(scope="module")
-def images():
-    return draw_images((128, 96), 16)
-
-
-@pytest.fixture(scope="module")
-def ranges(model, images):
-    return calibrate(model, images[::2])
 
 
 @pytest.fixture(scope="module")

@@ -21,21 +21,6 @@ QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
 @pytest.fixture(scope="module")
-def model(small_model):
-    return onnx.load(small_model)
-
-
-@pytest.fixture(scope="module")
-def images():
-    return draw_images((128, 96), 16)
-
-
-@pytest.fixture(scope="module")
-def ranges(model, images):
-    return calibrate(model, images[::2])
-
-
-@pytest.fixture(scope="module")
 def quantized(model, ranges):
     return quantize(model, ranges)
 
