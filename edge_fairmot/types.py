@@ -169,6 +169,7 @@ class Tracks(Table):
     score : float32 (M,)
         Score of the detection last matched in the tracked state.
     class_id : int64 (M,)
+        An identity keeps its class: association never crosses classes.
     predicted : bool (M,)
         True for a box that is predicted in a frame without detection.
     """
@@ -226,6 +227,8 @@ class CountingEvent:
         By the source's clock. If a leave was not seen, the time when the track was last seen.
     dwell_s : float or None
         For ``leave``, the duration of the stay.
+    class_id : int
+        Class of the track.
     """
 
     kind: Literal["in", "out", "enter", "leave"]
@@ -233,13 +236,15 @@ class CountingEvent:
     track_id: int
     time_s: float
     dwell_s: float | None = None
+    class_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LineCounts:
     """A counting line and its crossings so far, inwards and outwards.
 
-    Looking along the line from ``start`` to ``end``, ``in`` is from left to right.
+    Looking along the line from ``start`` to ``end``, ``in`` is from left to right. ``by_class`` has the same
+    for each counted class, by name; it is empty where the model has one class.
     """
 
     name: str
@@ -247,6 +252,7 @@ class LineCounts:
     end: Point
     inwards: int = 0
     outwards: int = 0
+    by_class: Mapping[str, LineCounts] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +270,8 @@ class ZoneCounts:
         Stays that ended.
     mean_dwell_s, longest_dwell_s : float
         Over the stays that ended; 0 without any.
+    by_class : mapping of str to ZoneCounts
+        The same for each counted class, by name; empty where the model has one class.
     """
 
     name: str
@@ -273,6 +281,7 @@ class ZoneCounts:
     stays: int = 0
     mean_dwell_s: float = 0.0
     longest_dwell_s: float = 0.0
+    by_class: Mapping[str, ZoneCounts] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,9 +304,12 @@ class FrameResult:
         Events counted in this frame.
     counts : Counts or None
         Totals after this frame; None where nothing is counted.
+    class_names : tuple of str
+        ``class_names[class_id]`` is the name of a class.
     """
 
     frame: Frame
     tracks: Tracks
     events: tuple[CountingEvent, ...] = ()
     counts: Counts | None = None
+    class_names: tuple[str, ...] = ("person",)

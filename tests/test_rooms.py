@@ -46,12 +46,13 @@ class Room(NamedTuple):
     lazy_packages: str = ""
 
 
-VALUES = "types errors"
+VALUES = "types errors classes"
 CORE = f"{VALUES} boxes letterbox manifest protocols channel schedule tracking counting"
 ROOMS = {
     "": Room("", "", lazy_rooms="* runtimes"),
     "errors": Room("", ""),
     "types": Room("errors", "numpy"),
+    "classes": Room("types errors", "numpy"),
     "boxes": Room("types", "numpy"),
     "letterbox": Room(VALUES, "numpy cv2"),
     "manifest": Room(VALUES, ""),
@@ -60,7 +61,7 @@ ROOMS = {
     "model_file": Room("types errors manifest system", "numpy"),
     "channel": Room("", ""),
     "schedule": Room("errors", ""),
-    "tracking": Room("types errors boxes", "numpy lap"),
+    "tracking": Room(f"{VALUES} boxes", "numpy lap"),
     "counting": Room(VALUES, "numpy"),
     "detector": Room("types errors letterbox manifest protocols", "numpy"),
     "detection_cache": Room("types errors system", "numpy"),

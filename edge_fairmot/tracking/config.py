@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from edge_fairmot.errors import InvalidInputError
 
@@ -70,6 +71,11 @@ class TrackerConfig:
     keep_occluded : bool
         True: a lost track is a duplicate only of a track that started after the loss. So a track that is lost
         behind another one is kept. False, as in FairMOT: it is a duplicate of any tracked track.
+    classes : tuple of str
+        Only these classes are tracked, by the names in the model; all of them when empty.
+    class_score_threshold : mapping of str to float
+        Score thresholds of single classes, in place of ``score_threshold``. ``new_track_thresh`` keeps its
+        distance from it, and ``track_low_thresh`` is at most as high.
 
     Raises
     ------
@@ -90,6 +96,8 @@ class TrackerConfig:
     track_low_thresh: float | None = None
     new_track_thresh: float | None = None
     keep_occluded: bool = False
+    classes: tuple[str, ...] = ()
+    class_score_threshold: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ranges = dict(_RANGES)
@@ -101,6 +109,11 @@ class TrackerConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InvalidInputError(f"{name} must be between {low:g} and {high:g}, not {value}")
+        for name, value in self.class_score_threshold.items():
+            if not 0 <= value <= 1:
+                raise InvalidInputError(
+                    f"class_score_threshold of {name!r} must be between 0 and 1, not {value}"
+                )
         if not 0 < self.frame_rate < math.inf:
             raise InvalidInputError(f"frame_rate must be positive and finite, not {self.frame_rate}")
         if not 0 <= self.track_buffer < math.inf:
@@ -110,8 +123,24 @@ class TrackerConfig:
 
     @property
     def lowest_score(self) -> float:
-        """Detections take part only with a greater score."""
+        """Detections take part only with a greater score; the lowest one of all tracked classes."""
+        if self.classes or self.class_score_threshold:
+            names = self.classes or ("", *self.class_score_threshold)
+            return min(self.for_class(name).lowest_score for name in names)
         return self.score_threshold if self.track_low_thresh is None else self.track_low_thresh
+
+    def for_class(self, name: str) -> TrackerConfig:
+        """Return the settings of a tracker of this class alone; those of any other class for ``""``."""
+        thresh = self.class_score_threshold.get(name, self.score_threshold)
+        low, new = self.track_low_thresh, self.new_track_thresh
+        return replace(
+            self,
+            score_threshold=thresh,
+            track_low_thresh=None if low is None else min(low, thresh),
+            new_track_thresh=None if new is None else min(1.0, thresh + (new - self.score_threshold)),
+            classes=(),
+            class_score_threshold={},
+        )
 
     @property
     def max_time_lost(self) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
+from edge_fairmot.classes import class_ids
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.tracking import kalman
 from edge_fairmot.tracking.association import UNMATCHED, assign, duplicates, embedding_cost, iou_cost
 from edge_fairmot.tracking.config import TrackerConfig
 from edge_fairmot.tracking.tracks import Measurements, TrackTable, measure
-from edge_fairmot.types import BoolArray, Detections, Float64Array, Int64Array, Tracks
+from edge_fairmot.types import BoolArray, Detections, Float32Array, Float64Array, Int64Array, Tracks
 
 MAX_GAP_S = 5.0
 """Maximum gap between two updates that tracked tracks survive; a longer buffer extends it. A slow device
@@ -26,7 +27,8 @@ class Tracker:
     every update matches it. Without a match it is lost, and its embedding can recover it for ``track_buffer``
     frames. Ids count from 1 and belong to the instance.
 
-    The decisions are FairMOT's, in its order, with one addition: a match never crosses classes. ByteTrack's
+    The decisions are FairMOT's, in its order, with one addition: a match never crosses classes. A tracker of
+    several classes decides as one tracker for each of them would, with ids of one sequence. ByteTrack's
     association of low scores is off by default (:meth:`TrackerConfig.bytetrack`). Time and memory of a call
     depend on the number of tracks, not on the number of frames so far.
 
@@ -34,10 +36,27 @@ class Tracker:
     ----------
     config : TrackerConfig, optional
         ``TrackerConfig()`` when not given.
+    class_names : sequence of str
+        Name of each class id, for the settings that name classes.
+
+    Raises
+    ------
+    InvalidInputError
+        If a setting names a class that is not there.
     """
 
-    def __init__(self, config: TrackerConfig | None = None) -> None:
-        self._config = TrackerConfig() if config is None else config
+    def __init__(
+        self, config: TrackerConfig | None = None, class_names: Sequence[str] = ("person",)
+    ) -> None:
+        self._config = config = TrackerConfig() if config is None else config
+        tracked = class_ids(config.classes, class_names, "classes names")
+        self._untracked = [one for one in range(len(class_names)) if one not in tracked and config.classes]
+        self._usual = config.for_class("")
+        self._config_of = {
+            number: config.for_class(name)
+            for name in config.class_score_threshold
+            for number in class_ids([name], class_names, "class_score_threshold names")
+        }
         self.reset()
 
     @property
@@ -47,7 +66,7 @@ class Tracker:
 
     def reset(self) -> None:
         """Forget everything: the next update is the first, and ids start at 1 again."""
-        nothing = measure(Detections.empty(), 0.0)
+        nothing = measure(Detections.empty(), np.zeros(0, np.float32))
         self._tracks = TrackTable.start(nothing, 1, 0.0, confirmed=False)
         self._next_id = 1
         self._embedding_size: int | None = None
@@ -79,7 +98,7 @@ class Tracker:
             The tracker's state is then the same as before the call.
         """
         periods = self._clock.periods_until(time_s)
-        measured = measure(detections, self._config.lowest_score)
+        measured = measure(detections, self._lowest_score(detections))
         self._check_embedding_size(detections)
 
         self._predict_motion(periods, time_s)
@@ -134,6 +153,20 @@ class Tracker:
             raise InvalidInputError(f"an image's size changes by positive factors, not {factor}")
         self._tracks.motion = kalman.rescale(self._tracks.motion, factor)
 
+    def _lowest_score(self, detections: Detections) -> Float32Array:
+        """Return the score that each detection must exceed, (N,); infinite for classes not tracked."""
+        lowest = self._by_class(detections.class_id, lambda config: config.lowest_score)
+        if self._untracked:
+            lowest[np.isin(detections.class_id, self._untracked)] = np.inf
+        return lowest
+
+    def _by_class(self, class_id: Int64Array, setting: Callable[[TrackerConfig], float]) -> Float32Array:
+        """Return a setting for each class id, (N,). In float32, as scores are: equal scores compare equal."""
+        values = np.full(len(class_id), setting(self._usual), np.float32)
+        for one, config in self._config_of.items():
+            values[class_id == one] = setting(config)
+        return values
+
     def _check_embedding_size(self, detections: Detections) -> None:
         if not len(detections):
             return
@@ -167,7 +200,8 @@ class Tracker:
     def _associate(self, measured: Measurements) -> Int64Array:
         """Return the track's row for each detection, (N,), or ``UNMATCHED``."""
         tracks, config = self._tracks, self._config
-        tracked, high = tracks.confirmed & ~tracks.lost, measured.score > config.score_threshold
+        threshold = self._by_class(measured.class_id, lambda config: config.score_threshold)
+        tracked, high = tracks.confirmed & ~tracks.lost, measured.score > threshold
         row_of = np.full(len(measured), UNMATCHED)
         matched = np.zeros(len(tracks), np.bool_)
 
@@ -177,15 +211,14 @@ class Tracker:
             cost_of: Callable[[TrackTable, Measurements], Float64Array],
             thresh: float,
         ) -> None:
-            rows = np.flatnonzero(which_tracks & ~matched)
-            columns = np.flatnonzero(which_detections & (row_of == UNMATCHED))
-            if not len(rows) or not len(columns):
-                return
-            cost = cost_of(tracks[rows], measured[columns])
-            cost[tracks.class_id[rows, None] != measured.class_id[columns]] = np.inf
-            chosen = assign(cost, thresh)
-            rows, columns = rows[chosen != UNMATCHED], columns[chosen[chosen != UNMATCHED]]
-            row_of[columns], matched[rows] = rows, True
+            rows_left = np.flatnonzero(which_tracks & ~matched)
+            columns_left = np.flatnonzero(which_detections & (row_of == UNMATCHED))
+            class_of_row, class_of_column = tracks.class_id[rows_left], measured.class_id[columns_left]
+            for class_id in set(class_of_row.tolist()).intersection(class_of_column.tolist()):
+                rows, columns = rows_left[class_of_row == class_id], columns_left[class_of_column == class_id]
+                chosen = assign(cost_of(tracks[rows], measured[columns]), thresh)
+                rows, columns = rows[chosen != UNMATCHED], columns[chosen[chosen != UNMATCHED]]
+                row_of[columns], matched[rows] = rows, True
 
         # First association: embeddings, gated by motion; tracked and lost tracks.
         match(tracks.confirmed, high, partial(embedding_cost, config=config), config.first_match_thresh)
@@ -212,8 +245,12 @@ class Tracker:
 
     def _activate(self, unmatched: Measurements) -> TrackTable:
         """Start a track for each unmatched detection of a sufficient score."""
-        thresh = self._config.new_track_thresh
-        thresh = self._config.score_threshold if thresh is None else thresh
+        thresh = self._by_class(
+            unmatched.class_id,
+            lambda config: (
+                config.score_threshold if config.new_track_thresh is None else config.new_track_thresh
+            ),
+        )
         activated = TrackTable.start(
             unmatched[unmatched.score > thresh],
             self._next_id,

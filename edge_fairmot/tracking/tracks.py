@@ -94,8 +94,8 @@ class Measurements(Table):
     class_id: Int64Array
 
 
-def measure(detections: Detections, lowest_score: float) -> Measurements:
-    """Check the detections; select those above ``lowest_score`` with a positive width and height."""
+def measure(detections: Detections, lowest_score: Float32Array) -> Measurements:
+    """Check the detections; select those above ``lowest_score``, (N,), with a positive width and height."""
     for name in ("xyxy", "score", "embedding"):
         finite = np.isfinite(getattr(detections, name))
         if not finite.all():
