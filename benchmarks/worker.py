@@ -189,6 +189,7 @@ class Worker:
                     embedding_dim=manifest.embedding_dim,
                     model=job.model.name,
                     checkpoint_sha256=manifest.checkpoint_sha256,
+                    class_names=detector.class_names,
                 )
                 write = stack.enter_context(DetectionWriter(cache, info))
                 timed = time_stages(source, detector, self._tracker(source), sinks, write)
@@ -223,7 +224,8 @@ class Worker:
 
     def _open_sinks(self, stack: ExitStack, source: Source) -> list[Sink]:
         info, folder = source.info, self._job.scratch
-        header = JsonLinesHeader(info.name, info.frame_size, info.frame_rate)
+        names = tuple(self._runtime.manifest.class_names)
+        header = JsonLinesHeader(info.name, info.frame_size, info.frame_rate, class_names=names)
         return [
             stack.enter_context(MotTextSink(folder / "tracks.txt")),
             stack.enter_context(JsonLinesSink(folder / "tracks.jsonl", header)),
@@ -256,7 +258,8 @@ def time_stages(
         moments.append(perf_counter())
         detections = infer()
         moments.append(perf_counter())
-        result = FrameResult(frame, tracker.update(detections, frame.time_s))
+        tracks = tracker.update(detections, frame.time_s)
+        result = FrameResult(frame, tracks, class_names=detector.class_names)
         moments.append(perf_counter())
         _write(sinks, result)
         moments.append(perf_counter())

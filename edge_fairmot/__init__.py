@@ -134,9 +134,10 @@ def track(
         closing(open_runtime(model or bundled_model(), runtime)) as net,
     ):
         config = config or TrackerConfig(frame_rate=opened.info.frame_rate)
-        counter = None if counting is None else Counter(counting, opened.info.frame_size)
         detector = FairMotDetector(net, config.lowest_score)
-        yield from Pipeline(opened, detector, Tracker(config), counter=counter)
+        names, size = detector.class_names, opened.info.frame_size
+        counter = None if counting is None else Counter(counting, size, names, config.classes)
+        yield from Pipeline(opened, detector, Tracker(config, names), counter=counter)
 
 
 def __getattr__(name: str) -> Any:

@@ -60,6 +60,8 @@ class CacheInfo:
     model : str
         File name of the model.
     checkpoint_sha256 : str
+    class_names : tuple of str
+        Name of each class id; empty where they are not known.
     """
 
     source: str
@@ -69,6 +71,7 @@ class CacheInfo:
     embedding_dim: int
     model: str = ""
     checkpoint_sha256: str = ""
+    class_names: tuple[str, ...] = ()
 
 
 class DetectionWriter(AbstractContextManager["DetectionWriter"]):
@@ -184,6 +187,11 @@ class CachedDetector:
         """``cache:`` and the folder."""
         return f"cache:{self._folder}"
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class id; people where the cache does not say."""
+        return self.info.class_names or ("person",)
+
     def require_source(self, frame_size: tuple[int, int]) -> None:
         """Raise DetectionCacheError if the cache is of a source with another frame size."""
         if frame_size != self.info.frame_size:
@@ -217,7 +225,9 @@ class CachedDetector:
             return None
         rows = np.asarray(self._rows[end - count : end])
         finite = (np.isfinite(rows[name]).all() for name in ("xyxy", "score", "embedding"))
-        if count < PREDICTED or len(rows) != count or not all(finite):
+        names, classes = self.info.class_names, rows["class_id"]
+        known = not names or (classes.min(initial=0) >= 0 and classes.max(initial=0) < len(names))
+        if count < PREDICTED or len(rows) != count or not all(finite) or not known:
             raise DetectionCacheError(f"{self._folder} is damaged at frame {frame.number}: save it again")
         detections = Detections(
             np.ascontiguousarray(rows["xyxy"]),
@@ -271,6 +281,7 @@ def _require_cache_or_empty(folder: Path) -> None:
 def _read_info(document: dict[str, Any]) -> CacheInfo:
     """Return the properties of a cache; ValueError, TypeError or KeyError if a value is wrong."""
     document["frame_size"] = tuple(document["frame_size"])
+    document["class_names"] = tuple(document.get("class_names", ()))
     info = CacheInfo(**document)
     sizes = (*info.frame_size, info.embedding_dim)
     if len(sizes) != 3 or not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
@@ -278,7 +289,8 @@ def _read_info(document: dict[str, Any]) -> CacheInfo:
     for value, least in ((info.frame_rate, 1e-6), (info.score_threshold, 0.0)):
         if type(value) not in (int, float) or not least <= value <= LARGEST:
             raise ValueError(f"its rate or threshold is not between {least:g} and {LARGEST}")
-    if not all(isinstance(text, str) for text in (info.source, info.model, info.checkpoint_sha256)):
+    texts = (info.source, info.model, info.checkpoint_sha256, *info.class_names)
+    if not all(isinstance(text, str) for text in texts):
         raise ValueError("its names are not texts")
     return info
 

@@ -40,6 +40,11 @@ class FairMotDetector:
         """Name of the runtime, as in ``openvino:CPU``."""
         return self.runtime.name
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class id, as the file has them."""
+        return tuple(self.runtime.manifest.class_names)
+
     def detect(self, frame: Frame) -> Detections:
         """Return the detections of one frame, in source pixels.
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import Counter as Tally
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Thread
 from time import monotonic, perf_counter
 from typing import Any, TypeAlias
 
 from edge_fairmot.channel import Channel, ChannelClosedError
+from edge_fairmot.classes import class_name
 from edge_fairmot.counting import Counter
-from edge_fairmot.protocols import Detector, PreparingDetector, Sink, Source
+from edge_fairmot.protocols import Detector, HasClassNames, PreparingDetector, Sink, Source
 from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
 from edge_fairmot.tracking import Tracker
 from edge_fairmot.types import CountingEvent, Counts, Detections, Frame, FrameResult, Tracks
@@ -54,6 +56,8 @@ class RunSummary:
     stage_ms : dict of str to float
         Busy milliseconds of each stage, mean over ``frames``. Stages overlap: their sum may exceed a frame's
         time. For a live source, ``decode`` is mostly waiting for the next frame.
+    identities_by_class : mapping of str to int
+        Distinct track ids of each class that was tracked, by name.
     """
 
     frames: int
@@ -64,6 +68,7 @@ class RunSummary:
     detections: int
     wall_s: float
     stage_ms: dict[str, float]
+    identities_by_class: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def frame_rate(self) -> float:
@@ -124,7 +129,9 @@ class Pipeline:
         self._times = _StageTimes(clock)
         self._schedule = schedule or DetectionSchedule()
         self._stages: _Stages | None = None
-        self._detected = self._predicted = self._identities = self._detections = 0
+        self._class_names = detector.class_names if isinstance(detector, HasClassNames) else ("person",)
+        self._detected = self._predicted = self._detections = 0
+        self._identities: Tally[int] = Tally()  # by class id
         self._highest_id = 0
         self._started_s: float | None = None
         self._last_s = 0.0
@@ -177,10 +184,13 @@ class Pipeline:
             detected=self._detected,
             predicted=self._predicted,
             dropped=self._stages.dropped if self._stages is not None else 0,
-            identities=self._identities,
+            identities=self._identities.total(),
             detections=self._detections,
             wall_s=self._last_s - self._started_s if self._started_s is not None else 0.0,
             stage_ms={name: 1e3 * busy_s / max(frames, 1) for name, busy_s in self._times.busy_s.items()},
+            identities_by_class={
+                class_name(one, self._class_names): count for one, count in sorted(self._identities.items())
+            },
         )
 
     def busy_s(self) -> dict[str, float]:
@@ -230,7 +240,7 @@ class Pipeline:
         self._times.add("association", started_s)
         if self._on_detections is not None:
             self._on_detections(frame, detections)
-        return FrameResult(frame, tracks, events, counts)
+        return FrameResult(frame, tracks, events, counts, self._class_names)
 
     def _follow_size(self, frame: Frame) -> None:
         """Scale the tracks when the source changes its frame size."""
@@ -247,7 +257,9 @@ class Pipeline:
             self._detections += len(detections)
         # Ids rise with the start frame, and a track is confirmed in the next frame or never. So a new id is
         # higher than all before, and no set of ids is needed.
-        self._identities += int((tracks.track_id > self._highest_id).sum())
+        new = tracks.class_id[tracks.track_id > self._highest_id]
+        if len(new):  # replaced and not changed: other threads read it
+            self._identities = self._identities + Tally(new.tolist())
         self._highest_id = max(self._highest_id, int(tracks.track_id.max(initial=0)))
 
 

@@ -156,6 +156,15 @@ class Detector(Protocol):
 
 
 @runtime_checkable
+class HasClassNames(Protocol):
+    """A detector that names its classes; one without finds people only."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class id."""
+
+
+@runtime_checkable
 class PreparingDetector(Detector, Protocol):
     """A detector with two parts of work per frame, which the loop runs in two threads."""
 

@@ -16,10 +16,12 @@ SHAPES = """\
 # name = "door"
 # start = [0.2, 0.8]          # shares of the image's width and height
 # end = [0.8, 0.8]
+# classes = ["car", "bus"]    # only these, by the names in the model; all when left out
 
 # [[zone]]
 # name = "queue"
 # polygon = [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]
+# classes = ["person"]
 """
 
 

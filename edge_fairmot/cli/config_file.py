@@ -113,6 +113,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     for kind in kinds:
         if get_origin(kind) is tuple:
             return _tuple(get_args(kind), value, where)
+        if get_origin(kind) is Mapping:
+            return _mapping(get_args(kind)[1], value, where)
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
             if not isinstance(value, dict):
                 raise InvalidInputError(f"{where} = {_shown(where, value)} must be a table: write [{where}]")
@@ -148,6 +150,12 @@ def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
         )
     each = kinds[:1] * len(value) if repeated else kinds
     return tuple(_value(kind, part, where) for kind, part in zip(each, value, strict=True))
+
+
+def _mapping(kind: Any, value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"{where} = {_shown(where, value)} must be a table: write [{where}]")
+    return {key: _value(kind, one, f"{where}.{key}") for key, one in value.items()}
 
 
 def _shown(name: str, value: Any) -> str:

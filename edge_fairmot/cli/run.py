@@ -72,6 +72,7 @@ class Run:
             frame_size=info.frame_size,
             frame_rate=info.frame_rate,
             model=self.model.document,
+            class_names=self.model.class_names,
             settings=asdict(self.tracker) | {"schedule": asdict(self.config.schedule)} | settings,
         )
 
@@ -101,12 +102,16 @@ def open_run(
     counting = config.counted
     if saved is not None:  # what was drawn on the page replaces the lines and zones of the file
         counting = replace(counting, lines=saved.lines, zones=saved.zones)
-    counter = Counter(counting, info.frame_size) if drawn or counting.lines or counting.zones else None
+    names = model.class_names
+    followed = Tracker(tracker, names)
+    counter: Counter | None = None
+    if drawn or counting.lines or counting.zones:
+        counter = Counter(counting, info.frame_size, names, tracker.classes)
     writer: DetectionWriter | None = None
     if save_detections is not None:
         writer = stack.enter_context(_open_writer(save_detections, detector, model, tracker, info))
     pipeline = Pipeline(
-        source, detector, Tracker(tracker), counter=counter, schedule=config.schedule, on_detections=writer
+        source, detector, followed, counter=counter, schedule=config.schedule, on_detections=writer
     )
     return Run(config, source, model, tracker, counter, pipeline)
 
@@ -128,16 +133,18 @@ def _open_network(config: RunConfig, tracker: TrackerConfig, stack: ExitStack) -
             "convert again without --batch-size"
         )
     advise_on_precision(runtime)
+    detector = FairMotDetector(runtime, tracker.lowest_score)
     model = ModelInfo(
-        str(config.model_path), manifest.checkpoint_sha256, runtime.name, tuple(manifest.class_names)
+        str(config.model_path), manifest.checkpoint_sha256, runtime.name, detector.class_names
     )
-    return FairMotDetector(runtime, tracker.lowest_score), model
+    return detector, model
 
 
 def _open_cache(folder: Path, tracker: TrackerConfig, info: SourceInfo) -> tuple[Detector, ModelInfo]:
     cached = CachedDetector(folder, tracker.lowest_score)
     cached.require_source(info.frame_size)
-    return cached, ModelInfo(cached.info.model, cached.info.checkpoint_sha256, cached.name)
+    made_by = cached.info
+    return cached, ModelInfo(made_by.model, made_by.checkpoint_sha256, cached.name, cached.class_names)
 
 
 def _open_writer(
@@ -156,6 +163,7 @@ def _open_writer(
         dim,
         Path(model.path).name,
         model.checkpoint_sha256,
+        model.class_names,
     )
     return DetectionWriter(folder, cache)
 
@@ -172,7 +180,11 @@ def summary_document(
         "ended": ended,
         "source": asdict(run.source.info),
         "reconnects": reconnects,
-        "model": {"path": run.model.path, "checkpoint_sha256": run.model.checkpoint_sha256},
+        "model": {
+            "path": run.model.path,
+            "checkpoint_sha256": run.model.checkpoint_sha256,
+            "class_names": run.model.class_names,
+        },
         "runtime": run.model.runtime,
         "runtime_options": asdict(run.config.runtime.options),
         "tracker": asdict(run.tracker),
@@ -209,8 +221,15 @@ def reason_of(error: BaseException) -> str:
 
 def shown_counts(counts: Counts) -> Sequence[tuple[str, str]]:
     """Return totals as rows of names and values, for a terminal."""
-    rows = [(name, f"in {line.inwards}, out {line.outwards}") for name, line in counts.lines.items()]
+    rows = []
+    for name, line in counts.lines.items():
+        of_classes = ((f"{name}: {kind}", one) for kind, one in line.by_class.items())
+        for title, one in ((name, line), *of_classes):
+            rows.append((title, f"in {one.inwards}, out {one.outwards}"))
     for name, zone in counts.zones.items():
-        dwell = f", stayed {zone.mean_dwell_s:.1f} s on average, {zone.longest_dwell_s:.1f} s at most"
-        rows.append((name, f"{zone.occupancy} inside, {zone.entries} entries{dwell if zone.stays else ''}"))
+        of_zone = ((f"{name}: {kind}", one) for kind, one in zone.by_class.items())
+        for title, stay in ((name, zone), *of_zone):
+            dwell = f", stayed {stay.mean_dwell_s:.1f} s on average, {stay.longest_dwell_s:.1f} s at most"
+            text = f"{stay.occupancy} inside, {stay.entries} entries{dwell if stay.stays else ''}"
+            rows.append((title, text))
     return rows

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from edge_fairmot.cli.console import warn
+from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.protocols import Runtime
 
 if TYPE_CHECKING:
@@ -57,8 +58,16 @@ StallAfterFlag: TypeAlias = Annotated[
     typer.Option("--stall-after", metavar="S", help="Report a longer stage as stalled. [default: 30]"),
 ]
 ScoreThresholdFlag: TypeAlias = Annotated[
-    float | None,
-    typer.Option("--score-threshold", help="Detections need a higher score. [default: 0.4]"),
+    str | None,
+    typer.Option(
+        "--score-threshold",
+        metavar="F|CLASS=F,...",
+        help="Detections need a higher score; also by class, as in car=0.5,person=0.4. [default: 0.4]",
+    ),
+]
+ClassesFlag: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--classes", metavar="NAME,NAME", help="Track only these classes. [default: all]"),
 ]
 TrackBufferFlag: TypeAlias = Annotated[
     int | None,
@@ -84,13 +93,17 @@ TargetFpsFlag: TypeAlias = Annotated[
 LineFlag: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--line", metavar="NAME:X1,Y1,X2,Y2", help="Count over this line, in shares of the image; repeat."
+        "--line",
+        metavar="NAME:X1,Y1,X2,Y2[;CLASS,..]",
+        help="Count over this line, in shares of the image; repeat.",
     ),
 ]
 ZoneFlag: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--zone", metavar="NAME:X,Y;X,Y;X,Y", help="Count in this polygon, in shares of the image; repeat."
+        "--zone",
+        metavar="NAME:X,Y;X,Y;X,Y[;CLASS,..]",
+        help="Count in this polygon, in shares of the image; repeat.",
     ),
 ]
 
@@ -98,6 +111,33 @@ ZoneFlag: TypeAlias = Annotated[
 def chosen_preset(preset: str | None, crowded: bool) -> str | None:
     """Return the preset that the two flags ask for."""
     return preset or ("bytetrack" if crowded else None)
+
+
+def class_flags(classes: str | None, score_threshold: str | None) -> dict[str, object]:
+    """Return the flags of classes and thresholds by their keys in the configuration.
+
+    InvalidInputError if a threshold is no number.
+    """
+    usual: float | None = None
+    of_class: dict[str, float] = {}
+    for part in (score_threshold or "").split(",") if score_threshold is not None else ():
+        name, equals, text = part.rpartition("=")
+        try:
+            value = float(text)
+        except ValueError:
+            raise InvalidInputError(
+                f"--score-threshold {score_threshold!r} is no number and no list of CLASS=NUMBER: "
+                "write 0.4, or car=0.5,person=0.4"
+            ) from None
+        if equals:
+            of_class[name.strip()] = value
+        else:
+            usual = value
+    return {
+        "tracker.classes": None if classes is None else [one.strip() for one in classes.split(",")],
+        "tracker.score_threshold": usual,
+        "tracker.class_score_threshold": of_class or None,
+    }
 
 
 def runtime_flags(

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
+from edge_fairmot.classes import class_ids
+from edge_fairmot.counting.persons import Person, Persons
 from edge_fairmot.counting.shapes import CountingConfig, Line, Zone
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.types import CountingEvent, Counts, Float64Array, LineCounts, Point, Tracks, ZoneCounts
-
-REACH = 0.75
-"""A new track continues a lost person up to this distance from the expected position, in box heights."""
-
-LARGEST_GROWTH = 1.4
-"""Maximum ratio of the box heights of a new track and a lost person."""
-
-VELOCITY_MEMORY_S = 0.5
-"""Time over which a velocity is averaged: a walking body sways with each step, and so does its box."""
 
 EDGE = 1e-6
 """Boxes are clipped this far inside the image, so that a zone up to the edge contains a box at the edge."""
@@ -29,23 +23,29 @@ EDGE = 1e-6
 LATEST_TIME_S = 1e12
 """Larger times are not in seconds: milliseconds since 1970 are larger."""
 
+_WAYS = ("in", "out")
+
 FIRST_STEPS = 5
 """If each of the first time steps exceeds ``memory_s``, the unit is wrong: no person would be followed."""
 
 
 class Counter:
-    """Counts people who cross lines, and occupancy and dwell times of zones.
+    """Counts people who cross lines, and occupancy and dwell times of zones; also other objects, by class.
 
     Parameters
     ----------
     config : CountingConfig
     frame_size : (int, int)
         Width and height of the images, pixels.
+    class_names : sequence of str
+        Name of each class id. Of several classes, counts are also given by class.
+    tracked : collection of str
+        The classes that are tracked; all of them when empty.
 
     Raises
     ------
     InvalidInputError
-        If the size is not positive.
+        If the size is not positive, or a line or zone counts a class that is not tracked.
 
     Examples
     --------
@@ -55,7 +55,13 @@ class Counter:
     0
     """
 
-    def __init__(self, config: CountingConfig, frame_size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        config: CountingConfig,
+        frame_size: tuple[int, int],
+        class_names: Sequence[str] = ("person",),
+        tracked: Collection[str] = (),
+    ) -> None:
         if min(frame_size) < 1:
             raise InvalidInputError(f"frame_size must be positive, not {frame_size}")
         self._frame_size = frame_size
@@ -64,6 +70,7 @@ class Counter:
         self._persons = Persons(config.memory_s, self._aspect)
         self._lines: dict[str, LineCrossing] = {}
         self._zones: dict[str, ZoneOccupancy] = {}
+        self._class_names, self._tracked = tuple(class_names), tuple(tracked)
         self._time_s = -math.inf
         self._first_steps_s: list[float] = []
         self.config = self._drawn = config
@@ -83,9 +90,12 @@ class Counter:
         Raises
         ------
         InvalidInputError
-            If two lines or two zones have one name.
+            If two lines or two zones have one name, or one counts a class that is not tracked.
         """
-        self._drawn = replace(self._drawn, lines=tuple(lines), zones=tuple(zones))
+        drawn = replace(self._drawn, lines=tuple(lines), zones=tuple(zones))
+        for shape in (*drawn.lines, *drawn.zones):
+            self._classes_of(shape)
+        self._drawn = drawn
 
     @property
     def counts(self) -> Counts:
@@ -136,7 +146,8 @@ class Counter:
 
         events = [event for person in self._persons.forget(time_s) for event in self._end(person)]
         places = np.column_stack((positions, heights))
-        persons = self._persons.identify(tracks.track_id.tolist(), places, time_s)
+        ids, classes = tracks.track_id.tolist(), tracks.class_id.tolist()
+        persons = self._persons.identify(ids, classes, places, time_s)
         for person, (x, y, height), in_zone in zip(persons, places.tolist(), in_zones.tolist(), strict=True):
             person.move(x, y, height, time_s)
             events += self._count(person, (in_zone[0], in_zone[1]))
@@ -187,9 +198,19 @@ class Counter:
         self._zones = {zone.name: zones.get(zone.name, ZoneOccupancy()) for zone in drawn.zones}
         for line in drawn.lines:
             self._lines[line.name].place(self._scaled(line.start), self._scaled(line.end))
+            self._lines[line.name].classes = self._classes_of(line)
         for zone in drawn.zones:
             self._zones[zone.name].place([self._scaled(corner) for corner in zone.polygon])
+            self._zones[zone.name].classes = self._classes_of(zone)
         self.config = drawn
+
+    def _classes_of(self, shape: Line | Zone) -> CountedClasses:
+        """Return the classes that a line or zone counts; InvalidInputError if one is not tracked."""
+        where = f"{type(shape).__name__.lower()} {shape.name!r} counts"
+        chosen = shape.classes or self._tracked or self._class_names
+        ids = class_ids(chosen, self._class_names, where, self._tracked)
+        listed = {one: self._class_names[one] for one in ids} if len(self._class_names) > 1 else {}
+        return CountedClasses(frozenset(ids) if shape.classes else None, listed)
 
     def _scaled(self, point: Point) -> Point:
         return point[0] * self._aspect, point[1]
@@ -197,17 +218,18 @@ class Counter:
     def _count(self, person: Person, in_zone: Point) -> list[CountingEvent]:
         """Return the events of a person who has moved; ``in_zone`` is the position for zones."""
         margin, time_s = self.config.hysteresis * person.height, person.seen_s
+        track_id, class_id = person.track_id, person.class_id
         events = []
         for name, line in self._lines.items():
-            direction = line.update(person.number, (person.x, person.y), margin)
+            direction = line.update(person.number, (person.x, person.y), margin, class_id)
             if direction is not None:
-                events.append(CountingEvent(direction, name, person.track_id, time_s))
+                events.append(CountingEvent(direction, name, track_id, time_s, class_id=class_id))
         for name, zone in self._zones.items():
-            change = zone.update(person.number, in_zone, margin, time_s)
+            change = zone.update(person.number, in_zone, margin, time_s, class_id)
             if change == "enter":
-                events.append(CountingEvent("enter", name, person.track_id, time_s))
+                events.append(CountingEvent("enter", name, track_id, time_s, class_id=class_id))
             elif change is not None:
-                events.append(CountingEvent("leave", name, person.track_id, time_s, change))
+                events.append(CountingEvent("leave", name, track_id, time_s, change, class_id))
         return events
 
     def _end(self, person: Person) -> list[CountingEvent]:
@@ -215,10 +237,21 @@ class Counter:
         for line in self._lines.values():
             line.forget(person.number)
         return [
-            CountingEvent("leave", name, person.track_id, person.seen_s, dwell_s)
+            CountingEvent("leave", name, person.track_id, person.seen_s, dwell_s, person.class_id)
             for name, zone in self._zones.items()
             if (dwell_s := zone.leave(person.number, person.seen_s)) is not None
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class CountedClasses:
+    """Ids of the classes that a shape counts, None for all; and the names by which counts are listed."""
+
+    ids: frozenset[int] | None = None
+    listed: Mapping[int, str] = field(default_factory=dict)
+
+    def __contains__(self, class_id: int) -> bool:
+        return self.ids is None or class_id in self.ids
 
 
 @dataclass(slots=True)
@@ -242,9 +275,10 @@ class LineCrossing:
     """
 
     def __init__(self) -> None:
+        self.classes = CountedClasses()
         self._start = self._end = (0.0, 0.0)
         self._walks: dict[int, _Walk] = {}
-        self._counts = {"in": 0, "out": 0}
+        self._counts: dict[tuple[int, str], int] = defaultdict(int)  # by class and direction
 
     def place(self, start: Point, end: Point) -> None:
         """Set the line's ends. A line that moves keeps its counts and forgets where persons were."""
@@ -255,10 +289,20 @@ class LineCrossing:
 
     def counts(self, line: Line) -> LineCounts:
         """Return the counts, with the name and the ends of the line."""
-        return LineCounts(line.name, line.start, line.end, self._counts["in"], self._counts["out"])
 
-    def update(self, person: int, point: Point, margin: float) -> Literal["in", "out"] | None:
+        def of(class_ids: Collection[int]) -> LineCounts:
+            inwards, outwards = (sum(self._counts.get((one, way), 0) for one in class_ids) for way in _WAYS)
+            return LineCounts(line.name, line.start, line.end, inwards, outwards)
+
+        by_class = {name: of((one,)) for one, name in self.classes.listed.items()}
+        return replace(of({one for one, _ in self._counts}), by_class=MappingProxyType(by_class))
+
+    def update(
+        self, person: int, point: Point, margin: float, class_id: int = 0
+    ) -> Literal["in", "out"] | None:
         """Move a person and return the direction of a crossing. Clear means farther away than ``margin``."""
+        if class_id not in self.classes:
+            return self.forget(person)
         away, _ = self._coordinates(point)
         side = 0 if abs(away) <= margin else 1 if away > 0 else -1
         walk = self._walks.get(person)
@@ -274,7 +318,7 @@ class LineCrossing:
         if not crossed:
             return None
         direction: Literal["in", "out"] = "in" if side > 0 else "out"
-        self._counts[direction] += 1
+        self._counts[class_id, direction] += 1
         return direction
 
     def forget(self, person: int) -> None:
@@ -297,6 +341,16 @@ class LineCrossing:
         return 1 if next_away >= 0 else -1
 
 
+@dataclass(slots=True)
+class _Stays:
+    """Entries, stays that ended, and their sum and longest, seconds."""
+
+    entries: int = 0
+    ended: int = 0
+    dwell_s: float = 0.0
+    longest_s: float = 0.0
+
+
 class ZoneOccupancy:
     """Follows the persons inside one zone. Points are in any unit, the same for x and y.
 
@@ -304,9 +358,9 @@ class ZoneOccupancy:
     """
 
     def __init__(self) -> None:
-        self._entered_s: dict[int, float] = {}
-        self._entries = self._stays = 0
-        self._dwell_s = self._longest_s = 0.0
+        self.classes = CountedClasses()
+        self._entered: dict[int, tuple[int, float]] = {}  # class and time of each person inside
+        self._stays: dict[int, _Stays] = defaultdict(_Stays)  # by class
 
     def place(self, polygon: Sequence[Point]) -> None:
         """Set the zone's corners. A zone that moves keeps its counts and the persons inside."""
@@ -315,20 +369,29 @@ class ZoneOccupancy:
 
     def counts(self, zone: Zone) -> ZoneCounts:
         """Return the counts, with the name and the corners of the zone."""
-        mean_s = self._dwell_s / self._stays if self._stays else 0.0
-        totals = (len(self._entered_s), self._entries, self._stays, mean_s, self._longest_s)
-        return ZoneCounts(zone.name, zone.polygon, *totals)
+
+        def of(class_ids: Collection[int]) -> ZoneCounts:
+            found = [self._stays[one] for one in class_ids if one in self._stays]
+            entries, ended = sum(one.entries for one in found), sum(one.ended for one in found)
+            mean_s = sum(one.dwell_s for one in found) / ended if ended else 0.0
+            longest_s = max((one.longest_s for one in found), default=0.0)
+            return ZoneCounts(zone.name, zone.polygon, entries - ended, entries, ended, mean_s, longest_s)
+
+        by_class = {name: of((one,)) for one, name in self.classes.listed.items()}
+        return replace(of(self._stays), by_class=MappingProxyType(by_class))
 
     def update(
-        self, person: int, point: Point, margin: float, time_s: float
+        self, person: int, point: Point, margin: float, time_s: float, class_id: int = 0
     ) -> Literal["enter"] | float | None:
         """Move a person; return "enter", or the dwell time at leaving: farther away than ``margin``."""
+        if class_id not in self.classes:
+            return self.leave(person, time_s)
         inside = self._contains(point)
-        if person not in self._entered_s:
+        if person not in self._entered:
             if not inside:
                 return None
-            self._entered_s[person] = time_s
-            self._entries += 1
+            self._entered[person] = class_id, time_s
+            self._stays[class_id].entries += 1
             return "enter"
         if inside or self._distance(point) <= margin:
             return None
@@ -336,13 +399,13 @@ class ZoneOccupancy:
 
     def leave(self, person: int, time_s: float) -> float | None:
         """End a person's stay; return its dwell time, or None if the person was not inside."""
-        entered_s = self._entered_s.pop(person, None)
-        if entered_s is None:
+        if person not in self._entered:
             return None
-        dwell_s = time_s - entered_s
-        self._stays += 1
-        self._dwell_s += dwell_s
-        self._longest_s = max(self._longest_s, dwell_s)
+        class_id, entered_s = self._entered.pop(person)
+        dwell_s, stays = time_s - entered_s, self._stays[class_id]
+        stays.ended += 1
+        stays.dwell_s += dwell_s
+        stays.longest_s = max(stays.longest_s, dwell_s)
         return dwell_s
 
     def _contains(self, point: Point) -> bool:
@@ -361,89 +424,3 @@ class ZoneOccupancy:
         length_squared = np.maximum((self._sides**2).sum(axis=1), 1e-18)
         share = np.clip((away * self._sides).sum(axis=1) / length_squared, 0, 1)
         return float(np.hypot(*(away - share[:, None] * self._sides).T).min())
-
-
-@dataclass(slots=True)
-class Person:
-    """A person with one or more track ids in turn; ``track_id`` is the newest, ``number`` is unique.
-
-    Lengths are in image heights, velocities in image heights per second.
-    """
-
-    number: int
-    track_id: int
-    x: float
-    y: float
-    height: float
-    seen_s: float
-    velocity_x: float = 0.0
-    velocity_y: float = 0.0
-
-    def move(self, x: float, y: float, height: float, time_s: float) -> None:
-        """Set the position where the person is seen now, and average the velocity."""
-        elapsed_s = time_s - self.seen_s
-        if elapsed_s > 0:
-            share = 1 - math.exp(-elapsed_s / VELOCITY_MEMORY_S)
-            self.velocity_x += share * ((x - self.x) / elapsed_s - self.velocity_x)
-            self.velocity_y += share * ((y - self.y) / elapsed_s - self.velocity_y)
-        self.x, self.y, self.height, self.seen_s = x, y, height, time_s
-
-
-class Persons:
-    """Finds the person of each track, also when a person's track id changes.
-
-    A new track id continues the lost person expected where the track starts: nearest pairs first, each person
-    once. A track id that returns continues its person, unless another id has continued that person. After
-    ``memory_s`` a person is forgotten. A person who has walked out of the image, ``width`` image heights
-    wide, is not continued.
-    """
-
-    def __init__(self, memory_s: float, width: float) -> None:
-        self._memory_s, self._width = memory_s, width
-        self._by_id: dict[int, Person] = {}
-        self._last_number = 0
-
-    def forget(self, time_s: float) -> list[Person]:
-        """Remove and return the persons who were not seen for longer than ``memory_s``."""
-        gone = [person for person in self._by_id.values() if time_s - person.seen_s > self._memory_s]
-        for person in gone:
-            del self._by_id[person.track_id]
-        return gone
-
-    def identify(self, ids: list[int], places: Float64Array, time_s: float) -> list[Person]:
-        """Return the person of each track; ``places``, (N, 3), are x, y and box height.
-
-        Persons are not moved; a new person is placed at the track.
-        """
-        present = set(ids)
-        lost = [person for track_id, person in self._by_id.items() if track_id not in present]
-        new = [row for row, track_id in enumerate(ids) if track_id not in self._by_id]
-        pairs = [
-            (distance, row, person)
-            for row in new
-            for person in lost
-            if (distance := self._distance(person, places[row].tolist(), time_s)) is not None
-        ]
-        for _, row, person in sorted(pairs, key=lambda pair: pair[:2]):
-            if ids[row] not in self._by_id and person.track_id not in present:
-                del self._by_id[person.track_id]
-                person.track_id = ids[row]
-                self._by_id[ids[row]] = person
-        for row, track_id in enumerate(ids):
-            if track_id not in self._by_id:
-                self._last_number += 1
-                x, y, height = places[row].tolist()
-                self._by_id[track_id] = Person(self._last_number, track_id, x, y, height, time_s)
-        return [self._by_id[track_id] for track_id in ids]
-
-    def _distance(self, person: Person, place: list[float], time_s: float) -> float | None:
-        """Return the distance of a track from a lost person's expected position, box heights, or None."""
-        x, y, height = place
-        elapsed_s = time_s - person.seen_s
-        expected_x = person.x + person.velocity_x * elapsed_s
-        expected_y = person.y + person.velocity_y * elapsed_s
-        stayed = 0 < expected_x < self._width and expected_y < 1 + person.height / 2
-        if not stayed or max(height, person.height) > LARGEST_GROWTH * min(height, person.height):
-            return None
-        distance = math.hypot(x - expected_x, y - expected_y) / person.height
-        return distance if distance <= REACH else None

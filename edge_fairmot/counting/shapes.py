@@ -31,6 +31,8 @@ class Line:
     name : str
     start, end : (float, float)
         Shares of the image's width and height.
+    classes : tuple of str
+        Only these classes are counted, by the names in the model; all of them when empty.
 
     Raises
     ------
@@ -41,6 +43,7 @@ class Line:
     name: str
     start: Point
     end: Point
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_shape("line", self.name, (self.start, self.end))
@@ -57,6 +60,8 @@ class Zone:
     name : str
     polygon : tuple of (float, float)
         Three or more corners in order, shares of the image's width and height.
+    classes : tuple of str
+        Only these classes are counted, by the names in the model; all of them when empty.
 
     Raises
     ------
@@ -66,6 +71,7 @@ class Zone:
 
     name: str
     polygon: tuple[Point, ...]
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_shape("zone", self.name, self.polygon)
@@ -132,33 +138,34 @@ class CountingConfig:
 
 
 def parse_line(text: str) -> Line:
-    """Read a line from ``name:x1,y1,x2,y2``.
+    """Read a line from ``name:x1,y1,x2,y2``, or ``name:x1,y1,x2,y2;class,class``.
 
     Raises
     ------
     InvalidInputError
         If the text has another form.
     """
-    name, numbers = _split(text)
-    if len(numbers) != 4:
+    name, points, classes = _split(text)
+    if len(points) != 1 or len(points[0]) != 4:
         raise InvalidInputError(f"{text!r} is no line: write name:x1,y1,x2,y2, as in door:0.2,0.8,0.8,0.8")
-    return Line(name, (numbers[0], numbers[1]), (numbers[2], numbers[3]))
+    x1, y1, x2, y2 = points[0]
+    return Line(name, (x1, y1), (x2, y2), classes)
 
 
 def parse_zone(text: str) -> Zone:
-    """Read a zone from ``name:x,y;x,y;x,y``.
+    """Read a zone from ``name:x,y;x,y;x,y``, or ``name:x,y;x,y;x,y;class,class``.
 
     Raises
     ------
     InvalidInputError
         If the text has another form.
     """
-    name, numbers = _split(text.replace(";", ","))
-    if len(numbers) != 2 * (text.count(";") + 1):
+    name, points, classes = _split(text)
+    if not points or any(len(point) != 2 for point in points):
         raise InvalidInputError(
             f"{text!r} is no zone: write name:x,y;x,y;x,y, as in queue:0.1,0.5;0.4,0.5;0.4,0.9"
         )
-    return Zone(name, tuple(zip(numbers[::2], numbers[1::2], strict=True)))
+    return Zone(name, tuple((x, y) for x, y in points), classes)
 
 
 def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
@@ -175,6 +182,7 @@ def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
         name = "door"
         start = [0.2, 0.8]
         end = [0.8, 0.8]
+        classes = ["car", "bus"]  # may be left out, also for a zone
 
         [[zone]]
         name = "queue"
@@ -187,11 +195,11 @@ def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
     """
     _check_keys("the file", document, ("counting", "line", "zone"))
     lines = [
-        Line(table["name"], *_points(table["name"], [table["start"], table["end"]]))
+        Line(table["name"], *_points(table["name"], [table["start"], table["end"]]), _classes(table))
         for table in _tables(document, "line", ("end", "name", "start"))
     ]
     zones = [
-        Zone(table["name"], _points(table["name"], table["polygon"]))
+        Zone(table["name"], _points(table["name"], table["polygon"]), _classes(table))
         for table in _tables(document, "zone", ("name", "polygon"))
     ]
     settings = document.get("counting", {})
@@ -248,13 +256,28 @@ def segments_meet(a: Point, b: Point, c: Point, d: Point) -> bool:
     return overlap and side(a, b, c) * side(a, b, d) <= 0 and side(c, d, a) * side(c, d, b) <= 0
 
 
-def _split(text: str) -> tuple[str, list[float]]:
-    """Return the name and the numbers; no numbers where they cannot be read."""
+def _split(text: str) -> tuple[str, list[tuple[float, ...]], tuple[str, ...]]:
+    """Return the name, the numbers of each part, and the classes of a last part that has none.
+
+    There are no numbers where a part cannot be read.
+    """
     name, _, values = text.rpartition(":")
+    parts = values.split(";")
+    classes: tuple[str, ...] = ()
+    if len(parts) > 1 and not _numbers(parts[-1]):
+        classes = tuple(one.strip() for one in parts.pop().split(","))
+    points = [_numbers(part) for part in parts]
+    if not all(points) or not all(classes) or any(map(_numbers, classes)):
+        points = []
+    return name.strip(), points, classes
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Return numbers separated by commas; none where they cannot be read."""
     try:
-        return name.strip(), [float(value) for value in values.split(",")]
+        return tuple(float(value) for value in text.split(","))
     except ValueError:
-        return name, []
+        return ()
 
 
 def _check_keys(where: str, table: Mapping[str, Any], known: Collection[str]) -> None:
@@ -269,13 +292,21 @@ def _tables(document: Mapping[str, Any], kind: str, keys: Sequence[str]) -> list
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InvalidInputError(f"write [[{kind}]], with two brackets, before each {kind}")
     for table in tables:
-        _check_keys(f"a [[{kind}]]", table, keys)
+        _check_keys(f"a [[{kind}]]", table, (*keys, "classes"))
         for key in keys:
             if key not in table:
                 raise InvalidInputError(f"a [[{kind}]] lacks {key!r}: it needs {', '.join(keys)}")
         if not isinstance(table["name"], str):
             raise InvalidInputError(f"the name of a {kind} must be a text, not {table['name']!r}")
     return tables
+
+
+def _classes(table: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the classes of a shape, a list of names; empty without them."""
+    value = table.get("classes", [])
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise InvalidInputError(f'classes of {table["name"]!r} must be a list such as ["car"], not {value!r}')
+    return tuple(value)
 
 
 def _points(name: str, value: Any) -> tuple[Point, ...]:

@@ -6,6 +6,7 @@ import colorsys
 import itertools
 import math
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fairmot.classes import class_name
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.types import Counts, Float32Array, Int64Array, LineCounts, Tracks, UInt8Array, ZoneCounts
 
@@ -127,7 +129,13 @@ class Annotator:
         self._trails: dict[int, _Trail] = {}
         self._draws = 0
 
-    def draw(self, image: UInt8Array, tracks: Tracks, counts: Counts | None = None) -> UInt8Array:
+    def draw(
+        self,
+        image: UInt8Array,
+        tracks: Tracks,
+        counts: Counts | None = None,
+        class_names: Sequence[str] = (),
+    ) -> UInt8Array:
         """Draw on a copy of an image. A predicted box is dashed.
 
         Parameters
@@ -138,6 +146,8 @@ class Annotator:
             Source pixels. Rows outside the image or with NaN are not drawn.
         counts : Counts, optional
             Lines and zones with their totals.
+        class_names : sequence of str
+            Name of each class id; of several classes, labels begin with the name.
 
         Returns
         -------
@@ -155,8 +165,9 @@ class Annotator:
         self._draw_trails(canvas, image, pen)
         for track_id, box, predicted in zip(ids, boxes, tracks.predicted[order], strict=True):
             _draw_box(canvas, box, id_color(track_id), pen, dashed=bool(predicted))
-        for track_id, box in zip(ids, boxes, strict=True):
-            _draw_label(canvas, str(track_id), (box[0], box[1]), id_color(track_id), pen)
+        for track_id, box, class_id in zip(ids, boxes, tracks.class_id[order].tolist(), strict=True):
+            label = f"{class_name(class_id, class_names)} {track_id}" if len(class_names) > 1 else str(track_id)
+            _draw_label(canvas, label, (box[0], box[1]), id_color(track_id), pen)
         if counts is not None:
             _draw_counts(canvas, counts, pen)
         return canvas
@@ -251,9 +262,21 @@ def _draw_label(canvas: UInt8Array, text: str, corner: tuple[float, float], colo
 def _draw_counts(canvas: UInt8Array, counts: Counts, pen: Pen) -> None:
     """Draw lines and zones with their totals; an arrow shows the direction that counts as in."""
     for zone in counts.zones.values():
-        _draw_zone(canvas, zone, f"{zone.name}: {zone.occupancy}", pen)
+        classes = {name: str(one.occupancy) for name, one in zone.by_class.items() if one.occupancy}
+        _draw_zone(canvas, zone, f"{zone.name}: {zone.occupancy}{_in_brackets(classes)}", pen)
     for line in counts.lines.values():
-        _draw_line(canvas, line, f"{line.name}: in {line.inwards}, out {line.outwards}", pen)
+        classes = {
+            name: f"{one.inwards}/{one.outwards}"
+            for name, one in line.by_class.items()
+            if one.inwards or one.outwards
+        }
+        text = f"{line.name}: in {line.inwards}, out {line.outwards}{_in_brackets(classes)}"
+        _draw_line(canvas, line, text, pen)
+
+
+def _in_brackets(figures: Mapping[str, str]) -> str:
+    """Return the figures of classes, as in `` (car 3, bus 1)``; empty without any."""
+    return f" ({', '.join(f'{name} {figure}' for name, figure in figures.items())})" if figures else ""
 
 
 def _draw_zone(canvas: UInt8Array, zone: ZoneCounts, text: str, pen: Pen) -> None:

@@ -6,7 +6,7 @@ Each sink writes straight to the operating system: a killed process loses nothin
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,19 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from edge_fairmot.classes import class_name
 from edge_fairmot.errors import EvaluationError, SinkError
 from edge_fairmot.sinks.files import UnbufferedFile, require_finite
-from edge_fairmot.types import CountingEvent, Counts, Float32Array, FrameResult, GroundTruth, Tracks
+from edge_fairmot.types import (
+    CountingEvent,
+    Counts,
+    Float32Array,
+    FrameResult,
+    GroundTruth,
+    LineCounts,
+    Tracks,
+    ZoneCounts,
+)
 
 SCHEMA_VERSION = 1
 """Version of the JSON Lines format."""
@@ -70,16 +80,21 @@ class MotTextSink(_TextSink):
     """
 
     def _text(self, result: FrameResult) -> str:
-        return mot_lines(result.frame.number, result.tracks)
+        return mot_lines(result.frame.number, result.tracks, result.class_names)
 
 
-def mot_lines(frame_number: int, tracks: Tracks) -> str:
-    """Return lines ``frame,id,left,top,width,height,score,-1,-1,-1`` with three decimals."""
-    rows = zip(tracks.track_id.tolist(), tracks.xyxy.tolist(), tracks.score.tolist(), strict=True)
+def mot_lines(frame_number: int, tracks: Tracks, class_names: Sequence[str] = ()) -> str:
+    """Return lines ``frame,id,left,top,width,height,score,class,-1,-1`` with three decimals.
+
+    Classes count from 1, as in MOTChallenge's ground truth; the class is -1 where the model has one class.
+    """
+    several = len(class_names) > 1
+    classes = (tracks.class_id + 1).tolist() if several else [-1] * len(tracks)
+    columns = (tracks.track_id.tolist(), tracks.xyxy.tolist(), tracks.score.tolist(), classes)
     return "".join(
         f"{frame_number},{track_id},{left:.3f},{top:.3f},{right - left:.3f},{bottom - top:.3f},{score:.3f}"
-        ",-1,-1,-1\n"
-        for track_id, (left, top, right, bottom), score in rows
+        f",{number},-1,-1\n"
+        for track_id, (left, top, right, bottom), score, number in zip(*columns, strict=True)
     )
 
 
@@ -135,19 +150,23 @@ class EventsSink(_TextSink):
     """
 
     def _text(self, result: FrameResult) -> str:
-        return "".join(event_line(result.frame.number, event) for event in result.events)
+        return event_lines(result)
 
 
-def event_line(frame_number: int, event: CountingEvent) -> str:
-    """Return one event as a line of strict JSON."""
-    return json.dumps(event_document(frame_number, event), allow_nan=False) + "\n"
+def event_lines(result: FrameResult) -> str:
+    """Return the events of a frame as lines of strict JSON."""
+    documents = (event_document(result.frame.number, event, result.class_names) for event in result.events)
+    return "".join(json.dumps(document, allow_nan=False) + "\n" for document in documents)
 
 
-def event_document(frame_number: int, event: CountingEvent) -> dict[str, Any]:
+def event_document(
+    frame_number: int, event: CountingEvent, class_names: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return one event as a JSON object.
 
     ``{"frame": 7, "time_s": 0.24, "event": "in", "line": "door", "track_id": 3}``; the event of a zone has
-    ``zone`` instead of ``line``, and ``dwell_s`` with ``leave``. Frames count from 1.
+    ``zone`` instead of ``line``, and ``dwell_s`` with ``leave``. Where the model has several classes, ``class``
+    is the name of the track's class. Frames count from 1.
     """
     shape = "line" if event.kind in ("in", "out") else "zone"
     document: dict[str, Any] = {
@@ -159,6 +178,8 @@ def event_document(frame_number: int, event: CountingEvent) -> dict[str, Any]:
     }
     if event.dwell_s is not None:
         document["dwell_s"] = round(event.dwell_s, DWELL_DECIMALS)
+    if len(class_names) > 1:
+        document["class"] = class_name(event.class_id, class_names)
     return document
 
 
@@ -166,22 +187,34 @@ def counts_document(counts: Counts | None) -> dict[str, Any]:
     """Return totals as a JSON object. Without counts, it has no line and no zone.
 
     ``{"lines": {"door": {"in": 12, "out": 9}}, "zones": {"queue": {"occupancy": 2, "entries": 7, "stays": 5,
-    "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}``
+    "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}``. Where the model has several classes, each line and
+    zone has ``classes``, with the same figures by class name.
     """
     counts = Counts() if counts is None else counts
     return {
-        "lines": {name: {"in": line.inwards, "out": line.outwards} for name, line in counts.lines.items()},
-        "zones": {
-            name: {
-                "occupancy": zone.occupancy,
-                "entries": zone.entries,
-                "stays": zone.stays,
-                "mean_dwell_s": round(zone.mean_dwell_s, DWELL_DECIMALS),
-                "longest_dwell_s": round(zone.longest_dwell_s, DWELL_DECIMALS),
-            }
-            for name, zone in counts.zones.items()
-        },
+        "lines": {name: _line_document(line) for name, line in counts.lines.items()},
+        "zones": {name: _zone_document(zone) for name, zone in counts.zones.items()},
     }
+
+
+def _line_document(line: LineCounts) -> dict[str, Any]:
+    document: dict[str, Any] = {"in": line.inwards, "out": line.outwards}
+    if line.by_class:
+        document["classes"] = {name: _line_document(one) for name, one in line.by_class.items()}
+    return document
+
+
+def _zone_document(zone: ZoneCounts) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "occupancy": zone.occupancy,
+        "entries": zone.entries,
+        "stays": zone.stays,
+        "mean_dwell_s": round(zone.mean_dwell_s, DWELL_DECIMALS),
+        "longest_dwell_s": round(zone.longest_dwell_s, DWELL_DECIMALS),
+    }
+    if zone.by_class:
+        document["classes"] = {name: _zone_document(one) for name, one in zone.by_class.items()}
+    return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +233,8 @@ class JsonLinesHeader:
         Identity of the model, any JSON.
     settings : dict
         Settings of the run, any JSON.
+    class_names : tuple of str
+        Name of each ``class_id``; empty where they are not known, as in files of earlier releases.
     schema_version : int
     """
 
@@ -208,6 +243,7 @@ class JsonLinesHeader:
     frame_rate: float
     model: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 
@@ -250,6 +286,8 @@ def header_line(header: JsonLinesHeader) -> str:
         "model": dict(header.model),
         "settings": dict(header.settings),
     }
+    if header.class_names:
+        document["class_names"] = list(header.class_names)
     try:
         return json.dumps(document, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -352,6 +390,7 @@ def _header(document: dict[str, Any], path: Path) -> JsonLinesHeader:
             frame_rate=_finite(document["frame_rate"]),
             model=dict(document["model"]),
             settings=dict(document["settings"]),
+            class_names=tuple(map(str, document.get("class_names", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _malformed(path, 1, "header", repr(error)) from error

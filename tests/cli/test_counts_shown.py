@@ -38,9 +38,9 @@ def test_the_video_and_the_result_show_a_crossing_in_the_frame_of_its_event(tmp_
     shown = []
     draw = Annotator.draw
 
-    def spy(self, image, tracks, counts=None):
+    def spy(self, image, tracks, counts=None, class_names=()):
         shown.append(counts.lines["door"].inwards + counts.lines["door"].outwards)
-        return draw(self, image, tracks, counts)
+        return draw(self, image, tracks, counts, class_names)
 
     monkeypatch.setattr(Annotator, "draw", spy)
     walking = Walking()

@@ -7,8 +7,9 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import Empty
+from types import MappingProxyType
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -33,10 +34,11 @@ _log = logging.getLogger(__name__)
 
 
 class View(NamedTuple):
-    """People in the newest frame, and the counts after it."""
+    """People in the newest frame, and the counts after it; objects by class where there are several."""
 
     people: int
     counts: Counts | None
+    in_view: Mapping[str, int] = MappingProxyType({})
 
 
 class Publisher:
@@ -147,7 +149,8 @@ class Publisher:
     def _publish_state(self, now_s: float) -> None:
         source = self._run.state()
         if now_s >= self._state_due_s:
-            text = to_json(state_document(*self._view(), source))
+            people, counts, in_view = self._view()
+            text = to_json(state_document(people, counts, source, in_view))
             if text != self._state_text:
                 self._publish_newest(self._topics.state, text)
                 self._state_text, self._state_due_s = text, now_s + STATE_S

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 
+from edge_fairmot.classes import count_by_class
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.protocols import OutputHealth, SourceState
 from edge_fairmot.service.mqtt.config import MqttConfig
@@ -70,11 +71,13 @@ class MqttSink(AbstractContextManager["MqttSink"]):
 
     def write(self, result: FrameResult) -> None:
         """Take one result: its counts are the newest, its events are kept until the broker has them."""
-        self._view = View(len(result.tracks), result.counts)
+        in_view = count_by_class(result.tracks.class_id, result.class_names)
+        self._view = View(len(result.tracks), result.counts, in_view)
         if result.events:
             now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             for event in result.events:
-                self._outbox.add(to_json({"time": now, **event_document(result.frame.number, event)}))
+                document = event_document(result.frame.number, event, result.class_names)
+                self._outbox.add(to_json({"time": now, **document}))
             self._publisher.wake()
 
     def __exit__(self, *_: object) -> None:

@@ -20,6 +20,8 @@ topic                          QoS    retained  payload
      "zones": {"queue": {"occupancy": 2, "entries": 7, "stays": 5,
                          "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}
 
+With a model of several classes, ``in_view`` has the objects of each class in view, ``{"car": 2, "bus": 0}``,
+``people`` is the number of all of them, and each line and zone has ``classes``, its figures by class name.
 ``source`` is ``starting``, ``running``, ``lost``, ``stalled`` or ``ended``, and ``message`` is the reason.
 ``health``::
 
@@ -34,7 +36,7 @@ is the error of an output, empty if there is none. ``event``::
      "event": "in", "line": "door", "track_id": 3}
 
 ``event`` is ``in`` or ``out`` over a line, ``enter`` or ``leave`` for a zone. Events of a zone have ``zone``
-instead of ``line``, and ``leave`` has ``dwell_s``. An event that arrives twice has the same ``id``. The
+instead of ``line``, ``leave`` has ``dwell_s``, and of several classes ``class`` is the object's. An event that arrives twice has the same ``id``. The
 number in it rises by one with each event, also from run to run: a gap shows dropped events. ``time`` is the
 machine's clock, ``time_s`` the source's.
 """
@@ -43,6 +45,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from edge_fairmot.pipeline import RunSummary
@@ -61,17 +64,24 @@ class Topics:
         self.health, self.event = f"{base}/health", f"{base}/event"
 
 
-def state_document(people: int, counts: Counts | None, source: SourceState) -> dict[str, Any]:
+def state_document(
+    people: int,
+    counts: Counts | None,
+    source: SourceState,
+    in_view: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the payload of ``state``."""
     document = counts_document(counts)
     is_running = source.status == "running"
     if not is_running:
         for zone in document["zones"].values():
-            zone["occupancy"] = None
+            for one in (zone, *zone.get("classes", {}).values()):
+                one["occupancy"] = None
     return {
         "source": source.status,
         "message": source.message,
         "people": people if is_running else None,
+        **({"in_view": dict(in_view) if is_running else None} if in_view else {}),
         **document,
     }
 

@@ -15,7 +15,7 @@ from edge_fairmot.service.recording.config import RecordingConfig
 from edge_fairmot.service.recording.files import CLIP, EVENTS, TEXT, TRACKS, FileNames, RotatingFile, utc_now
 from edge_fairmot.service.recording.retention import Retention
 from edge_fairmot.sinks.files import require_finite
-from edge_fairmot.sinks.text import JsonLinesHeader, event_line, frame_line, header_line, mot_lines
+from edge_fairmot.sinks.text import JsonLinesHeader, event_lines, frame_line, header_line, mot_lines
 from edge_fairmot.system import FileLock
 from edge_fairmot.types import FrameResult
 
@@ -103,7 +103,7 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
             return True
         if not self._retention.trouble:
             try:
-                self._events.write("".join(event_line(result.frame.number, event) for event in result.events))
+                self._events.write(event_lines(result))
                 return True
             except SinkError as error:
                 self._retention.pause(error)
@@ -120,7 +120,7 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
                     self._tracks.close()
                 self._tracks.write(frame_line(result))
             if self._text is not None:
-                self._text.write(mot_lines(frame.number, result.tracks))
+                self._text.write(mot_lines(frame.number, result.tracks, result.class_names))
             return True
         except SinkError as error:
             self._retention.pause(error)

@@ -83,8 +83,8 @@ class ShapeEditor:
     def replace(self, document: dict[str, Any]) -> bool:
         """Take ``line``, ``zone`` and the ``revision`` that was changed; False if that is not the newest one.
 
-        Shapes that cannot be saved are still counted. InvalidInputError if they are not shapes, or too
-        many.
+        Shapes that cannot be saved are still counted. InvalidInputError if they are not shapes, too many, or
+        of a class that is not tracked.
         """
         _check_size(document)
         config = parse_counting({key: value for key, value in document.items() if key != "revision"})
@@ -92,8 +92,8 @@ class ShapeEditor:
         if document.get("revision") != self._revision:
             return False
         shapes = _shapes_document(config)
+        self._counter.redraw(config.lines, config.zones)  # first: it refuses classes that are not tracked
         self._not_saved = self._save(shapes)
-        self._counter.redraw(config.lines, config.zones)
         self._shapes = shapes
         self._revision += 1
         return True
@@ -153,12 +153,18 @@ def _shapes_document(config: CountingConfig) -> dict[str, Any]:
     """Return lines and zones as :func:`edge_fairmot.counting.parse_counting` reads them."""
     return {
         "line": [
-            {"name": line.name, "start": list(line.start), "end": list(line.end)} for line in config.lines
+            {"name": line.name, "start": list(line.start), "end": list(line.end), **_classes(line)}
+            for line in config.lines
         ],
         "zone": [
-            {"name": zone.name, "polygon": [list(point) for point in zone.polygon]} for zone in config.zones
+            {"name": zone.name, "polygon": [list(point) for point in zone.polygon], **_classes(zone)}
+            for zone in config.zones
         ],
     }
+
+
+def _classes(shape: Line | Zone) -> dict[str, Any]:
+    return {"classes": list(shape.classes)} if shape.classes else {}
 
 
 def _check_size(document: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ def frame_document(frame: WebFrame) -> dict[str, Any]:
     """Return all but the image as strict JSON; a track that is not finite is left out."""
     source, tracks = frame.result.frame, frame.result.tracks
     tracks = tracks[np.isfinite(tracks.xyxy).all(axis=1) & np.isfinite(tracks.score)]
+    names = frame.result.class_names
     return {
         "number": frame.number,
         "frame": source.number,
@@ -62,6 +63,7 @@ def frame_document(frame: WebFrame) -> dict[str, Any]:
                 strict=True,
             )
         ],
+        **({"class_names": list(names)} if len(names) > 1 else {}),
         **counts_document(frame.result.counts),
     }
 

@@ -131,9 +131,11 @@ class Site:
         return Response(image, media_type="image/jpeg")
 
     def _encode_snapshot(self, frame: WebFrame, boxes: bool) -> bytes:
-        image = frame.result.frame.image
+        result = frame.result
+        image = result.frame.image
         if boxes:
-            image = Annotator(trail_length=0).draw(image, frame.result.tracks)
+            annotator = Annotator(trail_length=0)
+            image = annotator.draw(image, result.tracks, class_names=result.class_names)
         return encode_jpeg(image, self._config.quality, self._config.max_width)
 
     def _latest(self) -> WebFrame:

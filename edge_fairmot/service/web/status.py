@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 import edge_fairmot
+from edge_fairmot.classes import count_by_class
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.service.run import RateMeter, RunView
 from edge_fairmot.service.web.clients import Clients
 from edge_fairmot.service.web.frames import LatestFrame, WebFrame
 from edge_fairmot.sources.address import redact, redact_text
 from edge_fairmot.system import warmest_zone
-from edge_fairmot.types import Counts
+from edge_fairmot.types import Counts, LineCounts, ZoneCounts
+
+ShapeCounts = TypeVar("ShapeCounts", LineCounts, ZoneCounts)
 
 STALLED_S = 30.0
 """A run with a running source is stalled after this time without a frame."""
@@ -95,8 +98,8 @@ class RunCollector(Collector):
         yield _gauges(
             "page_delay_seconds",
             "From capture to drawing on a page, over the last 1000 frames.",
-            "quantile",
-            ((str(quantile), delay_s) for quantile, delay_s in delays if delay_s is not None),
+            ["quantile"],
+            (((str(quantile),), delay_s) for quantile, delay_s in delays if delay_s is not None),
         )
         zone = warmest_zone()
         if zone is not None:
@@ -119,8 +122,8 @@ def _loop_metrics(summary: RunSummary) -> Iterator[Metric]:
 
 
 def _output_metrics(outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
-    up = ((name, float(not output["trouble"])) for name, output in outputs.items())
-    yield _gauges("output_up", "1 unless the output has an error.", "output", up)
+    up = (((name,), float(not output["trouble"])) for name, output in outputs.items())
+    yield _gauges("output_up", "1 unless the output has an error.", ["output"], up)
     missed = (
         ((name, key.removeprefix("missed_")), value)
         for name, output in outputs.items()
@@ -133,21 +136,40 @@ def _output_metrics(outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric
 def _frame_metrics(frame: WebFrame) -> Iterator[Metric]:
     yield _gauge("people", "Tracks in the newest frame.", len(frame.result.tracks))
     yield _gauge("frame_age_seconds", "Age of the newest result.", time.monotonic() - frame.received_s)
-    counts = frame.result.counts or Counts()
+    result = frame.result
+    in_view = count_by_class(result.tracks.class_id, result.class_names)
+    if in_view:
+        yield _gauges("tracks", "Tracks of a class in the newest frame.", ["class"], _keyed(in_view))
+    counts, label = result.counts or Counts(), ["class"] if in_view else []
     crossings = (
-        ((name, direction), value)
-        for name, line in counts.lines.items()
+        ((*names, direction), value)
+        for names, line in _by_class(counts.lines)
         for direction, value in (("in", line.inwards), ("out", line.outwards))
     )
-    yield _counters("line_crossings", "Crossings of a line.", ["line", "direction"], crossings)
-    zones = counts.zones.items()
-    yield _gauges("zone_occupancy", "Persons in a zone.", "zone", ((n, zone.occupancy) for n, zone in zones))
+    yield _counters("line_crossings", "Crossings of a line.", ["line", *label, "direction"], crossings)
+    zones = list(_by_class(counts.zones))
+    occupancy = ((names, zone.occupancy) for names, zone in zones)
+    yield _gauges("zone_occupancy", "Persons in a zone.", ["zone", *label], occupancy)
     for metric, meaning, values in (
         ("zone_entries", "Entries to a zone.", (zone.entries for _, zone in zones)),
         ("zone_stays", "Stays that have ended.", (zone.stays for _, zone in zones)),
         ("zone_dwell_seconds", "Sum of the stays.", (zone.mean_dwell_s * zone.stays for _, zone in zones)),
     ):
-        yield _counters(metric, meaning, ["zone"], zip(((name,) for name, _ in zones), values, strict=True))
+        found = zip((names for names, _ in zones), values, strict=True)
+        yield _counters(metric, meaning, ["zone", *label], found)
+
+
+def _by_class(shapes: Mapping[str, ShapeCounts]) -> Iterator[tuple[tuple[str, ...], ShapeCounts]]:
+    """Yield counts by the name of a shape; of several classes, by its name and that of each class."""
+    for name, shape in shapes.items():
+        if not shape.by_class:
+            yield (name,), shape
+        for class_name, one in shape.by_class.items():
+            yield (name, class_name), cast("ShapeCounts", one)
+
+
+def _keyed(values: Mapping[str, float]) -> Iterator[tuple[tuple[str, ...], float]]:
+    return (((name,), value) for name, value in values.items())
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
@@ -158,10 +180,12 @@ def _counter(name: str, meaning: str, value: float) -> Metric:
     return CounterMetricFamily(PREFIX + name, meaning, value)
 
 
-def _gauges(name: str, meaning: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, meaning, labels=[label])
-    for key, value in values:
-        family.add_metric([key], value)
+def _gauges(
+    name: str, meaning: str, labels: list[str], values: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, meaning, labels=labels)
+    for keys, value in values:
+        family.add_metric(keys, value)
     return family
 
 

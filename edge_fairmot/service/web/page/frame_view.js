@@ -92,14 +92,15 @@ export class FrameView {
     context.setLineDash([]);
   }
 
-  #drawId({ id, xyxy }, scale, pen) {
+  #drawId({ id, xyxy, class_id: classId }, scale, pen) {
     const context = this.#context;
     const color = idColor(id);
     const size = Math.max(9 * (pen / 1.5), Math.min(this.#canvas.width, this.#canvas.height) / 42);
     const pad = size / 4;
     context.font = `600 ${size}px system-ui, sans-serif`;
     context.textBaseline = "middle";
-    const text = String(id);
+    const name = this.#header.class_names?.[classId]; // sent where the model has several classes
+    const text = name ? `${name} ${id}` : String(id);
     const width = context.measureText(text).width + 2 * pad;
     const height = size + pad;
     const left = Math.min(Math.max(xyxy[0] * scale - pen / 2, 0), this.#canvas.width - width);

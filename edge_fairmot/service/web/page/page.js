@@ -24,8 +24,8 @@ connect({
     fit(header.size);
     await view.show(header, jpeg);
     people = header.tracks.length;
-    device.showPeople(people);
-    showTotals({ lines: header.lines, zones: header.zones });
+    device.showPeople(header.tracks, header.class_names);
+    showTotals({ lines: header.lines, zones: header.zones }, header.class_names);
   },
   onStatus: (status) => {
     byId("source").textContent = status.source.name;
@@ -45,8 +45,8 @@ function fit([width, height]) {
   byId("stage").style.setProperty("--ratio", width / height);
 }
 
-function showTotals(totals) {
-  counts.show(totals);
+function showTotals(totals, classNames) {
+  counts.show(totals, classNames);
   if (JSON.stringify(totals) === JSON.stringify(editor.totals)) return;
   editor.totals = totals;
   editor.render();

@@ -24,6 +24,7 @@ export class CountList {
   #editor;
   #figures = []; // [kind, name, elements by figure]
   #totals = { lines: {}, zones: {} };
+  #classNames = []; // of a model of several classes
 
   constructor(drawing, editor) {
     this.#drawing = drawing;
@@ -32,12 +33,17 @@ export class CountList {
     this.#rebuild();
   }
 
-  show(totals) {
+  show(totals, classNames = this.#classNames) {
     this.#totals = totals;
+    if (classNames.join() !== this.#classNames.join()) {
+      this.#classNames = classNames;
+      return this.#rebuild();
+    }
     for (const [kind, name, elements] of this.#figures) {
       const values = kind === "line" ? lineFigures(totals.lines[name]) : zoneFigures(totals.zones[name]);
-      for (const [key, text] of Object.entries(values)) write(elements[key], text);
+      for (const [key, text] of Object.entries(values)) if (elements[key]) write(elements[key], text);
     }
+    return undefined;
   }
 
   #rebuild() {
@@ -63,12 +69,26 @@ export class CountList {
       elements[key] = make("b");
       figures.append(make("span", {}, elements[key], label));
     }
-    this.#figures.push([kind, shape.name, elements]);
     const row = make("li", { class: `${kind}${chosen ? " selected" : ""}` }, head, figures);
+    if (this.#classNames.length) row.append(this.#classesOf(kind, shape, index), (elements.classes = make("p", { class: "quiet" })));
+    this.#figures.push([kind, shape.name, elements]);
     row.addEventListener("click", (event) => {
       if (!chosen && !event.target.closest("button, input")) this.#editor.select({ kind, index });
     });
     return row;
+  }
+
+  /** The classes that a shape counts, to be typed. The device refuses those that are not tracked. */
+  #classesOf(kind, shape, index) {
+    const value = (shape.classes ?? []).join(", ");
+    const hint = `all classes: ${this.#classNames.join(", ")}`;
+    const input = make("input", { value, placeholder: hint, title: hint, "aria-label": `Classes of ${shape.name}`, spellcheck: "false" });
+    input.addEventListener("change", () => {
+      const classes = input.value.split(",").map((name) => name.trim()).filter(Boolean);
+      this.#drawing.change((draft) => (draft[kind][index].classes = classes));
+    });
+    input.addEventListener("keydown", (event) => event.key === "Enter" && input.blur());
+    return input;
   }
 
   #button(sign, label, act) {
@@ -88,13 +108,17 @@ export class CountList {
   }
 }
 
-function lineFigures({ in: inwards, out: outwards } = { in: 0, out: 0 }) {
-  return { inwards: String(inwards), outwards: String(outwards) };
+function lineFigures({ in: inwards, out: outwards, classes = {} } = { in: 0, out: 0 }) {
+  const seen = Object.entries(classes).filter(([, one]) => one.in || one.out);
+  const byClass = seen.map(([name, one]) => `${name} ${one.in}/${one.out}`).join(" · ");
+  return { inwards: String(inwards), outwards: String(outwards), classes: byClass };
 }
 
 function zoneFigures(zone) {
-  const { occupancy, entries, stays, mean_dwell_s: dwell } = zone ?? { occupancy: 0, entries: 0, stays: 0 };
-  return { occupancy: String(occupancy), entries: String(entries), dwell: stays ? duration(dwell) : "–" };
+  const { occupancy, entries, stays, mean_dwell_s: dwell, classes = {} } = zone ?? { occupancy: 0, entries: 0, stays: 0 };
+  const seen = Object.entries(classes).filter(([, one]) => one.entries);
+  const byClass = seen.map(([name, one]) => `${name} ${one.occupancy} of ${one.entries}`).join(" · ");
+  return { occupancy: String(occupancy), entries: String(entries), dwell: stays ? duration(dwell) : "–", classes: byClass };
 }
 
 /** A duration in words. */
@@ -108,9 +132,13 @@ export function duration(seconds) {
 export class DevicePanel {
   #people = [];
 
-  /** Called for every frame. */
-  showPeople(count) {
-    write(byId("people"), String(count));
+  /** Called for every frame; class names come where the model has several classes. */
+  showPeople(tracks, classNames = []) {
+    write(byId("people"), String(tracks.length));
+    if (!classNames.length) return;
+    write(byId("people-title"), "In view now");
+    const counted = classNames.map((name, classId) => [name, tracks.filter((track) => track.class_id === classId).length]);
+    write(byId("in-view"), counted.filter(([, count]) => count).map(([name, count]) => `${name} ${count}`).join(" · "));
   }
 
   /** Called once a second. */
