@@ -75,7 +75,7 @@ _TOTALS = {
 def evaluate(results_path: str | os.PathLike[str], ground_truth_path: str | os.PathLike[str]) -> Accuracy:
     """Return the accuracy of MOTChallenge text against ground truth, as TrackEval's MotChallenge2DBox."""
     truth = read_ground_truth(ground_truth_path)
-    results = read_mot_text(results_path, truth.class_id)
+    results = read_mot_text(results_path, truth.class_id, truth.class_name)
     return evaluate_tracks(truth.without_distractors(results), truth.rows)
 
 

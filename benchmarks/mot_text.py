@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_fairmot.boxes import iou
 from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
+from edge_fairmot.sinks import read_json_lines
 from edge_fairmot.types import BoolArray, Float64Array, Int64Array, Table, Tracks
 
 LINE_FORMAT = "frame,id,left,top,width,height,confidence and at most three more values"
@@ -92,6 +93,7 @@ class MotTruth:
     scored: BoolArray  # (N,)
     distractor: BoolArray  # (N,): a result that matches one is removed, not a false positive
     class_id: int | None = None  # that is scored; None where boxes have no class, as in MOT15
+    class_name: str = ""  # of it; empty where it has none
 
     @classmethod
     def of_rows(cls, rows: MotRows) -> MotTruth:
@@ -114,7 +116,7 @@ class MotTruth:
         kept = np.isin(self.boxes.frame, wanted)
         boxes = self.boxes[kept]
         boxes = replace(boxes, frame=np.searchsorted(wanted, boxes.frame).astype(np.int64) + 1)
-        return MotTruth(boxes, self.scored[kept], self.distractor[kept], self.class_id)
+        return replace(self, boxes=boxes, scored=self.scored[kept], distractor=self.distractor[kept])
 
     def without_distractors(self, results: MotRows) -> MotRows:
         """Return the results that match no distractor.
@@ -151,14 +153,28 @@ def _linear_sum_assignment(cost: Float64Array) -> Any:
     return linear_sum_assignment(cost)
 
 
-def read_mot_text(path: str | os.PathLike[str], class_id: int | None = None) -> MotRows:
+def read_mot_text(
+    path: str | os.PathLike[str], class_id: int | None = None, class_name: str = ""
+) -> MotRows:
     """Return the rows of a file of results, in the file's order.
 
-    With ``class_id`` rows of other classes are left out, if column 8 names a class above 1 in any of them.
+    With ``class_id``, the class of the ground truth that is scored, rows of other classes are left out if
+    column 8 names a class above 1 in any of them. A file that ``track`` wrote has the numbers of its model:
+    there the class is found by ``class_name``.
     """
     lines = _read_lines(path, "results")
-    classes = lines.eighth
-    if class_id is None or not (_are_classes(classes) and classes.max(initial=0) > PERSON):
+    if class_id is None:
+        return lines.rows
+    classes, names = lines.eighth, result_classes(path)
+    if len(names) > 1 and class_name:
+        meant = PEOPLE if class_name.lower() in PEOPLE else (class_name.lower(),)
+        numbers = [number for number, name in enumerate(names, start=1) if name.lower() in meant]
+        if not numbers:
+            raise EvaluationError(
+                f"{path} has no class {class_name!r}: it has {', '.join(names)}; choose one with eval --class"
+            )
+        class_id = numbers[0]
+    elif not (_are_classes(classes) and classes.max(initial=0) > PERSON):
         return lines.rows
     kept = classes == class_id
     if not kept.all():
@@ -167,6 +183,29 @@ def read_mot_text(path: str | os.PathLike[str], class_id: int | None = None) -> 
             *(path, int((~kept).sum()), len(kept), class_id),
         )
     return lines.rows[kept]
+
+
+def result_classes(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the class names of results, by the header of ``tracks.jsonl`` beside ``tracks.txt``.
+
+    Class 1 of the results is the first; empty where they are not known.
+    """
+    try:
+        header, _ = read_json_lines(Path(path).with_suffix(".jsonl"))
+    except EvaluationError:
+        return ()
+    return header.class_names
+
+
+def scored_classes(path: str | os.PathLike[str], *, benchmark: str | None = None) -> list[str]:
+    """Return the names of the classes of which ground truth has boxes with mark 1; numbers without a name."""
+    path = Path(path)
+    lines, labels = _read_lines(path, "ground truth"), _read_labels(path)
+    if not _has_classes(lines, path, benchmark, labels=bool(labels)):
+        raise EvaluationError(f"{path} has no classes: leave out --class")
+    names = dict(enumerate(labels or CLASSES, start=1))
+    numbers = np.unique(lines.eighth[np.trunc(lines.rows.confidence) != 0]).astype(np.int64).tolist()
+    return [names.get(number, str(number)) for number in numbers]
 
 
 def read_ground_truth(
@@ -212,7 +251,8 @@ def read_ground_truth(
     distractors = DISTRACTORS_OF_MOT20 if is_mot20 else DISTRACTORS
     # The distractors of people are known, those of other classes are not.
     distractor = np.isin(classes, distractors) & (class_id == PERSON)
-    return MotTruth(lines.rows, scored, distractor, class_id)
+    names = dict(enumerate(labels or CLASSES, start=1))
+    return MotTruth(lines.rows, scored, distractor, class_id, names.get(class_id, ""))
 
 
 def _are_classes(eighth: Float64Array) -> bool:

@@ -159,3 +159,71 @@ def still_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("still") / "still.onnx"
     onnx.save(model, path)
     return path
+
+
+THREE_CLASSES = ("car", "bus", "person")
+
+
+@pytest.fixture(scope="session")
+def three_class_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ONNX file that finds a blue car, a green bus and a red person, each 8x8, in an image of 64x32.
+
+    A box begins at the first brightest pixel of its colour. Scores are 0.9, 0.7 and 0.5.
+    """
+    onnx = pytest.importorskip("onnx", reason="makes a model with onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    width, height = size = 64, 32
+    constants = {
+        "flat": np.int64([1, height * width, 3]),
+        "width": np.int64(width),
+        "size": np.float32([0, 0, 8, 8]),
+        "last": np.int64([2]),
+    }
+    found = {
+        "scores": np.float32([[0.9, 0.7, 0.5]]),
+        "class_ids": np.int64([[0, 1, 2]]),
+        "embeddings": np.float32([[[1, 0], [0, 1], [0.6, 0.8]]]),
+    }
+    nodes = [
+        helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["pixels", "flat"], ["rows"]),
+        helper.make_node("ArgMax", ["rows"], ["first"], axis=1, keepdims=0),  # (1, 3)
+        helper.make_node("Mod", ["first", "width"], ["x"]),
+        helper.make_node("Div", ["first", "width"], ["y"]),
+        helper.make_node("Unsqueeze", ["x", "last"], ["left"]),
+        helper.make_node("Unsqueeze", ["y", "last"], ["top"]),
+        helper.make_node("Concat", ["left", "top", "left", "top"], ["corners"], axis=2),
+        helper.make_node("Cast", ["corners"], ["places"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["places", "size"], ["boxes"]),
+        *(helper.make_node("Identity", [f"the {name}"], [name]) for name in found),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, (1, 3, 4)),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, (1, 3)),
+        helper.make_tensor_value_info("class_ids", TensorProto.INT64, (1, 3)),
+        helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, (1, 3, 2)),
+    ]
+    constants |= {f"the {name}": value for name, value in found.items()}
+    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, (1, height, width, 3))
+    graph = helper.make_graph(nodes, "three", [images], outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    manifest = ModelManifest(size, 3, 2, THREE_CLASSES, 18, "0" * 64, "0")
+    model.metadata_props.add(key=MANIFEST_KEY, value=manifest.to_json())
+    path = tmp_path_factory.mktemp("three") / "three.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def traffic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of 20 images of 64x32: car and bus drive to the right, the person walks to the left."""
+    cv2 = pytest.importorskip("cv2")
+    folder = tmp_path_factory.mktemp("traffic")
+    for index in range(20):
+        image = np.zeros((32, 64, 3), np.uint8)
+        for channel, (x, y) in enumerate(((8 + 2 * index, 4), (2 * index, 14), (52 - 2 * index, 23))):
+            image[y : y + 8, x : x + 8, channel] = 255
+        cv2.imwrite(str(folder / f"{index + 1:06d}.png"), image)
+    return folder

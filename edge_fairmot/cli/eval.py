@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,7 +35,12 @@ def evaluate(
         typer.Option(help="MOT15, MOT16, MOT17 or MOT20: reads the ground truth so, whatever its columns."),
     ] = None,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="Class to score, by name or number; people without it.")
+        str | None,
+        typer.Option(
+            "--class",
+            metavar="NAME,NAME|all",
+            help="Classes to score, by name or number, each alone and combined; people without it.",
+        ),
     ] = None,
     labelled_frames_only: Annotated[
         bool, typer.Option("--labelled-frames-only", help="Score only frames with a box in the ground truth.")
@@ -49,7 +55,8 @@ def evaluate(
     with whole numbers in column 8. Then people (class 1) are scored, and results
     on distractors (classes 2, 7, 8 and 12, in MOT20 also 6) are left out, as in
     TrackEval. MOT20 is known by its name in the path. Class names are those of
-    MOTChallenge, or of CVAT's labels.txt beside gt.txt.
+    MOTChallenge, or of CVAT's labels.txt beside gt.txt. Results of several
+    classes have the names of their model, from tracks.jsonl beside tracks.txt.
 
     In 10 columns, as in MOT15, columns 8 to 10 are a place in the world, and
     every box is scored.
@@ -64,9 +71,14 @@ def evaluate(
     from edge_fairmot.benchmarks.mot_text import read_ground_truth, read_mot_text
 
     sequences = {}
-    for path, truth_path in zip(results, ground_truth, strict=True):
-        truth = read_ground_truth(truth_path, benchmark=benchmark, class_name=class_name)
-        found = read_mot_text(path, truth.class_id)
+    wanted = [
+        (path, truth_path, one)
+        for path, truth_path in zip(results, ground_truth, strict=True)
+        for one in _classes(class_name, path, truth_path, benchmark)
+    ]
+    for path, truth_path, one in wanted:
+        truth = read_ground_truth(truth_path, benchmark=benchmark, class_name=one)
+        found = read_mot_text(path, truth.class_id, truth.class_name)
         outside = ~np.isin(found.frame, truth.labelled_frames)
         if labelled_frames_only:
             found = found[~outside]
@@ -77,10 +89,12 @@ def evaluate(
                 f"to {frames[-1]}) in which {truth_path} has no box. They count as false positives: give "
                 "--labelled-frames-only if these frames are not labelled"
             )
-        sequences[path] = truth.without_distractors(found), truth.rows
+        sequences[path, one] = truth.without_distractors(found), truth.rows
     # A file may be called as the total is.
-    names = {path: str(path) if str(path) != TOTAL else f"./{path}" for path in sequences}
-    table = evaluate_many({names[path]: pair for path, pair in sequences.items()})
+    files = {path: str(path) if str(path) != TOTAL else f"./{path}" for path in results}
+    several = len(sequences) > len(results)
+    names = {(path, one): f"{files[path]} {one}" if several else files[path] for path, one in sequences}
+    table = evaluate_many({names[key]: pair for key, pair in sequences.items()})
     rows = dict(table.sequences)
     if len(rows) > 1:
         rows[TOTAL] = table.combined
@@ -88,8 +102,36 @@ def evaluate(
         stdout.print_json(data={name: asdict(accuracy) for name, accuracy in rows.items()})
     else:
         short = Counter([TOTAL, *map(_short_name, results)])
-        shown = {names[path]: _short_name(path) for path in results if short[_short_name(path)] == 1}
+        shown = {
+            name: name.replace(files[path], _short_name(path), 1)
+            for (path, _), name in names.items()
+            if short[_short_name(path)] == 1
+        }
         stdout.print(accuracy_table({shown.get(name, name): row for name, row in rows.items()}))
+
+
+def _classes(
+    wanted: str | None, results: Path, ground_truth: Path, benchmark: str | None
+) -> Sequence[str | None]:
+    """Return the classes to score; None for those that are scored by default."""
+    from edge_fairmot.benchmarks.mot_text import PEOPLE, result_classes, scored_classes
+
+    if wanted is None:
+        return [None]
+    if wanted != "all":
+        return [one.strip() for one in wanted.split(",")]
+    there = scored_classes(ground_truth, benchmark=benchmark)
+    known = {name.lower() for name in result_classes(results)}
+    known |= set(PEOPLE) if known.intersection(PEOPLE) else set()
+    found = [name for name in there if not known or name.lower() in known]
+    if not found:
+        raise InvalidInputError(
+            f"{results} and {ground_truth} have no class in common: {', '.join(known)}, and {', '.join(there)}"
+        )
+    if len(found) < len(there):
+        left_out = ", ".join(name for name in there if name not in found)
+        warn(f"{results}: its model does not have {left_out}, of {ground_truth}: not scored")
+    return found
 
 
 def accuracy_table(rows: dict[str, Accuracy]) -> Table:

@@ -25,7 +25,7 @@ from edge_fairmot.sinks import JsonLinesHeader
 from edge_fairmot.sinks.text import counts_document
 from edge_fairmot.system import atomic_write
 from edge_fairmot.tracking import Tracker, TrackerConfig
-from edge_fairmot.types import Counts
+from edge_fairmot.types import Counts, ZoneCounts
 
 _log = logging.getLogger(__name__)
 
@@ -102,16 +102,19 @@ def open_run(
     counting = config.counted
     if saved is not None:  # what was drawn on the page replaces the lines and zones of the file
         counting = replace(counting, lines=saved.lines, zones=saved.zones)
-    names = model.class_names
-    followed = Tracker(tracker, names)
     counter: Counter | None = None
     if drawn or counting.lines or counting.zones:
-        counter = Counter(counting, info.frame_size, names, tracker.classes)
+        counter = Counter(counting, info.frame_size, model.class_names, tracker.classes)
     writer: DetectionWriter | None = None
     if save_detections is not None:
         writer = stack.enter_context(_open_writer(save_detections, detector, model, tracker, info))
     pipeline = Pipeline(
-        source, detector, followed, counter=counter, schedule=config.schedule, on_detections=writer
+        source,
+        detector,
+        Tracker(tracker, model.class_names),
+        counter=counter,
+        schedule=config.schedule,
+        on_detections=writer,
     )
     return Run(config, source, model, tracker, counter, pipeline)
 
@@ -223,13 +226,16 @@ def shown_counts(counts: Counts) -> Sequence[tuple[str, str]]:
     """Return totals as rows of names and values, for a terminal."""
     rows = []
     for name, line in counts.lines.items():
-        of_classes = ((f"{name}: {kind}", one) for kind, one in line.by_class.items())
-        for title, one in ((name, line), *of_classes):
-            rows.append((title, f"in {one.inwards}, out {one.outwards}"))
+        rows.append((name, f"in {line.inwards}, out {line.outwards}"))
+        for kind, part in line.by_class.items() if len(line.by_class) > 1 else ():
+            rows.append((f"{name}: {kind}", f"in {part.inwards}, out {part.outwards}"))
     for name, zone in counts.zones.items():
-        of_zone = ((f"{name}: {kind}", one) for kind, one in zone.by_class.items())
-        for title, stay in ((name, zone), *of_zone):
-            dwell = f", stayed {stay.mean_dwell_s:.1f} s on average, {stay.longest_dwell_s:.1f} s at most"
-            text = f"{stay.occupancy} inside, {stay.entries} entries{dwell if stay.stays else ''}"
-            rows.append((title, text))
+        rows.append((name, _shown_zone(zone)))
+        for kind, stays in zone.by_class.items() if len(zone.by_class) > 1 else ():
+            rows.append((f"{name}: {kind}", _shown_zone(stays)))
     return rows
+
+
+def _shown_zone(zone: ZoneCounts) -> str:
+    dwell = f", stayed {zone.mean_dwell_s:.1f} s on average, {zone.longest_dwell_s:.1f} s at most"
+    return f"{zone.occupancy} inside, {zone.entries} entries{dwell if zone.stays else ''}"

@@ -238,11 +238,13 @@ def open_sinks(output: Path, run: Run, *, video: bool) -> list[Sink]:
 def _report(output: Path, run: Run) -> None:
     summary, counts = run.pipeline.summary(), run.counts
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in summary.stage_ms.items())
+    classes = ", ".join(f"{name} {number}" for name, number in summary.identities_by_class.items())
+    by_class = f" ({classes})" if len(run.model.class_names) > 1 and classes else ""
     kinds = f"{summary.detected} detected, {summary.predicted} predicted, {summary.dropped} dropped"
     print_pairs(
         (
             ("frames", f"{summary.frames} of {run.source.info.frame_count or 'unknown'} ({kinds})"),
-            ("identities", str(summary.identities)),
+            ("identities", f"{summary.identities}{by_class}"),
             ("detections", str(summary.detections)),
             ("speed", f"{summary.frame_rate:.2f} frames/s ({summary.wall_s:.1f} s)"),
             ("busy ms a frame", stages),

@@ -55,6 +55,16 @@ def test_a_label_stays_inside_the_picture_and_is_readable(make_tracks: Callable[
         assert ink.sum() > 20
 
 
+def test_a_label_begins_with_the_class_where_there_are_several(make_tracks: Callable[..., Tracks]) -> None:
+    tracks = make_tracks([(7, 50, 60, 100, 200)])
+
+    def label_width(*class_names: str) -> int:
+        return int(changed(Annotator(0).draw(PAPER, tracks, class_names=class_names))[52].sum())
+
+    assert label_width("bicycle") == label_width()
+    assert label_width("bicycle", "car") > label_width("car", "bicycle") > label_width()
+
+
 def test_a_predicted_box_is_dashed(make_tracks: Callable[..., Tracks]) -> None:
     sides = []
     for predicted in (False, True):

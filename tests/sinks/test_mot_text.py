@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,13 @@ def test_each_frame_is_on_disk_when_write_returns(
         sink.write(FrameResult(make_frame(index), make_tracks([(1, 0, 0, 9, 9)])))
         assert len(path.read_text().splitlines()) == index + 1
     sink.close()
+
+
+def test_the_class_is_written_only_where_there_are_several(make_tracks: Callable[..., Tracks]) -> None:
+    tracks = replace(make_tracks([(1, 0, 0, 9, 9), (2, 1, 1, 9, 9)]), class_id=np.int64([1, 0]))
+    assert mot_lines(4, tracks, ("person",)) == mot_lines(4, tracks)
+    columns = [line.split(",") for line in mot_lines(4, tracks, ("car", "bus")).splitlines()]
+    assert [(row[1], *row[7:]) for row in columns] == [("1", "2", "-1", "-1"), ("2", "1", "-1", "-1")]
 
 
 coordinates = st.floats(-1e4, 1e4, width=32)
