@@ -104,7 +104,11 @@ def open_run(
         counting = replace(counting, lines=saved.lines, zones=saved.zones)
     counter: Counter | None = None
     if drawn or counting.lines or counting.zones:
-        counter = Counter(counting, info.frame_size, model.class_names, tracker.classes)
+        try:
+            counter = Counter(counting, info.frame_size, model.class_names, tracker.classes)
+        except InvalidInputError as error:
+            where = "" if saved is None else f"{config.web.drawing_path}, drawn on the page of an earlier run: "
+            raise InvalidInputError(f"{where}{error}") from error
     writer: DetectionWriter | None = None
     if save_detections is not None:
         writer = stack.enter_context(_open_writer(save_detections, detector, model, tracker, info))

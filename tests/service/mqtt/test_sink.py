@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zone
@@ -57,6 +58,24 @@ def test_an_event_is_complete_and_has_an_id(open_sink, subscriber):
         ("track_id", 1),
     ]
     assert (second["event"], second["zone"], second["dwell_s"]) == ("leave", "hall", 1.235)
+
+
+def test_of_several_classes_the_state_and_events_say_the_class(open_sink, subscriber):
+    names = ("car", "bus")
+    counter = Counter(CountingConfig((parse_line("door:0.5,0,0.5,1"),)), (64, 48), names)
+    sink = open_sink(counts=counter.counts)
+    for index, x in enumerate((50, 40, 20, 10)):
+        tracks = replace(walker(x), class_id=np.array([1]))
+        events = counter.update(tracks, index / 10)
+        sink.write(FrameResult(FRAME, tracks, events, counter.counts, names))
+    wait_for(lambda: subscriber.documents(EVENT))
+    (event,) = subscriber.documents(EVENT)
+    assert (event["event"], event["class"]) == ("in", "bus")
+    wait_for(lambda: any("in_view" in state for state in subscriber.documents(STATE)))
+    state = subscriber.documents(STATE)[-1]
+    assert state["in_view"] == {"car": 0, "bus": 1}
+    one, none = {"in": 1, "out": 0}, {"in": 0, "out": 0}
+    assert state["lines"] == {"door": {**one, "classes": {"car": none, "bus": one}}}
 
 
 def test_events_arrive_after_the_broker_was_away(open_sink, broker, subscriber):

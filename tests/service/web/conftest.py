@@ -29,6 +29,7 @@ class Run:
     counter: Counter | None
     web: WebSink | None
     outputs: dict = field(default_factory=dict)
+    class_names: tuple[str, ...] = ("person",)
 
     def write(self, frame, tracks):
         """Count and write one frame, as the pipeline does."""
@@ -36,7 +37,7 @@ class Run:
             self.web.write(FrameResult(frame, tracks))
         else:
             events = self.counter.update(tracks, frame.time_s, frame.size)
-            self.web.write(FrameResult(frame, tracks, events, self.counter.counts))
+            self.web.write(FrameResult(frame, tracks, events, self.counter.counts, self.class_names))
 
     def show(self, number, people=((1, 100, 80),), shade=None):
         """Write a frame of one shade, with people of (id, x, y) of their feet."""
@@ -93,9 +94,10 @@ def tracks_of(people):
 
 
 @contextmanager
-def served(config, counting=None, size=SIZE, source="street"):
-    counter = Counter(counting or CountingConfig(), size)
-    run = Run(NOTHING, SourceState("running", time.monotonic()), counter, None)
+def served(config, counting=None, size=SIZE, source="street", class_names=("person",)):
+    counter = Counter(counting or CountingConfig(), size, class_names)
+    state = SourceState("running", time.monotonic())
+    run = Run(NOTHING, state, counter, None, class_names=class_names)
     read = (lambda: run.summary, lambda: run.state, counter)
     run.web = WebSink(replace(config, port=0), *read, source=source, outputs=lambda: run.outputs)
     with run.web:

@@ -82,7 +82,8 @@ export class CountList {
   #classesOf(kind, shape, index) {
     const value = (shape.classes ?? []).join(", ");
     const hint = `all classes: ${this.#classNames.join(", ")}`;
-    const input = make("input", { value, placeholder: hint, title: hint, "aria-label": `Classes of ${shape.name}`, spellcheck: "false" });
+    const names = { placeholder: hint, title: hint, "aria-label": `Classes of ${shape.name}` };
+    const input = make("input", { value, class: "classes", spellcheck: "false", ...names });
     input.addEventListener("change", () => {
       const classes = input.value.split(",").map((name) => name.trim()).filter(Boolean);
       this.#drawing.change((draft) => (draft[kind][index].classes = classes));
