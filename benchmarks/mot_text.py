@@ -153,9 +153,7 @@ def _linear_sum_assignment(cost: Float64Array) -> Any:
     return linear_sum_assignment(cost)
 
 
-def read_mot_text(
-    path: str | os.PathLike[str], class_id: int | None = None, class_name: str = ""
-) -> MotRows:
+def read_mot_text(path: str | os.PathLike[str], class_id: int | None = None, class_name: str = "") -> MotRows:
     """Return the rows of a file of results, in the file's order.
 
     With ``class_id``, the class of the ground truth that is scored, rows of other classes are left out if

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-import numpy as np
-
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.types import Int64Array
 
@@ -20,8 +18,8 @@ def class_ids(
 ) -> tuple[int, ...]:
     """Return the ids of chosen classes, ascending; all ids of a name that several classes have.
 
-    ``tracked`` limits the choice where it is not empty. InvalidInputError if there is no such class: it begins
-    with ``where``, as in ``classes names``, and lists the names to choose from.
+    ``tracked`` limits the choice where it is not empty. InvalidInputError if there is no such class: it
+    begins with ``where``, as in ``classes names``, and lists the names to choose from.
     """
     known = tuple(tracked) or tuple(class_names)
     wanted = tuple(chosen)
@@ -41,5 +39,5 @@ def count_by_class(class_id: Int64Array, class_names: Sequence[str]) -> Mapping[
     """Return how many of the ids, int64 (N,), are of each named class; empty for a model of one class."""
     if len(class_names) < 2:
         return MappingProxyType({})
-    counts = np.bincount(class_id[(class_id >= 0) & (class_id < len(class_names))], minlength=len(class_names))
-    return MappingProxyType(dict(zip(class_names, counts.tolist(), strict=True)))
+    counts = {name: int((class_id == number).sum()) for number, name in enumerate(class_names)}
+    return MappingProxyType(counts)

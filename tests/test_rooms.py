@@ -52,7 +52,7 @@ ROOMS = {
     "": Room("", "", lazy_rooms="* runtimes"),
     "errors": Room("", ""),
     "types": Room("errors", "numpy"),
-    "classes": Room("types errors", "numpy"),
+    "classes": Room("types errors", ""),
     "boxes": Room("types", "numpy"),
     "letterbox": Room(VALUES, "numpy cv2"),
     "manifest": Room(VALUES, ""),

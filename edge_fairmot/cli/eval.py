@@ -126,7 +126,8 @@ def _classes(
     found = [name for name in there if not known or name.lower() in known]
     if not found:
         raise InvalidInputError(
-            f"{results} and {ground_truth} have no class in common: {', '.join(known)}, and {', '.join(there)}"
+            f"{results} has the classes {', '.join(sorted(known))}, and {ground_truth} has other ones: "
+            f"{', '.join(there)}"
         )
     if len(found) < len(there):
         left_out = ", ".join(name for name in there if name not in found)

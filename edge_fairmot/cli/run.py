@@ -107,8 +107,10 @@ def open_run(
         try:
             counter = Counter(counting, info.frame_size, model.class_names, tracker.classes)
         except InvalidInputError as error:
-            where = "" if saved is None else f"{config.web.drawing_path}, drawn on the page of an earlier run: "
-            raise InvalidInputError(f"{where}{error}") from error
+            if saved is None:
+                raise
+            drawing = f"{config.web.drawing_path}, drawn on the page of an earlier run"
+            raise InvalidInputError(f"{drawing}: {error}") from error
     writer: DetectionWriter | None = None
     if save_detections is not None:
         writer = stack.enter_context(_open_writer(save_detections, detector, model, tracker, info))
@@ -141,9 +143,7 @@ def _open_network(config: RunConfig, tracker: TrackerConfig, stack: ExitStack) -
         )
     advise_on_precision(runtime)
     detector = FairMotDetector(runtime, tracker.lowest_score)
-    model = ModelInfo(
-        str(config.model_path), manifest.checkpoint_sha256, runtime.name, detector.class_names
-    )
+    model = ModelInfo(str(config.model_path), manifest.checkpoint_sha256, runtime.name, detector.class_names)
     return detector, model
 
 

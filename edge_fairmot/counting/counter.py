@@ -93,7 +93,8 @@ class Counter:
             If two lines or two zones have one name, or one counts a class that is not tracked.
         """
         drawn = replace(self._drawn, lines=tuple(lines), zones=tuple(zones))
-        for shape in (*drawn.lines, *drawn.zones):
+        shapes: tuple[Line | Zone, ...] = (*drawn.lines, *drawn.zones)
+        for shape in shapes:
             self._classes_of(shape)
         self._drawn = drawn
 
@@ -302,7 +303,8 @@ class LineCrossing:
     ) -> Literal["in", "out"] | None:
         """Move a person and return the direction of a crossing. Clear means farther away than ``margin``."""
         if class_id not in self.classes:
-            return self.forget(person)
+            self.forget(person)
+            return None
         away, _ = self._coordinates(point)
         side = 0 if abs(away) <= margin else 1 if away > 0 else -1
         walk = self._walks.get(person)

@@ -49,9 +49,9 @@ class Persons:
     """Finds the person of each track, also when a person's track id changes.
 
     A new track id continues the lost person of its class expected where the track starts: nearest pairs
-    first, each person once. A track id that returns continues its person, unless another id has continued that person. After
-    ``memory_s`` a person is forgotten. A person who has walked out of the image, ``width`` image heights
-    wide, is not continued.
+    first, each person once. A track id that returns continues its person, unless another id has continued
+    that person. After ``memory_s`` a person is forgotten. A person who has walked out of the image, ``width``
+    image heights wide, is not continued.
     """
 
     def __init__(self, memory_s: float, width: float) -> None:
@@ -91,8 +91,10 @@ class Persons:
         for row, track_id in enumerate(ids):
             if track_id not in self._by_id:
                 self._last_number += 1
-                place = places[row].tolist()
-                self._by_id[track_id] = Person(self._last_number, track_id, class_ids[row], *place, time_s)
+                x, y, height = places[row].tolist()
+                self._by_id[track_id] = Person(
+                    self._last_number, track_id, class_ids[row], x, y, height, time_s
+                )
         return [self._by_id[track_id] for track_id in ids]
 
     def _distance(self, person: Person, place: list[float], time_s: float) -> float | None:

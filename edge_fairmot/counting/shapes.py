@@ -194,10 +194,10 @@ def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
         If a key is unknown or missing, or a value is wrong.
     """
     _check_keys("the file", document, ("counting", "line", "zone"))
-    lines = [
-        Line(table["name"], *_points(table["name"], [table["start"], table["end"]]), _classes(table))
-        for table in _tables(document, "line", ("end", "name", "start"))
-    ]
+    lines = []
+    for table in _tables(document, "line", ("end", "name", "start")):
+        start, end = _points(table["name"], [table["start"], table["end"]])
+        lines.append(Line(table["name"], start, end, _classes(table)))
     zones = [
         Zone(table["name"], _points(table["name"], table["polygon"]), _classes(table))
         for table in _tables(document, "zone", ("name", "polygon"))

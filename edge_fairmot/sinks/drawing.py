@@ -166,8 +166,8 @@ class Annotator:
         for track_id, box, predicted in zip(ids, boxes, tracks.predicted[order], strict=True):
             _draw_box(canvas, box, id_color(track_id), pen, dashed=bool(predicted))
         for track_id, box, class_id in zip(ids, boxes, tracks.class_id[order].tolist(), strict=True):
-            label = f"{class_name(class_id, class_names)} {track_id}" if len(class_names) > 1 else str(track_id)
-            _draw_label(canvas, label, (box[0], box[1]), id_color(track_id), pen)
+            name = f"{class_name(class_id, class_names)} " if len(class_names) > 1 else ""
+            _draw_label(canvas, f"{name}{track_id}", (box[0], box[1]), id_color(track_id), pen)
         if counts is not None:
             _draw_counts(canvas, counts, pen)
         return canvas

@@ -165,8 +165,8 @@ def event_document(
     """Return one event as a JSON object.
 
     ``{"frame": 7, "time_s": 0.24, "event": "in", "line": "door", "track_id": 3}``; the event of a zone has
-    ``zone`` instead of ``line``, and ``dwell_s`` with ``leave``. Where the model has several classes, ``class``
-    is the name of the track's class. Frames count from 1.
+    ``zone`` instead of ``line``, and ``dwell_s`` with ``leave``. Where the model has several classes,
+    ``class`` is the name of the track's class. Frames count from 1.
     """
     shape = "line" if event.kind in ("in", "out") else "zone"
     document: dict[str, Any] = {

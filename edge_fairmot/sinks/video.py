@@ -202,9 +202,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         SinkError
             If the frame has another size, or the file cannot be written.
         """
-        canvas = self._annotator.draw(
-            result.frame.image, result.tracks, result.counts, result.class_names
-        )
+        canvas = self._annotator.draw(result.frame.image, result.tracks, result.counts, result.class_names)
         self._file.write(canvas, result.frame.time_s)
 
     def __exit__(self, *_: object) -> None:

@@ -45,9 +45,7 @@ class Tracker:
         If a setting names a class that is not there.
     """
 
-    def __init__(
-        self, config: TrackerConfig | None = None, class_names: Sequence[str] = ("person",)
-    ) -> None:
+    def __init__(self, config: TrackerConfig | None = None, class_names: Sequence[str] = ("person",)) -> None:
         self._config = config = TrackerConfig() if config is None else config
         tracked = class_ids(config.classes, class_names, "classes names")
         self._untracked = [one for one in range(len(class_names)) if one not in tracked and config.classes]

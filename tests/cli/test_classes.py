@@ -7,9 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from .command_line import error_of, run
 
 from edge_fairmot.sinks import read_json_lines
+
+from .command_line import error_of, run
 
 GATE = ("--line", "gate:0.5,0,0.5,1", "--line", "cars:0.5,0,0.5,1;car")
 HALL = ("--zone", "hall:0,0;0.5,0;0.5,1;0,1;bus,person")
@@ -40,11 +41,8 @@ def test_every_file_says_the_class(made: SimpleNamespace) -> None:
     assert {(row[1], row[7]) for row in made.rows} == {("1", "1"), ("2", "2"), ("3", "3")}
     header, frames = read_json_lines(made.out / "tracks.jsonl")
     assert header.class_names == ("car", "bus", "person")
-    assert {pair for _, _, tracks in frames for pair in zip(tracks.track_id, tracks.class_id, strict=True)} == {
-        (1, 0),
-        (2, 1),
-        (3, 2),
-    }
+    found = {(one, kind) for *_, row in frames for one, kind in zip(row.track_id, row.class_id, strict=True)}
+    assert found == {(1, 0), (2, 1), (3, 2)}
     events = [json.loads(line) for line in (made.out / "events.jsonl").read_text().splitlines()]
     crossings = [(event["class"], event["event"], event["line"]) for event in events if "line" in event]
     assert sorted(crossings) == [
@@ -59,7 +57,8 @@ def test_totals_are_by_class_too(made: SimpleNamespace) -> None:
     summary = json.loads((made.out / "summary.json").read_text())
     lines, zones = summary["counts"]["lines"], summary["counts"]["zones"]
     once_out, once_in = {"in": 0, "out": 1}, {"in": 1, "out": 0}
-    assert lines["gate"] == {"in": 1, "out": 2, "classes": {"car": once_out, "bus": once_out, "person": once_in}}
+    by_class = {"car": once_out, "bus": once_out, "person": once_in}
+    assert lines["gate"] == {"in": 1, "out": 2, "classes": by_class}
     assert lines["cars"] == {**once_out, "classes": {"car": once_out}}
     assert (zones["hall"]["entries"], list(zones["hall"]["classes"])) == (2, ["bus", "person"])
     assert summary["identities_by_class"] == {"car": 1, "bus": 1, "person": 1}
@@ -111,7 +110,7 @@ def test_eval_scores_a_class_by_its_name_though_numbers_differ(made: SimpleNames
 
     (car,) = scores("--class", "car").values()
     assert (car["mota"], car["gt_ids"], car["track_boxes"]) == (1.0, 1, 20)
-    assert list(scores().values())[0] == scores("--class", "person")[str(made.out / "tracks.txt")]
+    assert next(iter(scores().values())) == scores("--class", "person")[str(made.out / "tracks.txt")]
     found = scores("--class", "all")
     assert [name.split()[-1] for name in found] == ["person", "car", "bus", "combined"]
     assert found["combined"]["tp"] == 60
@@ -119,4 +118,4 @@ def test_eval_scores_a_class_by_its_name_though_numbers_differ(made: SimpleNames
     made.truth.write_text(made.truth.read_text().replace(",1,3,1\n", ",1,2,1\n"))  # the car is a bicycle
     line = error_of("eval", made.out / "tracks.txt", "--gt", made.truth, "--class", "bicycle")
     assert "has no class 'bicycle': it has car, bus, person" in line
-    assert list(scores("--class", "all"))[0].endswith("person")
+    assert next(iter(scores("--class", "all"))).endswith("person")

@@ -99,10 +99,10 @@ def test_a_class_that_cannot_be_counted_is_named_with_those_that_can():
     bikes = parse_line("bikes:0.5,0,0.5,1;bicycle")
     with pytest.raises(InvalidInputError, match="line 'bikes' counts 'bicycle', which the model does not"):
         Counter(CountingConfig((bikes,)), SIZE, NAMES)
-    with pytest.raises(InvalidInputError, match="'bus', which is not tracked: use 'car'$"):
+    with pytest.raises(InvalidInputError, match=r"'bus', which is not tracked: use 'car'$"):
         Counter(CountingConfig((replace(DOOR, classes=("bus",)),)), SIZE, NAMES, tracked=("car",))
     counter = Counter(CountingConfig((DOOR,)), SIZE, NAMES)
-    with pytest.raises(InvalidInputError, match="use 'car', 'bus', 'person'$"):
+    with pytest.raises(InvalidInputError, match=r"use 'car', 'bus', 'person'$"):
         counter.redraw([bikes], [])
     walk(counter, traffic(RIDES))
     assert counter.counts.lines["door"].inwards == 3

@@ -36,9 +36,9 @@ is the error of an output, empty if there is none. ``event``::
      "event": "in", "line": "door", "track_id": 3}
 
 ``event`` is ``in`` or ``out`` over a line, ``enter`` or ``leave`` for a zone. Events of a zone have ``zone``
-instead of ``line``, ``leave`` has ``dwell_s``, and of several classes ``class`` is the object's. An event that arrives twice has the same ``id``. The
-number in it rises by one with each event, also from run to run: a gap shows dropped events. ``time`` is the
-machine's clock, ``time_s`` the source's.
+instead of ``line``, and ``leave`` has ``dwell_s``. With a model of several classes ``class`` is the object's.
+An event that arrives twice has the same ``id``. The number in it rises by one with each event, also from run
+to run: a gap shows dropped events. ``time`` is the machine's clock, ``time_s`` the source's.
 """
 
 from __future__ import annotations

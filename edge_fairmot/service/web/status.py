@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -165,7 +165,7 @@ def _by_class(shapes: Mapping[str, ShapeCounts]) -> Iterator[tuple[tuple[str, ..
         if not shape.by_class:
             yield (name,), shape
         for class_name, one in shape.by_class.items():
-            yield (name, class_name), cast("ShapeCounts", one)
+            yield (name, class_name), one
 
 
 def _keyed(values: Mapping[str, float]) -> Iterator[tuple[tuple[str, ...], float]]:
