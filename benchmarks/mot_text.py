@@ -161,9 +161,15 @@ def read_mot_text(path: str | os.PathLike[str], class_id: int | None = None, cla
     there the class is found by ``class_name``.
     """
     lines = _read_lines(path, "results")
-    if class_id is None:
-        return lines.rows
     classes, names = lines.eighth, result_classes(path)
+    if class_id is None:
+        if len(names) > 1 and len(np.unique(classes)) > 1:
+            _log.warning(
+                "%s has tracks of several classes (%s), and all are read alike: track with --classes to have "
+                "some of them only",
+                *(path, ", ".join(names)),
+            )
+        return lines.rows
     if len(names) > 1 and class_name:
         meant = PEOPLE if class_name.lower() in PEOPLE else (class_name.lower(),)
         numbers = [number for number, name in enumerate(names, start=1) if name.lower() in meant]
@@ -171,8 +177,8 @@ def read_mot_text(path: str | os.PathLike[str], class_id: int | None = None, cla
             raise EvaluationError(
                 f"{path} has no class {class_name!r}: it has {', '.join(names)}; choose one with eval --class"
             )
-        class_id = numbers[0]
-    elif not (_are_classes(classes) and classes.max(initial=0) > PERSON):
+        return lines.rows[classes == numbers[0]]
+    if not (_are_classes(classes) and classes.max(initial=0) > PERSON):
         return lines.rows
     kept = classes == class_id
     if not kept.all():

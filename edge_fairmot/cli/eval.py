@@ -93,7 +93,7 @@ def evaluate(
     # A file may be called as the total is.
     files = {path: str(path) if str(path) != TOTAL else f"./{path}" for path in results}
     several = len(sequences) > len(results)
-    names = {(path, one): f"{files[path]} {one}" if several else files[path] for path, one in sequences}
+    names = {key: f"{files[key[0]]} {key[1]}" if several else files[key[0]] for key in sequences}
     table = evaluate_many({names[key]: pair for key, pair in sequences.items()})
     rows = dict(table.sequences)
     if len(rows) > 1:
