@@ -23,18 +23,20 @@ CONFIGS = {
 
 
 def crowded_street(seed: int, frames: int = 25) -> list[Detections]:
-    """Objects of three classes that hide and overlap one another, with noisy boxes, scores and looks."""
+    """Objects of three classes with noisy boxes, scores and looks; some, as riders, share the box of another."""
     random = np.random.default_rng(seed)
     count = int(random.integers(4, 25))
     class_id = random.integers(0, len(NAMES), count)
     place, step = random.uniform(0, 300, (count, 2)), random.normal(0, 4, (count, 2))
     size = random.uniform(20, 60, (count, 2))
+    riders = count // 2
+    place[:riders], step[:riders], size[:riders] = place[-riders:], step[-riders:], size[-riders:]
     look = random.normal(size=(count, 16))
     found = []
     for frame in range(frames):
         seen = np.flatnonzero(random.uniform(size=count) < 0.8)
         rows = random.permutation(np.concatenate((seen, seen[: len(seen) // 5])))  # some are found twice
-        corner = place[rows] + step[rows] * frame + random.normal(0, 2, (len(rows), 2))
+        corner = place[rows] + step[rows] * frame + random.normal(0, 0.5, (len(rows), 2))
         found.append(
             Detections(
                 np.hstack((corner, corner + size[rows])).astype(np.float32),
@@ -52,7 +54,7 @@ def columns(tracks: Tracks) -> tuple[bytes, ...]:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(CONFIGS)))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_a_tracker_of_three_classes_equals_three_trackers_byte_for_byte(seed: int, name: str) -> None:
     config = CONFIGS[name]
     together, apart = Tracker(config, NAMES), [Tracker(config.for_class(one)) for one in NAMES]
@@ -94,6 +96,14 @@ def test_the_detector_is_asked_for_the_lowest_score_of_all_tracked_classes() -> 
     assert TrackerConfig(class_score_threshold={"car": 0.6}).lowest_score == 0.4
     assert TrackerConfig(classes=("car",), class_score_threshold={"car": 0.6}).lowest_score == 0.6
     assert TrackerConfig(class_score_threshold={"car": 0.2}).bytetrack().lowest_score == 0.2
+
+
+def test_a_class_has_the_presets_distances_from_its_own_threshold() -> None:
+    for thresh in (0.2, 0.6, 0.95):
+        own = TrackerConfig(class_score_threshold={"car": thresh}).bytetrack().for_class("car")
+        alone = TrackerConfig(score_threshold=thresh).bytetrack()
+        assert own.new_track_thresh == pytest.approx(alone.new_track_thresh)
+        assert own == replace(alone, new_track_thresh=own.new_track_thresh)
 
 
 def test_a_class_that_is_not_there_is_named_with_those_that_are() -> None:
