@@ -15,6 +15,9 @@ from edge_fairmot.convert.training.targets import Targets
 BOX_WEIGHT = 0.1
 """Weight of the box extents. They are in cells, and large beside heatmap and offsets."""
 
+IMITATION_WEIGHT = 2.0
+"""Weight of a teacher's embeddings beside the identities without one."""
+
 LOG_VARIANCES = (-1.85, -1.05)
 """Start values for detection and identity, as in the original's training."""
 
@@ -39,12 +42,18 @@ class TaskLoss(nn.Module):
         )
         true_wh, true_reg = targets.wh[targets.valid], targets.reg[targets.valid]
         true_boxes = corners(true_wh, true_reg)
+        identity, taught = targets.identity[targets.valid], targets.embedding[targets.valid]
+        # Where a teacher tells people apart, boxes of two images may well be of one person.
+        is_taught = (taught != 0).any(dim=1)
+        own = ~is_taught & (identity >= 0)
+        embedding = F.normalize(embedding, dim=1)
         parts = {
             "heatmap": focal_loss(network.hm(features).float(), targets.heatmap),
             "boxes": _mean_error(wh, true_wh),
             "offsets": _mean_error(reg, true_reg),
             "overlap": giou_loss(corners(wh, reg), true_boxes).sum() / max(1, len(wh)),
-            "identity": self.identity(F.normalize(embedding, dim=1), targets.identity[targets.valid]),
+            "identity": self.identity(embedding[own], identity[own]),
+            "imitation": _mean_distance(embedding[is_taught], taught[is_taught]),
         }
         detection_variance, identity_variance = self.log_variances
         detection = (
@@ -55,7 +64,7 @@ class TaskLoss(nn.Module):
         )
         total = 0.5 * (
             torch.exp(-detection_variance) * detection
-            + torch.exp(-identity_variance) * parts["identity"]
+            + torch.exp(-identity_variance) * (parts["identity"] + IMITATION_WEIGHT * parts["imitation"])
             + detection_variance
             + identity_variance
         )
@@ -147,6 +156,13 @@ def giou_loss(ours: Tensor, theirs: Tensor) -> Tensor:
 
 def _area(low: Tensor, high: Tensor) -> Tensor:
     return (high - low).clamp_min(0).prod(dim=1)
+
+
+def _mean_distance(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Compute the mean cosine distance of unit vectors, float32 (N, D); 0 of none."""
+    if not len(ours):
+        return ours.sum()
+    return (1 - (ours * theirs).sum(dim=1)).mean()
 
 
 def _mean_error(ours: Tensor, theirs: Tensor) -> Tensor:

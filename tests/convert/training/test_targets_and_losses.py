@@ -178,6 +178,24 @@ def test_every_head_is_in_its_part_of_the_loss_alone(losses, tensor, parts):
     assert {name for name in before if before[name] != pytest.approx(after[name])} == {*parts, "total"}
 
 
+def test_a_teachers_embeddings_are_imitated_and_are_of_no_class(losses):
+    targets = losses.targets
+    before = losses()
+    taught = torch.zeros(*targets.valid.shape, 16)
+    taught[0, 0, 3] = 1.0
+
+    after = losses(embedding=taught)
+    unknown = losses(identity=torch.where(taught.any(dim=2), -1, targets.identity))
+
+    assert before["imitation"] == 0
+    assert 0 < after["imitation"] < 2
+    # Without that box, as if its identity were unknown.
+    assert after["identity"] == pytest.approx(unknown["identity"])
+    assert after["identity"] != pytest.approx(before["identity"])
+    moved = losses(lambda network: network.id[2].bias.data[3].add_(1e3), embedding=taught)
+    assert moved["imitation"] == pytest.approx(0, abs=1e-4)
+
+
 def test_places_without_a_box_do_not_count(losses):
     targets = losses.targets
     assert targets.valid.tolist() == [[True, True], [True, False]]
