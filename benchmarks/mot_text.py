@@ -252,10 +252,12 @@ def read_ground_truth(
             raise EvaluationError(f"{lacks}; {CHOOSE}")
         _log.warning("%s", lacks)
     is_mot20 = benchmark == "MOT20" or (benchmark is None and "MOT20" in str(path.resolve()))
-    distractors = DISTRACTORS_OF_MOT20 if is_mot20 else DISTRACTORS
-    # The distractors of people are known, those of other classes are not.
-    distractor = np.isin(classes, distractors) & (class_id == PERSON)
     names = dict(enumerate(labels or CLASSES, start=1))
+    # By name, for a labels file may number other classes so. The distractors of people are known, those of
+    # other classes are not.
+    of_people = {CLASSES[number - 1] for number in (DISTRACTORS_OF_MOT20 if is_mot20 else DISTRACTORS)}
+    distractors = [number for number, name in names.items() if name.lower() in of_people]
+    distractor = np.isin(classes, distractors) & (class_id == PERSON)
     return MotTruth(lines.rows, scored, distractor, class_id, names.get(class_id, ""))
 
 

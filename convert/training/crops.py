@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -64,6 +64,13 @@ class Crop:
     identity: Int64Array  # int64 (N,)
     ignore: BoolArray  # bool (N,): neither a target nor background
     embedding: Float32Array | None = None  # a teacher's, float32 (N, D); zeros where it has none
+    class_id: Int64Array = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )  # int64 (N,); zeros if not given
+
+    def __post_init__(self) -> None:
+        if len(self.class_id) == 0 and len(self.xyxy):
+            object.__setattr__(self, "class_id", np.zeros(len(self.xyxy), np.int64))
 
 
 def draw_crops(
@@ -196,6 +203,7 @@ def _mosaic(
         np.concatenate([part.identity for part in parts]),
         np.concatenate([part.ignore for part in parts]),
         _concat_embeddings(parts),
+        np.concatenate([part.class_id for part in parts]),
     )
 
 
@@ -259,7 +267,14 @@ def _keep_inside(pixels: UInt8Array, xyxy: Float32Array, image: LabelledImage) -
     inside = ((centre >= 0) & (centre < (width, height))).all(axis=1)
     small = (xyxy[:, 2:] - xyxy[:, :2]).min(axis=1, initial=np.inf) < MIN_SIDE_PX
     embedding = None if image.embedding is None else image.embedding[inside]
-    return Crop(pixels, xyxy[inside], image.identity[inside], (image.ignore | small)[inside], embedding)
+    return Crop(
+        pixels,
+        xyxy[inside],
+        image.identity[inside],
+        (image.ignore | small)[inside],
+        embedding,
+        image.class_id[inside],
+    )
 
 
 def _change_light(image: UInt8Array, generator: np.random.Generator) -> UInt8Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -16,7 +16,10 @@ from edge_fairmot.types import BoolArray, Float32Array, Int64Array, UInt8Array
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """An encoded image (thousands fit into memory so) and the boxes of the people in it."""
+    """An encoded image (thousands fit into memory so) and the boxes of the people or objects in it.
+
+    ``class_id`` is an index into the classes that are learned; -1 for an ignored box that may be of any.
+    """
 
     name: str
     encoded: bytes  # of a JPEG or PNG file
@@ -26,6 +29,13 @@ class LabelledImage:
     stretched: bool = False  # squeezed into a square from a wider image
     time_s: float = math.nan  # in its sequence; NaN without one
     embedding: Float32Array | None = None  # a teacher's, float32 (N, D), unit norm; zeros where it has none
+    class_id: Int64Array = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )  # int64 (N,); zeros if not given
+
+    def __post_init__(self) -> None:
+        if len(self.class_id) == 0 and len(self.xyxy):
+            object.__setattr__(self, "class_id", np.zeros(len(self.xyxy), np.int64))
 
     def decode(self) -> UInt8Array:
         """Decode the image, uint8 (H, W, 3), BGR."""
@@ -48,6 +58,14 @@ class LabelledSet:
         """Number of boxes to learn from that are not ignored."""
         return sum(int((~image.ignore).sum()) for image in self.train)
 
+    def class_of_identity(self) -> Int64Array:
+        """Return the class of each identity, int64 (identities,)."""
+        classes = np.zeros(self.identities, np.int64)
+        for image in self.train:
+            known = image.identity >= 0
+            classes[image.identity[known]] = image.class_id[known]
+        return classes
+
     @classmethod
     def concat(cls, parts: Iterable[LabelledSet]) -> LabelledSet:
         """Join sets whose identities are of different people."""
@@ -69,6 +87,8 @@ class LabelledSet:
             digest.update(image.encoded)
             for array in (image.xyxy, image.identity, image.ignore, image.embedding):
                 digest.update(b"" if array is None else array.tobytes())
+            if image.class_id.any():
+                digest.update(image.class_id.tobytes())
         return digest.hexdigest()
 
 

@@ -78,15 +78,27 @@ class ClassLoss(nn.Module):
     embeddings without labels (the paper's self-supervised training). With ``imprint`` a class starts as the
     first embedding of its identity (weight imprinting, Qi et al., CVPR 2018). It is for a network with good
     embeddings: random classes would destroy them.
+
+    ``class_of``, int64 (identities,), keeps identities of objects of several classes apart, as MCMOT does: a
+    tracker never compares a car with a person, so each competes only with those of its class.
     """
 
     met: Tensor
+    class_of: Tensor
 
-    def __init__(self, embedding_dim: int, identities: int, *, imprint: bool = False) -> None:
+    def __init__(
+        self,
+        embedding_dim: int,
+        identities: int,
+        *,
+        imprint: bool = False,
+        class_of: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self._imprint = imprint
         self.classifier = nn.Linear(embedding_dim, max(2, identities))
         self.register_buffer("met", torch.zeros(self.classifier.out_features, dtype=torch.bool))
+        self.register_buffer("class_of", _padded(class_of, self.classifier.out_features), persistent=False)
         # Unit vectors are too close together for a softmax over many classes.
         self.embedding_scale = math.sqrt(2) * math.log(max(2, identities - 1))
 
@@ -95,6 +107,7 @@ class ClassLoss(nn.Module):
         if self._imprint:
             self._imprint_new(embedding.detach(), identity)
         logits = self.classifier(self.embedding_scale * embedding)
+        logits = logits.masked_fill(self.class_of[identity][:, None] != self.class_of, -torch.inf)
         return F.cross_entropy(logits, identity, reduction="sum") / max(1, len(embedding))
 
     def _imprint_new(self, embedding: Tensor, identity: Tensor) -> None:
@@ -109,20 +122,38 @@ class ClassLoss(nn.Module):
 class ContrastLoss(nn.Module):
     """Cross entropy of finding an identity again among the others of a batch (Khosla et al., NeurIPS 2020).
 
-    It is the comparison that a tracker makes. Batches must show identities twice.
+    It is the comparison that a tracker makes. Batches must show identities twice. ``class_of`` as in
+    :class:`ClassLoss`.
     """
+
+    class_of: Tensor
+
+    def __init__(self, class_of: Tensor | None = None) -> None:
+        super().__init__()
+        self._several = class_of is not None
+        self.register_buffer("class_of", _padded(class_of, 1), persistent=False)
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Tensor:
         """Compute the loss of embeddings, float32 (N, D) of unit norm; 0 where no identity is there twice."""
         logits = embedding @ embedding.T / TEMPERATURE
         same = identity[:, None] == identity
-        others = logits.masked_fill(same, -torch.inf)
+        compared = ~same
+        if self._several:
+            compared &= self.class_of[identity][:, None] == self.class_of[identity]
+        others = logits.masked_fill(~compared, -torch.inf)
         again = same & ~torch.eye(len(identity), dtype=torch.bool, device=same.device)
         # Each pair against all other identities; other pairs of the same identity are not negatives.
         one, other = torch.nonzero(again, as_tuple=True)
         right = logits[one, other]
         wrong = torch.logsumexp(others[one], dim=1)
         return F.softplus(wrong - right).sum() / max(1, len(right))
+
+
+def _padded(class_of: Tensor | None, length: int) -> Tensor:
+    """Return the classes of at least so many identities: of one class where none are given."""
+    if class_of is None:
+        return torch.zeros(length, dtype=torch.int64)
+    return F.pad(class_of, (0, max(0, length - len(class_of))), value=-1)
 
 
 def focal_loss(logits: Tensor, target: Tensor) -> Tensor:

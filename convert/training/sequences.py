@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_fairmot.benchmarks.mot_text import read_ground_truth
+from edge_fairmot.benchmarks.mot_text import PEOPLE, read_ground_truth
 from edge_fairmot.convert.training.crops import shrink
 from edge_fairmot.convert.training.frames import validation_start
 from edge_fairmot.convert.training.labels import LabelledImage, LabelledSet
@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 DETECTORS = re.compile(r"-(DPM|FRCNN|SDP)$")
 """MOT17 holds each sequence once for each of these detectors, with the same images and people."""
 
-Labels = Callable[[int], tuple[Float32Array, Int64Array, BoolArray]]
-"""From a frame's index: xyxy in source pixels, identities, and which are to be ignored."""
+Labels = Callable[[int], tuple[Float32Array, Int64Array, BoolArray, Int64Array]]
+"""From a frame's index: xyxy in source pixels, identities, which are to be ignored, and classes."""
 
 
 def find_labelled(specs: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -72,25 +72,31 @@ def read_labelled(
     *,
     media: Sequence[Path] = (),
     labels: TeacherLabels | None = None,
+    classes: Sequence[str] = (),
 ) -> LabelledSet:
     """Read sources of :func:`find_labelled`, at most so many images of each sequence, all of each file.
 
     The images of tables and labels files may also be in the folders ``media``. ``labels`` are united with the
-    boxes of tables, by name.
+    boxes of tables, by name. ``classes`` are the names to learn; boxes of others are background. Without
+    them, people are learned.
     """
+    people = len(classes) == 1 and classes[0].lower() in PEOPLE
+    named = () if people else tuple(classes)
 
     def read(source: str) -> LabelledSet:
         if source.endswith(TABLE_SUFFIX):
-            return read_table(Path(source), validation_images, media, labels)
+            return read_table(Path(source), validation_images, media, labels, named)
         if source.endswith(LABELS_SUFFIX):
+            if named:
+                raise InvalidInputError(f"{source} is of people only: leave it out, or --classes")
             return read_labels_file(Path(source), media, validation_images)
-        return _read_sequence(source, input_size, images, validation_images)
+        return _read_sequence(source, input_size, images, validation_images, named)
 
     return LabelledSet.concat(map(read, sources))
 
 
 def _read_sequence(
-    spec: str, input_size: tuple[int, int], images: int, validation_images: int
+    spec: str, input_size: tuple[int, int], images: int, validation_images: int, classes: Sequence[str]
 ) -> LabelledSet:
     """Take images at equal distances; those of the last tenth are for validation."""
     with open_source(spec) as source:
@@ -101,11 +107,12 @@ def _read_sequence(
                 f"{spec} has {count or 'an unknown number of'} frames: give a sequence of which a tenth can "
                 "be for validation, as in synthetic:frames=500"
             )
-        labels = _labels_of_street(source) if spec.startswith(STREET_PREFIX) else _labels_of_file(spec)
+        is_street = spec.startswith(STREET_PREFIX)
+        labels = _labels_of_street(source, classes) if is_street else _labels_of_file(spec, classes)
         split = validation_start(count)
         steps = math.ceil(split / images), math.ceil((count - split) / validation_images)
         parts: tuple[list[LabelledImage], list[LabelledImage]] = ([], [])
-        numbers: dict[int, int] = {}
+        numbers: dict[tuple[int, int], int] = {}  # by class and number in the file
         letterbox = Letterbox(info.frame_size, input_size)
         width, height = info.frame_size
         # By position: the numbers of a sequence's frames may have gaps and start anywhere.
@@ -113,16 +120,21 @@ def _read_sequence(
             part = int(position >= split)
             if (position - part * split) % steps[part]:
                 continue
-            xyxy, identity, ignore = labels(frame.index)
+            xyxy, identity, ignore, class_id = labels(frame.index)
+            # So may the numbers of its people. Where the class is not known, the identity is not either.
+            known = zip(class_id.tolist(), identity.tolist(), strict=True)
+            identity = np.array(
+                [numbers.setdefault(one, len(numbers)) if one[0] >= 0 else -1 for one in known], np.int64
+            )
             pixels = shrink(frame.image, letterbox)
             image = LabelledImage(
                 name=f"{info.name}, frame {frame.number}",
                 encoded=encode(pixels),
                 xyxy=(xyxy / (width, height, width, height)).astype(np.float32),
-                # So may the numbers of its people.
-                identity=np.array([numbers.setdefault(n, len(numbers)) for n in identity.tolist()], np.int64),
+                identity=identity,
                 ignore=ignore,
                 time_s=frame.time_s,
+                class_id=class_id,
             )
             parts[part].append(image)
     taken = [*parts[0], *parts[1]]
@@ -131,26 +143,39 @@ def _read_sequence(
     return LabelledSet(tuple(parts[0]), tuple(parts[1]), len(numbers))
 
 
-def _labels_of_street(source: Any) -> Labels:
+def _labels_of_street(source: Any, classes: Sequence[str]) -> Labels:
     from edge_fairmot.sinks.text import MIN_VISIBILITY  # noqa: PLC0415
 
-    def labels(index: int) -> tuple[Float32Array, Int64Array, BoolArray]:
+    people = next((number for number, name in enumerate(classes) if name.lower() in PEOPLE), None)
+    if classes and people is None:
+        raise InvalidInputError(
+            f"{source.info.name} shows people only, and --classes has {', '.join(classes)}"
+        )
+
+    def labels(index: int) -> tuple[Float32Array, Int64Array, BoolArray, Int64Array]:
         truth = source.truth(index)
-        return truth.xyxy, truth.ids, truth.visibility < MIN_VISIBILITY
+        class_id = np.full(len(truth), people or 0, np.int64)
+        return truth.xyxy, truth.ids, truth.visibility < MIN_VISIBILITY, class_id
 
     return labels
 
 
-def _labels_of_file(sequence: str) -> Labels:
-    truth = read_ground_truth(Path(sequence) / "gt" / "gt.txt", may_be_empty=True)
-    # A box that is marked as not to be scored, or distracts, is neither a person nor background; a car is
-    # background.
-    unmarked = np.trunc(truth.boxes.confidence) == 0
-    kept = truth.scored | truth.distractor | unmarked
-    rows, scored = truth.boxes[kept], truth.scored[kept]
+def _labels_of_file(sequence: str, classes: Sequence[str]) -> Labels:
+    path = Path(sequence) / "gt" / "gt.txt"
+    truths = [read_ground_truth(path, class_name=name, may_be_empty=True) for name in classes or (None,)]
+    boxes = truths[0].boxes
+    class_id = np.full(len(boxes), -1 if classes else 0, np.int64)
+    for number, truth in enumerate(truths):
+        class_id[truth.scored] = number
+    # A box that is marked as not to be scored, or distracts, is neither a person nor background; a car that
+    # is not to be learned is background.
+    unmarked = np.trunc(boxes.confidence) == 0
+    scored = np.any([truth.scored for truth in truths], axis=0)
+    kept = scored | unmarked | np.any([truth.distractor for truth in truths], axis=0)
+    rows, scored, class_id = boxes[kept], scored[kept], class_id[kept]
 
-    def labels(index: int) -> tuple[Float32Array, Int64Array, BoolArray]:
+    def labels(index: int) -> tuple[Float32Array, Int64Array, BoolArray, Int64Array]:
         here = rows.frame == index + 1
-        return rows.xyxy[here].astype(np.float32), rows.track_id[here], ~scored[here]
+        return rows.xyxy[here].astype(np.float32), rows.track_id[here], ~scored[here], class_id[here]
 
     return labels

@@ -14,7 +14,7 @@ from edge_fairmot.convert.training.labels import LabelledImage, LabelledSet
 from edge_fairmot.convert.training.stored_images import read_images
 from edge_fairmot.convert.training.teacher_labels import TeacherBoxes, TeacherLabels, unite
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.types import Float32Array
+from edge_fairmot.types import Float32Array, Int64Array
 
 TABLE_SUFFIX = ".tsv"
 
@@ -24,9 +24,15 @@ TRAIN, VALIDATION = "train", "val"
 
 TEACHER = "teacher_boxes_cxcywh_score"
 
+CLASSES = "classes"
+
 
 def read_table(
-    path: Path, validation_images: int, media: Sequence[Path] = (), labels: TeacherLabels | None = None
+    path: Path,
+    validation_images: int,
+    media: Sequence[Path] = (),
+    labels: TeacherLabels | None = None,
+    classes: Sequence[str] = (),
 ) -> LabelledSet:
     """Read a table and its images; every box is an identity of its own.
 
@@ -36,8 +42,15 @@ def read_table(
     the last tenth is for validation), ``stretched`` (1 for an image that was squeezed into a square) and
     ``teacher_boxes_cxcywh_score`` (a teacher's boxes, each with a fifth number, its score). At most
     ``validation_images`` are kept, evenly spread. ``labels`` are united with the table's boxes.
+
+    To learn ``classes``, a column of that name has the class of each box, separated by commas; boxes of other
+    classes are background. A teacher's boxes are of people: with several classes there must be none.
     """
     rows = _read_rows(path)
+    taught = labels or any(row.get(TEACHER) for row in rows)
+    if classes and (taught or CLASSES not in rows[0]):
+        lacks = "labels of a teacher are of people" if taught else f"{path} has no column {CLASSES}"
+        raise InvalidInputError(f"{lacks}: leave out --classes to learn people only")
     for number, row in enumerate(rows):
         if not row[FILE]:
             raise InvalidInputError(f"{path}, line {number + 2} names no file")
@@ -48,6 +61,10 @@ def read_table(
     for number, (row, found) in enumerate(zip(rows, stored, strict=True)):
         place = f"{path}, line {number + 2}"
         xyxy = parse_boxes(row[BOXES] or "", place)
+        class_id = np.zeros(len(xyxy), np.int64)
+        if classes:
+            class_id = _parse_classes(row[CLASSES] or "", len(xyxy), classes, place)
+            xyxy, class_id = xyxy[class_id >= 0], class_id[class_id >= 0]
         named = row.get(SPLIT) or (TRAIN if number < split else VALIDATION)
         if named not in images:
             raise InvalidInputError(f"{place}: {SPLIT} is {named!r}, it must be {TRAIN} or {VALIDATION}")
@@ -59,6 +76,7 @@ def read_table(
             ignore=np.zeros(len(xyxy), bool),
             stretched=row.get(STRETCHED) == "1",
             time_s=found.time_s,
+            class_id=class_id,
         )
         if words := row.get(TEACHER):
             image = unite(image, _parse_teacher(words, place))
@@ -90,6 +108,14 @@ def parse_boxes(text: str, place: str) -> Float32Array:
     boxes = np.array([_parse_box(word, place) for word in text.split()], np.float32).reshape(-1, 4)
     centre, half = boxes[:, :2], boxes[:, 2:] / 2
     return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def _parse_classes(text: str, boxes: int, classes: Sequence[str], place: str) -> Int64Array:
+    """Read the class of each box, int64 (N,), an index into ``classes``; -1 for others."""
+    names = [name.strip() for name in text.split(",")] if text.strip() else []
+    if len(names) != boxes:
+        raise InvalidInputError(f"{place}: {CLASSES} has {len(names)} names for {boxes} boxes")
+    return np.array([classes.index(name) if name in classes else -1 for name in names], np.int64)
 
 
 def _parse_teacher(text: str, place: str) -> TeacherBoxes:

@@ -24,7 +24,7 @@ IGNORED_PEAK = 0.99
 class Targets:
     """Targets of N crops with up to K boxes each; lengths in cells."""
 
-    heatmap: Tensor  # float32 (N, 1, H / 4, W / 4): 1 at centres, falling around them
+    heatmap: Tensor  # float32 (N, classes, H / 4, W / 4): 1 at centres, falling around them
     cells: Tensor  # int64 (N, K): row-major cell of each centre
     valid: Tensor  # bool (N, K): False where a crop has fewer boxes
     wh: Tensor  # float32 (N, K, 4 or 2): left, top, right, bottom from the centre, or width, height
@@ -37,11 +37,14 @@ class Targets:
         return Targets(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def make_targets(crops: Sequence[Crop], box_channels: int) -> Targets:
-    """Make the targets of crops of one size; ``box_channels`` as in :class:`NetworkSpec`."""
+def make_targets(crops: Sequence[Crop], box_channels: int, num_classes: int = 1) -> Targets:
+    """Make the targets of crops of one size; ``box_channels`` as in :class:`NetworkSpec`.
+
+    Each class has a heatmap of its own. An ignored box of no known class, -1, is in all of them.
+    """
     height, width = (length // STRIDE for length in crops[0].image.shape[:2])
     count = max(1, *(int((~crop.ignore).sum()) for crop in crops))
-    heatmap = np.zeros((len(crops), 1, height, width), np.float32)
+    heatmap = np.zeros((len(crops), num_classes, height, width), np.float32)
     cells = np.zeros((len(crops), count), np.int64)
     valid = np.zeros((len(crops), count), bool)
     wh = np.zeros((len(crops), count, box_channels), np.float32)
@@ -53,12 +56,13 @@ def make_targets(crops: Sequence[Crop], box_channels: int) -> Targets:
         boxes = crop.xyxy.astype(np.float64) / STRIDE
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2
         cell = np.floor(centre).astype(np.int64)
-        for box, (x, y), ignored in zip(boxes, cell, crop.ignore, strict=True):
-            _draw(heatmap[n, 0], x, y, heatmap_radius(box), IGNORED_PEAK if ignored else 1.0)
+        for box, (x, y), ignored, one in zip(boxes, cell, crop.ignore, crop.class_id, strict=True):
+            for channel in heatmap[n] if one < 0 else heatmap[n, one : one + 1]:
+                _draw(channel, x, y, heatmap_radius(box), IGNORED_PEAK if ignored else 1.0)
         kept = ~crop.ignore
         rows = slice(0, int(kept.sum()))
         (x, y), middle = cell[kept].T, centre[kept]
-        heatmap[n, 0, y, x] = 1
+        heatmap[n, crop.class_id[kept], y, x] = 1
         cells[n, rows] = y * width + x
         valid[n, rows] = True
         sides = np.concatenate([middle - boxes[kept, :2], boxes[kept, 2:] - middle], axis=1)

@@ -60,7 +60,7 @@ class Rehearsal:
 
 
 class Training(Learner):
-    """Trains a network of one class, in place."""
+    """Trains a network of one class or of several, in place."""
 
     warm_up_steps = 50
     _options: TrainingOptions
@@ -102,7 +102,8 @@ class Training(Learner):
             pairs=options.pairs,
             mosaics=options.mosaics,
         )
-        targets = make_targets(crops, self.network.spec.box_channels).to(self._device)
+        spec = self.network.spec
+        targets = make_targets(crops, spec.box_channels, spec.num_classes).to(self._device)
         generator = np.random.default_rng((*seed, DEGRADATION))
         images = np.stack(
             [degrade(crop.image, generator) if options.degrade else crop.image for crop in crops]
@@ -121,16 +122,14 @@ class Training(Learner):
 
 
 def _check(network: FairMOT, labelled: LabelledSet, rehearsal: Rehearsal | None) -> None:
-    if network.spec.num_classes != 1:
+    classes = network.spec.num_classes
+    if rehearsal and rehearsal.teacher.spec.num_classes != classes:
         raise InvalidInputError(
-            f"the network has {network.spec.num_classes} classes, and training knows people only: give a "
-            "checkpoint with one"
-        )
-    if rehearsal and rehearsal.teacher.spec.num_classes != 1:
-        raise InvalidInputError(
-            f"the teacher has {rehearsal.teacher.spec.num_classes} classes, and training knows people only: "
+            f"the network learns {classes} classes, and the teacher has {rehearsal.teacher.spec.num_classes}: "
             "give another --teacher"
         )
+    if max((int(image.class_id.max(initial=0)) for image in labelled.train), default=0) >= classes:
+        raise InvalidInputError(f"the labels have more classes than the network, which has {classes}")
     if rehearsal and rehearsal.teacher.spec.embedding_dim != network.spec.embedding_dim:
         raise InvalidInputError(
             f"the network's embeddings have {network.spec.embedding_dim} numbers, the teacher's "
@@ -149,9 +148,13 @@ def _check(network: FairMOT, labelled: LabelledSet, rehearsal: Rehearsal | None)
 def _make_loss(network: FairMOT, labelled: LabelledSet, options: TrainingOptions) -> TaskLoss:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        identity: ClassLoss | ContrastLoss = ContrastLoss()
+        several = network.spec.num_classes > 1
+        class_of = torch.from_numpy(labelled.class_of_identity()) if several else None
+        identity: ClassLoss | ContrastLoss = ContrastLoss(class_of)
         if not options.pairs:
             # From scratch, embeddings mean nothing yet.
             imprint = not options.batch_statistics
-            identity = ClassLoss(network.spec.embedding_dim, labelled.identities, imprint=imprint)
+            identity = ClassLoss(
+                network.spec.embedding_dim, labelled.identities, imprint=imprint, class_of=class_of
+            )
         return TaskLoss(identity, options.overlap_weight)

@@ -17,7 +17,7 @@ from edge_fairmot.convert.deploy import decode
 from edge_fairmot.convert.network import STRIDE, FairMOT, normalise_images
 from edge_fairmot.convert.training.crops import Crop, letterbox_labelled
 from edge_fairmot.convert.training.labels import LabelledImage
-from edge_fairmot.types import BoolArray, Float32Array, Float64Array
+from edge_fairmot.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 MAX_DETECTIONS = 200
 
@@ -74,8 +74,8 @@ def validate(network: FairMOT, images: Sequence[LabelledImage], input_size: tupl
         crop = letterbox_labelled(image, input_size)
         heads = _run(network, crop)
         heights.append((crop.xyxy[:, 3] - crop.xyxy[:, 1])[~crop.ignore])
-        boxes, scores, *_ = (array[0].cpu().numpy() for array in decode(heads, MAX_DETECTIONS))
-        rows.append(_match(crop, boxes, scores))
+        boxes, scores, class_ids, *_ = (array[0].cpu().numpy() for array in decode(heads, MAX_DETECTIONS))
+        rows.append(_match(crop, boxes, scores, class_ids))
         cosines.append(_cosines(heads["id"], crop))
     network.train(was_training)
     height, cosine = np.concatenate(heights), np.concatenate(cosines)
@@ -123,12 +123,15 @@ def _run(network: FairMOT, crop: Crop) -> dict[str, Tensor]:
     return heads
 
 
-def _match(crop: Crop, boxes: Float32Array, scores: Float32Array) -> Float32Array:
-    """Match each detection, best first, with the free box of most overlap; drop those on ignored boxes.
+def _match(crop: Crop, boxes: Float32Array, scores: Float32Array, class_ids: Int64Array) -> Float32Array:
+    """Match each detection, best first, with the free box of its class of most overlap.
+
+    Detections on ignored boxes are dropped.
 
     Return float32 (N, 3): score, whether it is a hit, and the height of the person, or its own.
     """
     overlap = iou_inclusive(boxes.astype(np.float64), crop.xyxy.astype(np.float64))
+    overlap[(class_ids[:, None] != crop.class_id) & (crop.class_id >= 0)] = 0
     heights = crop.xyxy[:, 3] - crop.xyxy[:, 1]
     free = ~crop.ignore
     rows = []

@@ -48,6 +48,13 @@ def train(
         list[str] | None, typer.Option(help="A synthetic: street to learn from; may be repeated.")
     ] = None,
     output: flags.OutputFlag = Path("my.pth"),
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Classes to learn, by the names in the data, in the order of the heatmaps. [default: people]",
+        ),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -118,6 +125,7 @@ def train(
         raise InvalidInputError("--remember needs a network that was trained: give --start or --teacher")
     if freeze != "nothing" and start is None:
         raise InvalidInputError(f"--freeze {freeze} needs weights that were trained: give --start")
+    names = _class_names(classes)
     check_writable(output)
     resume_path = flags.choose_resume_file(output, resume)
     # Nothing up to here and in these two loads torch.
@@ -145,10 +153,11 @@ def train(
     sources = _find_sources([*(data or []), *(frames or [])])
     from edge_fairmot.convert.recovery import load_start
     from edge_fairmot.convert.training.frames import read_frames
-    from edge_fairmot.convert.training.start import start_network
+    from edge_fairmot.convert.training.start import learn_classes, start_network
     from edge_fairmot.convert.training.training import Rehearsal, Training
 
     network, start_sha256 = start_network(start, plain=plain, seed=seed)
+    learn_classes(network, names or ("person",), seed)
     network.to(flags.choose_device(device))
     with stderr.status("reading images ..."):
         labelled = read_labelled(
@@ -158,6 +167,7 @@ def train(
             validation_images,
             media=media or (),
             labels=read_teacher_labels(labels or ()),
+            classes=names,
         )
         rehearsal = None
         if remember and teacher:
@@ -170,6 +180,17 @@ def train(
     if resume:
         training.resume(resume_path)
     _run(training, options, limits, output, resume_path)
+    if len(names) > 1:
+        named = " ".join(f"--class-name {name}" for name in names)
+        stdout.print(f"To convert it: edge-fairmot convert {output} {named}", highlight=False, soft_wrap=True)
+
+
+def _class_names(classes: str | None) -> tuple[str, ...]:
+    """Return the names of the classes to learn, without spaces around them; none for people."""
+    names = tuple(name.strip() for name in classes.split(",")) if classes is not None else ()
+    if not all(names) or len(set(names)) < len(names):
+        raise InvalidInputError(f"--classes {classes!r} is no list of different names: write car,bicycle")
+    return names
 
 
 def _find_sources(specs: Sequence[str]) -> list[str]:

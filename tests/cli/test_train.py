@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
 from .command_line import error_of, run
@@ -97,3 +99,32 @@ def test_bad_input_is_refused_before_torch_is_loaded(arguments):
 
     assert ran.returncode == 1, ran.stderr
     assert ran.stdout == "False\n"
+
+
+def test_several_classes_are_learned_and_converted(tiny, tmp_path):
+    (tmp_path / "images").mkdir()
+    rows = ["file\tboxes_cxcywh_normalised\tclasses"]
+    for n in range(4):
+        image = np.full((96, 160, 3), 40 * n, np.uint8)
+        cv2.imwrite(str(tmp_path / "images" / f"{n}.png"), image)
+        rows.append(f"{n}.png\t0.3,0.5,0.2,0.4 0.7,0.5,0.2,0.4\tcar,person")
+    table = tmp_path / "road.tsv"
+    table.write_text("\n".join(rows))
+    road, checkpoint = ("--data", table, "--start", tiny), tmp_path / "road.pth"
+    learned = ("train", *road, "--classes", "car,person", "-o", checkpoint, *SMALL, "--steps", 2)
+    words = run(*learned).stdout
+
+    assert "3 images to learn from, 6 people" in words
+    assert f"edge-fairmot convert {checkpoint} --class-name car --class-name person" in words
+    heatmap = torch.load(checkpoint)["state_dict"]["hm.2.weight"]
+    assert heatmap.shape[0] == 2
+    onnx = tmp_path / "road.onnx"
+    names = ("--class-name", "car", "--class-name", "person")
+    run("convert", checkpoint, "-o", onnx, "--size", "64x64", *names)
+    assert "car, person" in run("inspect", onnx).stdout
+    for classes, message in (
+        ("car,car", "no list of different names"),
+        ("car,person,bus", "has 2 classes, and --classes names 3"),
+    ):
+        further = ("train", "--data", table, "--start", checkpoint, "-o", tmp_path / "more.pth", *SMALL)
+        assert message in error_of(*further, "--classes", classes)
