@@ -256,9 +256,10 @@ def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
                 "(HRNet and YOLO variants are not supported)"
             )
         sizes[head] = weight.shape[0] if weight.ndim else 0
-    if sizes["wh"] not in (2, 4):
+    # With two classes 4 channels are left, top, right, bottom, as in FairMOT, and not two pairs.
+    if sizes["wh"] not in (2, 4, 2 * sizes["hm"]):
         raise CheckpointError(
-            f"{path}: wh.2.weight gives {sizes['wh']} box channels, allowed are 2 and 4: "
+            f"{path}: wh.2.weight gives {sizes['wh']} box channels, allowed are 4, 2, and 2 for each class: "
             "give a checkpoint of the original FairMOT"
         )
     first = tensors.get(FIRST_WEIGHT)

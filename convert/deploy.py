@@ -109,7 +109,7 @@ class DeployGraph(nn.Module):
             wh, reg, embedding = (
                 gather_cells(head(features), cells) for head in (network.wh, network.reg, network.id)
             )
-        boxes = decode_boxes(cells, wh, reg, features.shape[3])
+        boxes = decode_boxes(cells, extents_of(wh, class_ids), reg, features.shape[3])
         outputs: tuple[Tensor, ...] = (boxes, scores, class_ids, _unit_norm(embedding))
         if self.options.dense_heads:
             outputs += (hm, network.wh(features), network.reg(features), network.id(features))
@@ -127,7 +127,8 @@ def decode(
     top_k = min(max_detections, hm[0].numel())
     scores, class_ids, cells = find_peaks(torch.sigmoid(hm), top_k, tie)
     wh, reg, embedding = (gather_cells(heads[name], cells) for name in ("wh", "reg", "id"))
-    return decode_boxes(cells, wh, reg, hm.shape[3]), scores, class_ids, _unit_norm(embedding)
+    boxes = decode_boxes(cells, extents_of(wh, class_ids), reg, hm.shape[3])
+    return boxes, scores, class_ids, _unit_norm(embedding)
 
 
 def find_peaks(heatmap: Tensor, top_k: int, tie: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
@@ -178,6 +179,17 @@ def heads_at(
         hidden = F.linear(patches, first.weight.permute(0, 2, 3, 1).flatten(1), first.bias)
         outputs.append(F.linear(F.relu(hidden), last.weight.flatten(1), last.bias))
     return tuple(outputs)
+
+
+def extents_of(wh: Tensor, class_ids: Tensor) -> Tensor:
+    """Pick the width and height of each peak's class, (N, K, 2), from those of all classes, (N, K, 2 * C).
+
+    CenterNet's ``cat_spec_wh``. Extents of all classes alike, (N, K, 4 or 2), are returned as they are.
+    """
+    if wh.shape[2] in (2, 4):
+        return wh
+    index = (2 * class_ids).unsqueeze(2) + torch.arange(2, device=wh.device)
+    return torch.gather(wh, 2, index)
 
 
 def decode_boxes(cells: Tensor, wh: Tensor, reg: Tensor, width: int) -> Tensor:

@@ -37,7 +37,8 @@ class NetworkSpec:
     ----------
     num_classes : int
     box_channels : int
-        4 for left, top, right, bottom; 2 for width, height.
+        4 for left, top, right, bottom; 2 for width, height; 2 for each of three or more classes
+        (``cat_spec_wh``).
     embedding_dim : int
     plain_layers : frozenset of str
         Layers that are deformable in the original network and plain 3x3 convolutions in this one (a student).

@@ -37,7 +37,7 @@ class ModelManifest:
         D of the graph contract.
     class_names : tuple of str
     box_channels : int
-        4 for left, top, right, bottom; 2 for width, height.
+        4 for left, top, right, bottom; 2 for width, height; 2 for each of three or more classes.
     deform_conv : dict of str to str
         Lowering of each deformable layer, by the layer's name in the checkpoint.
     precision : dict of str to str

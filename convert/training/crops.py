@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from edge_fairmot.convert.training.labels import LabelledImage
+from edge_fairmot.convert.training.labels import LabelledImage, no_classes
 from edge_fairmot.letterbox import LETTERBOX_BORDER, Letterbox
 from edge_fairmot.types import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 
@@ -64,9 +64,7 @@ class Crop:
     identity: Int64Array  # int64 (N,)
     ignore: BoolArray  # bool (N,): neither a target nor background
     embedding: Float32Array | None = None  # a teacher's, float32 (N, D); zeros where it has none
-    class_id: Int64Array = field(
-        default_factory=lambda: np.zeros(0, np.int64)
-    )  # int64 (N,); zeros if not given
+    class_id: Int64Array = field(default_factory=no_classes)  # int64 (N,); zeros if not given
 
     def __post_init__(self) -> None:
         if len(self.class_id) == 0 and len(self.xyxy):

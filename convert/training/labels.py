@@ -14,6 +14,11 @@ from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.types import BoolArray, Float32Array, Int64Array, UInt8Array
 
 
+def no_classes() -> Int64Array:
+    """Return what stands for the class of every box where none is given."""
+    return np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
     """An encoded image (thousands fit into memory so) and the boxes of the people or objects in it.
@@ -29,9 +34,7 @@ class LabelledImage:
     stretched: bool = False  # squeezed into a square from a wider image
     time_s: float = math.nan  # in its sequence; NaN without one
     embedding: Float32Array | None = None  # a teacher's, float32 (N, D), unit norm; zeros where it has none
-    class_id: Int64Array = field(
-        default_factory=lambda: np.zeros(0, np.int64)
-    )  # int64 (N,); zeros if not given
+    class_id: Int64Array = field(default_factory=no_classes)  # int64 (N,); zeros if not given
 
     def __post_init__(self) -> None:
         if len(self.class_id) == 0 and len(self.xyxy):

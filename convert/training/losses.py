@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from edge_fairmot.convert.deploy import heads_at
+from edge_fairmot.convert.deploy import extents_of, heads_at
 from edge_fairmot.convert.network import FairMOT
 from edge_fairmot.convert.training.targets import Targets
 
@@ -37,9 +37,9 @@ class TaskLoss(nn.Module):
     def forward(self, network: FairMOT, features: Tensor, targets: Targets) -> dict[str, Tensor]:
         """Compute the parts of the loss and their ``total`` from float32 (N, C, H / 4, W / 4)."""
         heads = (network.wh, network.reg, network.id)
-        wh, reg, embedding = (
-            head.float()[targets.valid] for head in heads_at(features, targets.cells, heads, len(features))
-        )
+        found = heads_at(features, targets.cells, heads, len(features))
+        found = (extents_of(found[0], targets.class_id), *found[1:])
+        wh, reg, embedding = (head.float()[targets.valid] for head in found)
         true_wh, true_reg = targets.wh[targets.valid], targets.reg[targets.valid]
         true_boxes = corners(true_wh, true_reg)
         identity, taught = targets.identity[targets.valid], targets.embedding[targets.valid]

@@ -46,8 +46,8 @@ def learn_classes(network: FairMOT, class_names: Sequence[str], seed: int = 0) -
         return
     if found != 1:
         raise InvalidInputError(
-            f"the network has {found} classes, and --classes names {len(class_names)}: name all of them, in the "
-            "order of its heatmaps, or start from a network of one class"
+            f"the network has {found} classes, and --classes names {len(class_names)}: name all of them, in "
+            "the order of its heatmaps, or start from a network of one class"
         )
     old = network.hm[-1]
     assert isinstance(old, nn.Conv2d)

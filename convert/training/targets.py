@@ -31,6 +31,7 @@ class Targets:
     reg: Tensor  # float32 (N, K, 2): x, y of the centre in its cell
     identity: Tensor  # int64 (N, K); -1 where it is unknown
     embedding: Tensor  # float32 (N, K, D), a teacher's; zeros where it has none, D is 0 without a teacher
+    class_id: Tensor  # int64 (N, K)
 
     def to(self, device: torch.device) -> Targets:
         """Copy to a device."""
@@ -47,9 +48,9 @@ def make_targets(crops: Sequence[Crop], box_channels: int, num_classes: int = 1)
     heatmap = np.zeros((len(crops), num_classes, height, width), np.float32)
     cells = np.zeros((len(crops), count), np.int64)
     valid = np.zeros((len(crops), count), bool)
-    wh = np.zeros((len(crops), count, box_channels), np.float32)
+    wh = np.zeros((len(crops), count, 4 if box_channels == 4 else 2), np.float32)
     reg = np.zeros((len(crops), count, 2), np.float32)
-    identity = np.zeros((len(crops), count), np.int64)
+    identity, class_id = np.zeros((2, len(crops), count), np.int64)
     dims = max(0 if crop.embedding is None else crop.embedding.shape[1] for crop in crops)
     embedding = np.zeros((len(crops), count, dims), np.float32)
     for n, crop in enumerate(crops):
@@ -68,10 +69,11 @@ def make_targets(crops: Sequence[Crop], box_channels: int, num_classes: int = 1)
         sides = np.concatenate([middle - boxes[kept, :2], boxes[kept, 2:] - middle], axis=1)
         wh[n, rows] = sides if box_channels == 4 else sides[:, :2] + sides[:, 2:]
         reg[n, rows] = middle - cell[kept]
-        identity[n, rows] = crop.identity[kept]
+        identity[n, rows], class_id[n, rows] = crop.identity[kept], crop.class_id[kept]
         if crop.embedding is not None and crop.embedding.shape[1]:
             embedding[n, rows] = crop.embedding[kept]
-    return Targets(*map(torch.from_numpy, (heatmap, cells, valid, wh, reg, identity, embedding)))
+    arrays = (heatmap, cells, valid, wh, reg, identity, embedding, class_id)
+    return Targets(*map(torch.from_numpy, arrays))
 
 
 def heatmap_radius(box: Float64Array) -> int:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from edge_fairmot.convert.deploy import decode_boxes, find_peaks, heads_at
+from edge_fairmot.convert.deploy import decode_boxes, extents_of, find_peaks, heads_at
 from edge_fairmot.convert.export import export_module
 from edge_fairmot.convert.network import FairMOT, normalise_images, set_lowering
 from edge_fairmot.errors import ConversionError
@@ -64,11 +64,13 @@ def compare_heads(
     mean distance of a side by the box's mean side, and ``embeddings``: 1 - cosine.
     """
     theirs, ours = outputs.maps[-1], features.float()
-    scores, _, cells = find_peaks(torch.sigmoid(outputs.heatmap), min(PEAKS, outputs.heatmap[0].numel()))
+    scores, class_ids, cells = find_peaks(
+        torch.sigmoid(outputs.heatmap), min(PEAKS, outputs.heatmap[0].numel())
+    )
     weight = scores / scores.sum().clamp_min(1e-6)
     with torch.no_grad():
-        boxes, embeddings = _at_peaks(teacher, theirs, cells)
-    own_boxes, own_embeddings = _at_peaks(student, ours, cells)
+        boxes, embeddings = _at_peaks(teacher, theirs, cells, class_ids)
+    own_boxes, own_embeddings = _at_peaks(student, ours, cells, class_ids)
     side = ((boxes[..., 2:] - boxes[..., :2]).abs().mean(dim=2)).clamp_min(MIN_SIDE_PX)
     distance = (own_boxes - boxes).abs().mean(dim=2) / side
     cosine = F.cosine_similarity(own_embeddings, embeddings, dim=2)
@@ -79,9 +81,10 @@ def compare_heads(
     }
 
 
-def _at_peaks(network: FairMOT, features: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+def _at_peaks(network: FairMOT, features: Tensor, cells: Tensor, class_ids: Tensor) -> tuple[Tensor, Tensor]:
     wh, reg, embedding = heads_at(features, cells, (network.wh, network.reg, network.id), len(features))
-    return decode_boxes(cells, wh.float(), reg.float(), features.shape[3]), embedding.float()
+    wh = extents_of(wh.float(), class_ids)
+    return decode_boxes(cells, wh, reg.float(), features.shape[3]), embedding.float()
 
 
 def _divergence(ours: Tensor, theirs: Tensor) -> Tensor:

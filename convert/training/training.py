@@ -125,7 +125,7 @@ def _check(network: FairMOT, labelled: LabelledSet, rehearsal: Rehearsal | None)
     classes = network.spec.num_classes
     if rehearsal and rehearsal.teacher.spec.num_classes != classes:
         raise InvalidInputError(
-            f"the network learns {classes} classes, and the teacher has {rehearsal.teacher.spec.num_classes}: "
+            f"the teacher has {rehearsal.teacher.spec.num_classes} classes, the network {classes}: "
             "give another --teacher"
         )
     if max((int(image.class_id.max(initial=0)) for image in labelled.train), default=0) >= classes:

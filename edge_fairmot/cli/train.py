@@ -52,7 +52,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME,NAME",
-            help="Classes to learn, by the names in the data, in the order of the heatmaps. [default: people]",
+            help="Classes to learn, by their names in the data, in the order of heatmaps. [default: people]",
         ),
     ] = None,
     start: Annotated[

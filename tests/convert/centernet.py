@@ -12,6 +12,8 @@ def decode(hm, wh, reg, top_k):
     class_id, row, col = np.unravel_index(best, hm.shape)
     x, y = col + reg[0, row, col], row + reg[1, row, col]
     extent = wh[:, row, col]
+    if len(extent) not in (2, 4):  # cat_spec_wh: a pair for each class
+        extent = np.take_along_axis(extent.reshape(-1, 2, len(best)), class_id[None, None], axis=0)[0]
     left, top, right, bottom = extent if len(extent) == 4 else np.concatenate((extent, extent)) / 2
     boxes = 4 * np.stack((x - left, y - top, x + right, y + bottom), axis=1)
     return boxes, 1 / (1 + np.exp(-hm[class_id, row, col])), class_id, row, col

@@ -38,6 +38,9 @@ NETWORK_ROUNDING = 2e-4
 
 TWO_CLASSES = NetworkSpec(num_classes=2, box_channels=2, embedding_dim=16, base_channels=4)
 
+THREE_CLASSES = NetworkSpec(num_classes=3, box_channels=6, embedding_dim=16, base_channels=4)
+"""With a width and height for each class: CenterNet's ``cat_spec_wh``."""
+
 
 def assert_same(actual: torch.Tensor, expected: torch.Tensor, rounding: float = LAYER_ROUNDING) -> None:
     assert actual.shape == expected.shape
@@ -83,8 +86,14 @@ def test_late_heads_equal_the_dense_heads_at_every_cell(lively_network, batch, h
 
 @pytest.mark.parametrize(
     ("spec", "batch", "changed"),
-    [(TWO_CLASSES, 2, {}), (NetworkSpec(base_channels=4), 1, {}), (TWO_CLASSES, 2, {"late_heads": False})],
-    ids=["2 classes, batch 2", "1 class, 4 sides", "dense heads"],
+    [
+        (TWO_CLASSES, 2, {}),
+        (NetworkSpec(base_channels=4), 1, {}),
+        (TWO_CLASSES, 2, {"late_heads": False}),
+        (THREE_CLASSES, 2, {}),
+        (THREE_CLASSES, 1, {"late_heads": False}),
+    ],
+    ids=["2 classes, batch 2", "1 class, 4 sides", "dense heads", "sizes by class", "dense sizes by class"],
 )
 def test_the_deploy_graph_decodes_the_heads_of_the_network(lively_network, spec, batch, changed):
     network = lively_network(spec)

@@ -23,7 +23,7 @@ CONFIGS = {
 
 
 def crowded_street(seed: int, frames: int = 25) -> list[Detections]:
-    """Objects of three classes with noisy boxes, scores and looks; some, as riders, share the box of another."""
+    """Objects of three classes with noisy boxes, scores and looks; riders share the box of another."""
     random = np.random.default_rng(seed)
     count = int(random.integers(4, 25))
     class_id = random.integers(0, len(NAMES), count)

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from edge_fairmot.convert import FairMOT
 from edge_fairmot.convert.training.crops import Crop
 from edge_fairmot.convert.training.labels import LabelledSet
-from edge_fairmot.convert.training.losses import ClassLoss, ContrastLoss
+from edge_fairmot.convert.training.losses import ClassLoss, ContrastLoss, TaskLoss
 from edge_fairmot.convert.training.options import TrainingOptions
 from edge_fairmot.convert.training.sequences import read_labelled
 from edge_fairmot.convert.training.start import START_SCORE, initialise, learn_classes
@@ -105,6 +105,23 @@ def test_classes_are_read_from_a_sequence_and_a_table(tmp_path):
         read_labelled([str(table)], SIZE, 20, 20, classes=("bus", "car"))
     with pytest.raises(InvalidInputError, match="shows people only, and --classes has car"):
         read_labelled(["synthetic:frames=20,size=160x96"], SIZE, 5, 5, classes=("car",))
+
+
+def test_sizes_of_each_class_are_learned_by_its_own_channels():
+    crop = Crop(
+        np.zeros((64, 64, 3), np.uint8),
+        np.float32([(8, 8, 24, 24), (36, 8, 52, 40)]),
+        np.arange(2),
+        np.zeros(2, bool),
+        class_id=np.array([2, 0]),
+    )
+    network = FairMOT(dataclasses.replace(TINY_PLAIN, num_classes=3, box_channels=6))
+    targets = make_targets([crop], 6, 3)
+    assert targets.wh[0].tolist() == [[4, 4], [4, 8]]
+    parts = TaskLoss(ContrastLoss())(network, torch.randn(1, 16, 16, 16), targets)
+    parts["boxes"].backward()
+    learned = network.wh[2].bias.grad.ne(0).tolist()
+    assert learned == [True, True, False, False, True, True]
 
 
 def test_two_classes_are_learned_and_told_apart():

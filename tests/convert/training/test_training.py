@@ -171,8 +171,9 @@ def test_networks_and_labels_that_cannot_be_trained_are_refused(start, rehearse,
     image = labelled.train[0]
     ignored = dataclasses.replace(image, ignore=np.ones(1, bool))
     taught = dataclasses.replace(image, embedding=np.ones((1, 3), np.float32))
+    of_cars = dataclasses.replace(image, class_id=np.ones(1, np.int64))
     for wrong, message in (
-        ({"network": three}, "the network has 3 classes"),
+        ({"labelled": LabelledSet((of_cars,), (), 1)}, "more classes than the network, which has 1"),
         ({"labelled": LabelledSet((ignored,), (), 1)}, "have no boxes"),
         ({"labelled": LabelledSet((taught,), (), 1)}, "have 16 numbers, those of the labels 3"),
         ({"rehearsal": rehearse(three)}, "the teacher has 3 classes"),
