@@ -27,8 +27,8 @@ Script: TypeAlias = Callable[[str, int], str]
 class SimulatedWorkers:
     """Workers that follow a script, on a clock of their own.
 
-    A worker opens at once; ``openings`` are the answers of the first ones: ``opened``, ``refused``, ``died``
-    or ``never``. A video takes a call of ``wait``; while there is nothing to answer, the clock goes on.
+    A worker opens at once; ``openings`` are the answers of the first ones, None where one never answers. A
+    video takes a call of ``wait``; while there is nothing to answer, the clock goes on.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class SimulatedWorkers:
     """
 
     def __init__(
-        self, script: Script = lambda name, tries: "done", openings: Sequence[Kind | str] = ()
+        self, script: Script = lambda name, tries: "done", openings: Sequence[Kind | None] = ()
     ) -> None:
         self._script, self._openings, self._numbers = script, list(openings), count(1)
         self._answers: list[Message] = []
@@ -57,8 +57,8 @@ class SimulatedWorkers:
         """Start a worker."""
         worker = next(self._numbers)
         self.at_work[worker] = None
-        opening = self._openings.pop(0) if self._openings else "opened"
-        if opening in ("opened", "refused", "died"):
+        opening: Kind | None = self._openings.pop(0) if self._openings else "opened"
+        if opening is not None:
             self._answers.append(Message(worker, opening, f"host {worker}"))
         return worker
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from edge_fairmot.errors import MissingDependencyError, WorkerError
 from edge_fairmot.fleet.jobs import Job, Kind, Message, Task, Tracking, open_task, reason_of, work_on
@@ -19,6 +22,12 @@ OBJECT_STORE_BYTES = 200 * 2**20
 """Of a Ray that is started here; it holds little more than the model."""
 
 LOCAL = "local"
+
+TOKEN_FILE = Path("~/.ray/auth_token")
+
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+HTTP2_SETTINGS = b"\x04"
+"""Kind of the first frame on both sides of HTTP/2, on which gRPC stands: RFC 9113, section 3.4."""
 
 
 class RayWorkers:
@@ -139,18 +148,15 @@ class _Actor:
 
 def connect(address: str, *, cpus: float, gpus: float) -> Any:
     """Connect to a cluster, or start a Ray on this machine; returns the module ``ray``."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS", LOCAL) if address == "auto" else address
     if address.startswith("ray://"):
         raise WorkerError(
             f"{address} is an address of Ray's client, which is not supported: run the command on a machine "
             "of the cluster, with --ray HEAD:6379"
         )
-    host, colon, port = address.rpartition(":")
-    if colon:
-        _require_listener(host.strip("[]"), int(port) if port.isdecimal() else 0, address)
-    elif address == LOCAL:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # as new Rays do by themselves, but say so each time
+    if ":" in address:
+        _require_ray(address)
+    _set_environment(address)
     try:
         import ray  # noqa: PLC0415
     except ImportError as error:
@@ -163,35 +169,70 @@ def connect(address: str, *, cpus: float, gpus: float) -> Any:
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
         }
-    try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
-    except Exception as error:
-        raise WorkerError(
-            f"the Ray cluster {address} cannot be used ({_first_sentence(error)}): this machine has to be "
-            "part of it (ray start --address=HEAD:PORT), with the same Ray, Python and ~/.ray/auth_token"
-        ) from error
-    _silence(ray)
+    with _captured_stderr() as captured:
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        except Exception as error:
+            captured.seek(0)
+            logged = re.findall(rb"server: (?:RPC error: |\w+: )*(.+)", captured.read())
+            reason = logged[-1].decode(errors="replace") if logged else _first_sentence(error)
+            raise WorkerError(
+                f"the Ray cluster {address} cannot be used ({reason}): this machine has to be part of it "
+                "(ray start --address=HEAD:PORT), with the same Ray, Python and ~/.ray/auth_token"
+            ) from error
+    _silence()
     return ray
 
 
-def _require_listener(host: str, port: int, address: str) -> None:
-    """Raise WorkerError where nothing listens; Ray itself would try for a minute."""
+@contextmanager
+def _captured_stderr() -> Iterator[IO[bytes]]:
+    """Keep what a library of C++ writes to the terminal; the file is valid inside the context."""
+    with TemporaryFile() as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield file
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _set_environment(address: str) -> None:
+    """Set what Ray reads when it is imported, where the user has not."""
+    defaults = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_NUM_REDIS_GET_RETRIES": "3",  # seconds in which a cluster has to take this machine's token
+    }
+    # A new Ray asks for a token, and makes one; for a cluster Ray itself sends none unless it is told to.
+    if address == LOCAL or TOKEN_FILE.expanduser().exists() or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        defaults["RAY_AUTH_MODE"] = "token"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _require_ray(address: str) -> None:
+    """Raise WorkerError where no gRPC server listens; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
+        number = int(port) if port.isdecimal() else 0
+        with socket.create_connection((host.strip("[]"), number), CONNECT_TIMEOUT_S) as connection:
+            connection.settimeout(CONNECT_TIMEOUT_S)
+            connection.sendall(HTTP2_GREETING)
+            if connection.recv(4)[3:] != HTTP2_SETTINGS:
+                raise ConnectionError("another kind of server")
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise WorkerError(
-            f"no Ray cluster answers at {address} ({reason}): check the address of --ray or RAY_ADDRESS, and "
-            "ray status on its head"
+            f"no Ray cluster answers at {address} ({getattr(error, 'strerror', None) or error}): check the "
+            "address of --ray or RAY_ADDRESS, and ray status on its head"
         ) from error
 
 
-def _silence(ray: Any) -> None:
-    """Keep what Ray prints about lost nodes and workers out of the results: the driver tells of them."""
-    with suppress(ImportError, AttributeError, KeyError):
-        from ray._private import ray_logging  # noqa: PLC0415
+def _silence() -> None:
+    """Keep what Ray prints of lost nodes and workers out of the results: the driver tells of them."""
+    with suppress(ImportError, AttributeError):
+        from ray._private import worker  # noqa: PLC0415
 
-        ray_logging.global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+        worker._worker_logs_enabled = False  # it has no public switch for messages of its own
 
 
 def _first_sentence(error: BaseException) -> str:

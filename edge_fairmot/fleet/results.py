@@ -288,8 +288,13 @@ def _read_summary(folder: Path) -> dict[str, Any] | None:
 
 
 def _summed_up(record: Record, summary: Mapping[str, Any]) -> Record:
-    names = ("frames", "identities", "detections", "counts")
-    return replace(record, **{name: summary.get(name) for name in names})
+    return replace(
+        record,
+        frames=summary.get("frames"),
+        identities=summary.get("identities"),
+        detections=summary.get("detections"),
+        counts=summary.get("counts"),
+    )
 
 
 def _line(record: Record) -> str:

@@ -52,7 +52,7 @@ def test_a_lost_video_is_tried_again_and_one_that_kills_its_workers_fails():
 
 def test_only_workers_that_have_answered_get_videos():
     # The second, third and fourth find no place, as after the loss of a machine.
-    workers = SimulatedWorkers(openings=["opened", "never", "never", "never"])
+    workers = SimulatedWorkers(openings=["opened", None, None, None])
     ended, _ = drive(workers, most=4)
     assert set(ended.values()) == {("", 1)}
 
@@ -82,7 +82,7 @@ def test_a_run_without_workers_waits_and_says_so():
 
     from edge_fairmot.fleet import Message as Answer
 
-    ended, warnings = drive(LateWorkers(openings=["never", "never"]))
+    ended, warnings = drive(LateWorkers(openings=[None, None]))
     assert set(ended.values()) == {("", 1)}
     assert warnings == ["no worker has answered for 60 s: no machine may be free for one"]
 
