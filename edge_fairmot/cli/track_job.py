@@ -24,7 +24,8 @@ from edge_fairmot.protocols import Runtime, Sink, Source, SourceInfo
 from edge_fairmot.sources import open_source
 from edge_fairmot.types import Frame
 
-PROGRESS_EVERY_S = 1.0
+PROGRESS_EVERY_S = 2.0
+"""A message costs the driver of a Ray cluster about a millisecond."""
 
 
 def fingerprint_of(config: RunConfig, model_sha256: str, size: int, *, video: bool) -> str:

@@ -125,7 +125,7 @@ def track_many(
         "tracker.preset": flags.chosen_preset(preset, crowded),
         "schedule.every": detect_every,
     }
-    settings = _with_threads(read_run_config(config, setting or (), given, line or (), zone or ()))
+    settings = _for_workers(read_run_config(config, setting or (), given, line or (), zone or ()))
     for name, value in (("--workers", workers), ("--give-up-after", give_up_after)):
         if value is not None and value <= 0:
             raise InvalidInputError(f"{name} must be greater than 0, not {value:g}")
@@ -183,8 +183,14 @@ def track_many(
         raise typer.Exit(1)
 
 
-def _with_threads(settings: RunConfig) -> RunConfig:
-    """Return the settings with one thread a worker, where nothing else is given and processors compute."""
+def _for_workers(settings: RunConfig) -> RunConfig:
+    """Return the settings with one thread, where nothing else is given and processors compute.
+
+    The folder of compiled models becomes absolute: a worker may run in another folder.
+    """
+    if settings.runtime.cache_folder is not None:
+        folder = settings.runtime.cache_folder.absolute()
+        settings = replace(settings, runtime=replace(settings.runtime, cache_folder=folder))
     name, _, device = settings.runtime.name.partition(":")
     device = device or settings.runtime.device
     if settings.runtime.threads is not None or name not in ("cpu", "openvino") or device not in ("", "CPU"):

@@ -176,10 +176,14 @@ def connect(address: str, *, cpus: float, gpus: float) -> Any:
             captured.seek(0)
             logged = re.findall(rb"server: (?:RPC error: |\w+: )*(.+)", captured.read())
             reason = logged[-1].decode(errors="replace") if logged else _first_sentence(error)
-            raise WorkerError(
-                f"the Ray cluster {address} cannot be used ({reason}): this machine has to be part of it "
-                "(ray start --address=HEAD:PORT), with the same Ray, Python and ~/.ray/auth_token"
-            ) from error
+            if address == LOCAL:
+                message = f"Ray cannot be started here ({reason}): free the machine, or run without --ray"
+            else:
+                message = (
+                    f"the Ray cluster {address} cannot be used ({reason}): this machine has to be part of it "
+                    "(ray start --address=HEAD:PORT), with the same Ray, Python and ~/.ray/auth_token"
+                )
+            raise WorkerError(message) from error
     _silence()
     return ray
 
