@@ -11,7 +11,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,6 +31,8 @@ class SimulatedWorkers:
 
     Attributes
     ----------
+    started : int
+        Number of workers up to now.
     begun : Counter
         Tries of each video.
     at_work : dict
@@ -43,8 +44,10 @@ class SimulatedWorkers:
     def __init__(
         self, script: Script = lambda name, tries: "done", openings: Sequence[Kind | None] = ()
     ) -> None:
-        self._script, self._openings, self._numbers = script, list(openings), count(1)
+        self._script, self._openings = script, list(openings)
         self._answers: list[Message] = []
+        self._opened: set[int] = set()
+        self.started = 0
         self.begun: Counter[str] = Counter()
         self.at_work: dict[int, Job | None] = {}
         self.now_s = self.own_s = 0.0
@@ -55,7 +58,7 @@ class SimulatedWorkers:
 
     def start(self) -> int:
         """Start a worker."""
-        worker = next(self._numbers)
+        worker = self.started = self.started + 1
         self.at_work[worker] = None
         opening: Kind | None = self._openings.pop(0) if self._openings else "opened"
         if opening is not None:
@@ -70,7 +73,7 @@ class SimulatedWorkers:
             raise InvalidInputError(f"{job.name} runs twice, or worker {worker} has {busy}")
         self.at_work[worker] = job
         self.begun[job.name] += 1
-        fate = self._script(job.name, self.begun[job.name])
+        fate = self._script(job.name, self.begun[job.name]) if worker in self._opened else "waits"
         if fate == "dies":
             self._answers.append(Message(worker, "died", "it was killed"))
         elif fate == "fails":
@@ -91,7 +94,9 @@ class SimulatedWorkers:
         if not answers:
             self.now_s += timeout_s
         for worker, kind, _ in answers:
-            if kind == "ended":
+            if kind == "opened":
+                self._opened.add(worker)
+            elif kind == "ended":
                 self.at_work[worker] = None
             elif kind == "died":
                 del self.at_work[worker]

@@ -66,8 +66,10 @@ def test_a_worker_that_refuses_is_one_less_and_without_any_the_reason_is_the_err
 
 
 def test_workers_that_die_before_they_answer_end_the_run():
+    workers = SimulatedWorkers(openings=["died"] * 20)
     with pytest.raises(WorkerError, match="3 workers died before their first answer"):
-        drive(SimulatedWorkers(openings=["died"] * 20))
+        drive(workers)
+    assert workers.started < 8
     ended, warnings = drive(SimulatedWorkers(openings=["died", "died", "opened"]))
     assert set(ended.values()) == {("", 1)}
     assert warnings == []
