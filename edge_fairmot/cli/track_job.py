@@ -24,8 +24,8 @@ from edge_fairmot.protocols import Runtime, Sink, Source, SourceInfo
 from edge_fairmot.sources import open_source
 from edge_fairmot.types import Frame
 
-PROGRESS_EVERY_S = 2.0
-"""A message costs the driver of a Ray cluster about a millisecond."""
+PROGRESS_EVERY_S, PROGRESS_SHARE = (2.0, 30.0), 0.05
+"""A message costs the driver of a Ray cluster 3 ms, so a long video tells of its progress less often."""
 
 
 def fingerprint_of(config: RunConfig, model_sha256: str, size: int, *, video: bool) -> str:
@@ -134,10 +134,12 @@ def _run(run: Run, sinks: Sequence[Sink]) -> Iterator[Progress]:
     with ExitStack() as stack:
         for sink in sinks:
             stack.callback(sink.close)
-        told_s = 0.0
+        (least_s, most_s), started_s = PROGRESS_EVERY_S, time.monotonic()
+        next_s = started_s
         for number, _ in enumerate(run.pipeline.results(sinks), 1):
-            if time.monotonic() - told_s >= PROGRESS_EVERY_S:
-                told_s = time.monotonic()
+            now_s = time.monotonic()
+            if now_s >= next_s:
+                next_s = now_s + min(most_s, max(least_s, PROGRESS_SHARE * (now_s - started_s)))
                 yield Progress(number, run.source.info.frame_count)
 
 

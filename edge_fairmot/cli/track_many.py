@@ -126,9 +126,9 @@ def track_many(
         "schedule.every": detect_every,
     }
     settings = _for_workers(read_run_config(config, setting or (), given, line or (), zone or ()))
-    for name, value in (("--workers", workers), ("--give-up-after", give_up_after)):
-        if value is not None and value <= 0:
-            raise InvalidInputError(f"{name} must be greater than 0, not {value:g}")
+    for name, value, least in (("--workers", workers, 1), ("--give-up-after", give_up_after, 60)):
+        if value is not None and value < least:
+            raise InvalidInputError(f"{name} must be at least {least}, not {value:g}")
     if ray is None and (upload or gpus):
         raise InvalidInputError("--upload and --gpus are for Ray's workers: add --ray, or leave them out")
     model_bytes = _read_model(settings.model_path)

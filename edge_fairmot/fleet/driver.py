@@ -217,7 +217,9 @@ class Driver:
     def _give_up_on_silent(self) -> None:
         now_s = self._clock()
         silent = [
-            worker for worker, running in self._busy.items() if now_s - running.sign_s > self._give_up_after_s
+            worker
+            for worker, running in self._busy.items()
+            if now_s - running.sign_s > self._give_up_after_s + 99
         ]
         for worker in silent:
             self._workers.stop(worker)

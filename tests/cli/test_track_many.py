@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.fleet import find_videos, longest_first
+from edge_fairmot.cli.run_config import read_run_config
+from edge_fairmot.cli.track_job import TrackingTask
+from edge_fairmot.errors import InvalidInputError, WorkerError
+from edge_fairmot.fleet import Job, find_videos, longest_first
 from edge_fairmot.sources import SourceOptions
 
 from .command_line import COMMAND, assert_one_line_error, error_of, run
@@ -147,7 +150,7 @@ def test_bad_input_is_one_line(still_model, tmp_path):
     assert "no videos in" in error_of("track-many", tmp_path / "empty", "-o", tmp_path / "out")
     assert "is no file and no folder" in error_of("track-many", "absent.mp4", "-o", tmp_path / "out")
     assert "no model at absent.onnx" in error_of(*many, "-m", "absent.onnx")
-    assert "--workers must be greater than 0" in error_of(*many, "--workers", "0")
+    assert "--workers must be at least 1" in error_of(*many, "--workers", "0")
     assert "add --ray" in error_of(*many, "--upload")
     assert not (tmp_path / "out").exists()
     # What only a worker can find is told once, and no video is blamed for it.
@@ -158,6 +161,23 @@ def test_bad_input_is_one_line(still_model, tmp_path):
     assert "not.onnx" in errors.splitlines()[-1]
     assert {record["state"] for record in index_of(tmp_path / "out").values()} == {"waiting"}
     assert "track-many" in error_of("track", tmp_path / "empty", "-m", still_model)
+
+
+def test_a_machine_with_another_version_or_without_the_folder_does_not_work(still_model, tmp_path):
+    config = read_run_config(None, (), {"source": "videos", "model": still_model})
+    with pytest.raises(WorkerError, match="install the same version"):
+        TrackingTask(config, version="0.0").open(None)
+    with pytest.raises(WorkerError, match="share the folder with it, or use --upload"):
+        TrackingTask(config, parts=str(tmp_path / "absent")).open(None)
+    # The model may come as bytes, where its path leads nowhere.
+    moved = replace(config, model=tmp_path / "elsewhere" / "still.onnx")
+    job = Job("n", "as given.mp4", str(write_video(tmp_path / "video.mp4", 4)), 1, data=b"")
+    job = replace(job, data=Path(job.path).read_bytes(), path="/gone/video.mp4")
+    *_, outcome = TrackingTask(moved, draws_video=False).open(still_model.read_bytes())(job)
+    assert (outcome.error, outcome.summary["frames"]) == ("", 4)
+    assert outcome.summary["source"]["name"] == "as given.mp4"
+    assert b"as given.mp4" in outcome.files["tracks.jsonl"]
+    assert outcome.summary["model"]["path"].endswith("elsewhere/still.onnx")
 
 
 def test_ray_is_asked_for_where_it_is_missing(still_model, tmp_path):

@@ -93,6 +93,7 @@ def test_a_video_that_hangs_fails_and_its_worker_is_replaced():
     workers = SimulatedWorkers(lambda name, _: "hangs" if name == "video4" else "done")
     ended, _ = drive(workers, most=1, give_up_after_s=30)
     assert ended.pop("video4") == ("no new frame for 30 s after frame 0", 1)
+    assert workers.now_s < 35
     assert set(ended.values()) == {("", 1)}
 
 
