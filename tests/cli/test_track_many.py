@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,6 +142,28 @@ def test_an_interrupted_run_ends_its_workers_and_goes_on_later(still_model, tmp_
     states = [record["state"] for record in index_of(output).values()]
     assert sorted(states) == ["done", "done", "waiting"]
     assert "3 of 3 videos (2 before)" in run("track-many", *command).stdout
+
+
+def test_a_terminal_sees_the_videos_at_work(still_model, tmp_path):
+    for number in range(2):
+        write_video(tmp_path / "videos" / f"{number}.mp4", 200, number)
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "track-many", "videos", "-m", str(still_model), "--workers", "1"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
+        env=os.environ | {"COLUMNS": "120", "TERM": "xterm"},
+    )
+    os.close(follower)
+    seen = b""
+    with suppress(OSError):  # the terminal is gone with the process
+        while part := os.read(leader, 4096):
+            seen += part
+    os.close(leader)
+    assert process.wait(timeout=60) == 0
+    for word in (b"of 2 videos", b"frames/s", b"left", b"waiting for the first worker", b"videos/0.mp4"):
+        assert word in seen, seen
 
 
 def test_bad_input_is_one_line(still_model, tmp_path):
