@@ -10,6 +10,7 @@ from threading import Thread
 from time import monotonic, perf_counter
 from typing import Any, TypeAlias
 
+from edge_fairmot.camera_motion import CameraMotion
 from edge_fairmot.channel import Channel, ChannelClosedError
 from edge_fairmot.counting import Counter
 from edge_fairmot.protocols import Detector, PreparingDetector, Sink, Source
@@ -54,6 +55,8 @@ class RunSummary:
     stage_ms : dict of str to float
         Busy milliseconds of each stage, mean over ``frames``. Stages overlap: their sum may exceed a frame's
         time. For a live source, ``decode`` is mostly waiting for the next frame.
+    unknown_motion : int
+        Frames in which the motion of a moving camera could not be estimated: the tracks were not moved.
     """
 
     frames: int
@@ -64,6 +67,7 @@ class RunSummary:
     detections: int
     wall_s: float
     stage_ms: dict[str, float]
+    unknown_motion: int = 0
 
     @property
     def frame_rate(self) -> float:
@@ -94,6 +98,8 @@ class Pipeline:
     on_detections : callable, optional
         Called in the iterating thread with each frame and its detections, before the frame's result is
         yielded. The detections of a predicted frame are None.
+    camera_motion : CameraMotion, optional
+        Estimates the motion of a moving camera, by which the tracks are then moved.
     clock : callable, optional
         Monotonic clock, in seconds, for the times of the summary and for the schedule.
 
@@ -114,6 +120,7 @@ class Pipeline:
         counter: Counter | None = None,
         schedule: DetectionSchedule | None = None,
         on_detections: Callable[[Frame, Detections | None], None] | None = None,
+        camera_motion: CameraMotion | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._source = source
@@ -121,6 +128,8 @@ class Pipeline:
         self._tracker = tracker
         self._counter = counter
         self._on_detections = on_detections
+        self._camera_motion = camera_motion
+        self._objects = Detections.empty().xyxy  # boxes of the last frame
         self._times = _StageTimes(clock)
         self._schedule = schedule or DetectionSchedule()
         self._stages: _Stages | None = None
@@ -181,6 +190,7 @@ class Pipeline:
             detections=self._detections,
             wall_s=self._last_s - self._started_s if self._started_s is not None else 0.0,
             stage_ms={name: 1e3 * busy_s / max(frames, 1) for name, busy_s in self._times.busy_s.items()},
+            unknown_motion=self._camera_motion.unknown if self._camera_motion is not None else 0,
         )
 
     def busy_s(self) -> dict[str, float]:
@@ -218,10 +228,12 @@ class Pipeline:
     def _associate(self, frame: Frame, detections: Detections | None) -> FrameResult:
         started_s = self._times.begin("association")
         self._follow_size(frame)
+        self._follow_camera(frame)
         if detections is None:
             tracks = self._tracker.predict(frame.time_s)
         else:
             tracks = self._tracker.update(detections, frame.time_s)
+        self._objects = tracks.xyxy if detections is None else detections.xyxy
         events: tuple[CountingEvent, ...] = ()
         counts: Counts | None = None
         if self._counter is not None:
@@ -238,6 +250,14 @@ class Pipeline:
             (width, height), (old_width, old_height) = frame.size, self._frame_size
             self._tracker.rescale((width / old_width, height / old_height))
         self._frame_size = frame.size
+
+    def _follow_camera(self, frame: Frame) -> None:
+        """Move the tracks as the camera moved."""
+        if self._camera_motion is None:
+            return
+        moved = self._camera_motion.estimate(frame.image, self._objects)
+        if moved is not None:
+            self._tracker.move(moved)
 
     def _sum_up(self, detections: Detections | None, tracks: Tracks) -> None:
         if detections is None:

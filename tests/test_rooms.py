@@ -47,7 +47,7 @@ class Room(NamedTuple):
 
 
 VALUES = "types errors"
-CORE = f"{VALUES} boxes letterbox manifest protocols channel schedule tracking counting"
+CORE = f"{VALUES} boxes letterbox manifest protocols channel schedule tracking camera_motion counting"
 ROOMS = {
     "": Room("", "", lazy_rooms="* runtimes"),
     "errors": Room("", ""),
@@ -61,6 +61,7 @@ ROOMS = {
     "channel": Room("", ""),
     "schedule": Room("errors", ""),
     "tracking": Room("types errors boxes", "numpy lap"),
+    "camera_motion": Room(VALUES, "numpy cv2"),
     "counting": Room(VALUES, "numpy"),
     "detector": Room("types errors letterbox manifest protocols", "numpy"),
     "detection_cache": Room("types errors system", "numpy"),

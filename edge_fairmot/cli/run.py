@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import edge_fairmot
+from edge_fairmot.camera_motion import CameraMotion
 from edge_fairmot.cli.console import warn
 from edge_fairmot.cli.run_config import RunConfig
 from edge_fairmot.cli.run_flags import advise_on_precision
@@ -64,6 +65,13 @@ class Run:
         """What was counted up to now; None where nothing is counted."""
         return None if self.counter is None else self.counter.counts
 
+    @property
+    def tracker_document(self) -> dict[str, Any]:
+        """The tracker's settings, and how a moving camera is followed where it is."""
+        camera_motion = self.config.tracker.camera_motion
+        moving = {} if camera_motion == "off" else {"camera_motion": camera_motion}
+        return asdict(self.tracker) | moving
+
     def header(self, **settings: Any) -> JsonLinesHeader:
         """Return the first line of a file of tracks."""
         info = self.source.info
@@ -72,7 +80,7 @@ class Run:
             frame_size=info.frame_size,
             frame_rate=info.frame_rate,
             model=self.model.document,
-            settings=asdict(self.tracker) | {"schedule": asdict(self.config.schedule)} | settings,
+            settings=self.tracker_document | {"schedule": asdict(self.config.schedule)} | settings,
         )
 
 
@@ -106,7 +114,13 @@ def open_run(
     if save_detections is not None:
         writer = stack.enter_context(_open_writer(save_detections, detector, model, tracker, info))
     pipeline = Pipeline(
-        source, detector, Tracker(tracker), counter=counter, schedule=config.schedule, on_detections=writer
+        source,
+        detector,
+        Tracker(tracker),
+        counter=counter,
+        schedule=config.schedule,
+        on_detections=writer,
+        camera_motion=CameraMotion() if config.tracker.camera_motion == "sparse" else None,
     )
     return Run(config, source, model, tracker, counter, pipeline)
 
@@ -175,7 +189,7 @@ def summary_document(
         "model": {"path": run.model.path, "checkpoint_sha256": run.model.checkpoint_sha256},
         "runtime": run.model.runtime,
         "runtime_options": asdict(run.config.runtime.options),
-        "tracker": asdict(run.tracker),
+        "tracker": run.tracker_document,
         "schedule": asdict(run.config.schedule),
         **asdict(summary),
         "frame_rate": summary.frame_rate,

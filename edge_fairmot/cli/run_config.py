@@ -24,6 +24,7 @@ from edge_fairmot.sources import NetworkOptions, ReconnectConfig, SourceOptions
 from edge_fairmot.tracking import TrackerConfig, preset
 
 LEVELS = ("debug", "info", "warning", "error")
+CAMERA_MOTIONS = ("off", "sparse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,19 @@ class TrackerTable(TrackerConfig):
     ----------
     preset : str
         ``fairmot``, or ``bytetrack`` for people who hide one another.
+    camera_motion : str
+        ``off``, or ``sparse`` for a camera that moves: its motion is estimated from corners of the images.
     """
 
     preset: str = "fairmot"
+    camera_motion: str = "off"
+
+    def __post_init__(self) -> None:
+        TrackerConfig.__post_init__(self)
+        if self.camera_motion not in CAMERA_MOTIONS:
+            raise InvalidInputError(
+                f"camera_motion must be one of {', '.join(CAMERA_MOTIONS)}, not {self.camera_motion!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,10 @@ PresetFlag: TypeAlias = Annotated[
     ),
 ]
 CrowdedFlag: TypeAlias = Annotated[bool, typer.Option("--crowded", help="The same as --preset bytetrack.")]
+MovingCameraFlag: TypeAlias = Annotated[
+    bool | None,
+    typer.Option("--moving-camera", help="The camera moves: move the tracks with the image."),
+]
 DetectEveryFlag: TypeAlias = Annotated[
     int | None,
     typer.Option("--detect-every", metavar="N", help="Detect in every Nth frame. [default: 1]"),

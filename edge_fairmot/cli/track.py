@@ -60,6 +60,7 @@ def track(
     track_buffer: flags.TrackBufferFlag = None,
     preset: flags.PresetFlag = None,
     crowded: flags.CrowdedFlag = False,
+    moving_camera: flags.MovingCameraFlag = None,
     detect_every: flags.DetectEveryFlag = None,
     target_fps: flags.TargetFpsFlag = None,
     line: flags.LineFlag = None,
@@ -96,6 +97,7 @@ def track(
         "tracker.score_threshold": score_threshold,
         "tracker.track_buffer": track_buffer,
         "tracker.preset": flags.chosen_preset(preset, crowded),
+        "tracker.camera_motion": "sparse" if moving_camera else None,
         "schedule.every": detect_every,
         "schedule.target_fps": target_fps,
     }

@@ -134,6 +134,30 @@ class Tracker:
             raise InvalidInputError(f"an image's size changes by positive factors, not {factor}")
         self._tracks.motion = kalman.rescale(self._tracks.motion, factor)
 
+    def move(self, matrix: Float64Array) -> None:
+        """Move all tracks to the next image of a moving camera, before :meth:`update` or :meth:`predict`.
+
+        Tracked, lost and unconfirmed tracks move alike: their centres and velocities are mapped, and their
+        sizes are scaled. The time since the last image does not matter here.
+
+        Parameters
+        ----------
+        matrix : float64 (2, 3)
+            Maps points of the last image to the next one, source pixels, as
+            :meth:`edge_fairmot.camera_motion.CameraMotion.estimate` returns it.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is not (2, 3), finite and invertible.
+        """
+        if matrix.shape != (2, 3) or not np.isfinite(matrix).all() or not np.linalg.det(matrix[:, :2]) > 0:
+            raise InvalidInputError(
+                "a camera's motion is a finite matrix (2, 3) of positive determinant, "
+                f"not {np.array2string(np.asarray(matrix), separator=', ')}"
+            )
+        self._tracks.motion = kalman.move(self._tracks.motion, matrix)
+
     def _check_embedding_size(self, detections: Detections) -> None:
         if not len(detections):
             return
