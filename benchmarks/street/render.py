@@ -160,7 +160,7 @@ class Street:
         return self._draw(figures, time_s), self._observe(figures, time_s)
 
     def view(self, index: int) -> Float64Array:
-        """Return where the camera looks in a frame, float64 (2, 3): maps the street to the image, pixels."""
+        """Return where the camera looks in a frame, float64 (2, 3): maps street pixels to the image."""
         return self._view.matrix(index / self.options.fps)
 
     def figures(self, time_s: float) -> list[Figure]:

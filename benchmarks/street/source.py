@@ -57,7 +57,7 @@ class SyntheticSource(AbstractContextManager["SyntheticSource"]):
         return self._street.truth(index) if truth is None else truth
 
     def view(self, index: int) -> Float64Array:
-        """Return where the camera looks in any frame, float64 (2, 3): maps the street to the image, pixels."""
+        """Return where the camera looks in any frame, float64 (2, 3): maps street pixels to the image."""
         return self._street.view(index)
 
     def __iter__(self) -> Iterator[Frame]:
