@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_fairmot.types import (
-    BoolArray,
     Detections,
     Float32Array,
     Float64Array,
@@ -76,8 +75,8 @@ class SimulatedDetector:
             np.concatenate((score, false_score)).astype(np.float32),
             np.concatenate((embedding, false_embedding)).astype(np.float32),
         )
-        has_size: BoolArray = (xyxy[:, 2:] > xyxy[:, :2] + 1).all(axis=1)
-        return every[np.asarray(has_size & (every.score > self._score_threshold))]
+        has_size = np.asarray((xyxy[:, 2:] > xyxy[:, :2] + 1).all(axis=1))
+        return every[has_size & (every.score > self._score_threshold)]
 
     def _people(
         self, found: GroundTruth, random: np.random.Generator

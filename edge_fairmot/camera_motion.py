@@ -105,7 +105,7 @@ def _follow(before: UInt8Array, after: UInt8Array, objects: Float64Array) -> Flo
     if len(corners) < MIN_INLIERS:
         return None
     found, status, _ = cv2.calcOpticalFlowPyrLK(
-        before, after, corners, None, winSize=(WINDOW, WINDOW), maxLevel=LEVELS
+        before, after, corners, np.empty_like(corners), winSize=(WINDOW, WINDOW), maxLevel=LEVELS
     )
     followed = np.asarray(status).ravel() == 1
     start, end = corners[followed].reshape(-1, 2), np.asarray(found)[followed].reshape(-1, 2)

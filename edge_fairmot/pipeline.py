@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from edge_fairmot.camera_motion import CameraMotion
 from edge_fairmot.channel import Channel, ChannelClosedError
-from edge_fairmot.counting import Counter
+from edge_fairmot.counting import Counter, IgnoredZones
 from edge_fairmot.protocols import Detector, PreparingDetector, Sink, Source
 from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
 from edge_fairmot.tracking import Tracker
@@ -49,7 +49,7 @@ class RunSummary:
     identities : int
         Distinct track ids.
     detections : int
-        Detections above the score threshold, over all frames.
+        Detections above the score threshold and in no ignored zone, over all frames.
     wall_s : float
         Seconds since the first frame was requested.
     stage_ms : dict of str to float
@@ -100,6 +100,8 @@ class Pipeline:
         yielded. The detections of a predicted frame are None.
     camera_motion : CameraMotion, optional
         Estimates the motion of a moving camera, by which the tracks are then moved.
+    ignored : IgnoredZones, optional
+        Zones whose detections are left out; ``on_detections`` gets those too.
     clock : callable, optional
         Monotonic clock, in seconds, for the times of the summary and for the schedule.
 
@@ -121,6 +123,7 @@ class Pipeline:
         schedule: DetectionSchedule | None = None,
         on_detections: Callable[[Frame, Detections | None], None] | None = None,
         camera_motion: CameraMotion | None = None,
+        ignored: IgnoredZones | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._source = source
@@ -129,6 +132,7 @@ class Pipeline:
         self._counter = counter
         self._on_detections = on_detections
         self._camera_motion = camera_motion
+        self._ignored = ignored or IgnoredZones()
         self._objects = Detections.empty().xyxy  # boxes of the last frame
         self._times = _StageTimes(clock)
         self._schedule = schedule or DetectionSchedule()
@@ -213,7 +217,10 @@ class Pipeline:
             if self._stopped:  # before the stages existed
                 return
             stages.start()
-            for frame, detections in stages:
+            for frame, found in stages:
+                detections = None if found is None else self._ignored.apply(found, frame.size)
+                if self._on_detections is not None:
+                    self._on_detections(frame, found)
                 result = self._associate(frame, detections)
                 started_s = self._times.begin("sinks")
                 for sink in sinks:
@@ -240,8 +247,6 @@ class Pipeline:
             events = self._counter.update(tracks, frame.time_s, frame.size)
             counts = self._counter.counts
         self._times.add("association", started_s)
-        if self._on_detections is not None:
-            self._on_detections(frame, detections)
         return FrameResult(frame, tracks, events, counts)
 
     def _follow_size(self, frame: Frame) -> None:

@@ -60,6 +60,7 @@ def live(
     target_fps: flags.TargetFpsFlag = None,
     line: flags.LineFlag = None,
     zone: flags.ZoneFlag = None,
+    ignore: flags.IgnoreFlag = None,
     web: Annotated[bool | None, typer.Option("--web/--no-web", help="Serve a page.")] = None,
     web_host: Annotated[
         str | None, typer.Option(help="Address of the page; 0.0.0.0 is every network. [default: 127.0.0.1]")
@@ -114,7 +115,7 @@ def live(
         "log.level": log_level,
         "log.format": log_format,
     }
-    settings = read_run_config(config, setting or (), given, line or (), zone or ())
+    settings = read_run_config(config, setting or (), given, line or (), zone or (), ignore or ())
     start_logging(settings.log.level, settings.log.format)
     try:
         _run(settings, config)
@@ -229,6 +230,7 @@ def _open_page(
         run.counter,
         source=run.source.info.name,
         outputs=outputs,
+        ignored=run.ignored,
     )
     page.start()
     _log.info("page at %s", page.address)

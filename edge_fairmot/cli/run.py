@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from edge_fairmot.camera_motion import CameraMotion
 from edge_fairmot.cli.console import warn
 from edge_fairmot.cli.run_config import RunConfig
 from edge_fairmot.cli.run_flags import advise_on_precision
-from edge_fairmot.counting import Counter
+from edge_fairmot.counting import Counter, IgnoredZones
 from edge_fairmot.detection_cache import CachedDetector, CacheInfo, DetectionWriter
 from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import InvalidInputError, SinkError
@@ -58,6 +58,7 @@ class Run:
     model: ModelInfo
     tracker: TrackerConfig
     counter: Counter | None
+    ignored: IgnoredZones
     pipeline: Pipeline
 
     @property
@@ -105,10 +106,10 @@ def open_run(
         if detections is None
         else _open_cache(detections, tracker, info)
     )
-    saved = saved_drawing(config.web, info.name) if drawn else None
     counting = config.counted
-    if saved is not None:  # what was drawn on the page replaces the lines and zones of the file
-        counting = replace(counting, lines=saved.lines, zones=saved.zones)
+    if drawn:  # what was drawn on the page replaces the lines and zones of the file
+        counting = saved_drawing(config.web, info.name, counting) or counting
+    ignored = IgnoredZones(counting.ignore)
     counter = Counter(counting, info.frame_size) if drawn or counting.lines or counting.zones else None
     writer: DetectionWriter | None = None
     if save_detections is not None:
@@ -121,8 +122,9 @@ def open_run(
         schedule=config.schedule,
         on_detections=writer,
         camera_motion=CameraMotion() if config.tracker.camera_motion == "sparse" else None,
+        ignored=ignored,
     )
-    return Run(config, source, model, tracker, counter, pipeline)
+    return Run(config, source, model, tracker, counter, ignored, pipeline)
 
 
 def _open_network(config: RunConfig, tracker: TrackerConfig, stack: ExitStack) -> tuple[Detector, ModelInfo]:

@@ -162,8 +162,8 @@ class RunConfig:
         A detector, a decoder or an output that takes longer is reported as stalled.
     model : Path or None
         ONNX file made by ``edge-fairmot convert``; the bundled one when not given.
-    line, zone : tuple
-        Counted lines and zones, in shares of the image's width and height.
+    line, zone, ignore : tuple
+        Counted lines and zones, and ignored zones, in shares of the image's width and height.
     """
 
     source: str = ""
@@ -178,6 +178,7 @@ class RunConfig:
     counting: CountingConfig = field(default_factory=CountingConfig)
     line: tuple[Line, ...] = ()
     zone: tuple[Zone, ...] = ()
+    ignore: tuple[Zone, ...] = ()
     web: WebTable = WebTable()
     mqtt: MqttConfig | None = None
     record: RecordingConfig | None = None
@@ -196,9 +197,12 @@ class RunConfig:
 
     @property
     def counted(self) -> CountingConfig:
-        """What is counted: lines and zones with the settings of ``[counting]``."""
+        """What is counted and ignored: lines and zones with the settings of ``[counting]``."""
         return replace(
-            self.counting, lines=(*self.counting.lines, *self.line), zones=(*self.counting.zones, *self.zone)
+            self.counting,
+            lines=(*self.counting.lines, *self.line),
+            zones=(*self.counting.zones, *self.zone),
+            ignore=(*self.counting.ignore, *self.ignore),
         )
 
     def tracker_config(self, frame_rate: float) -> TrackerConfig:
@@ -214,11 +218,12 @@ def read_run_config(
     flags: Mapping[str, Any],
     lines: Sequence[str] = (),
     zones: Sequence[str] = (),
+    ignored: Sequence[str] = (),
 ) -> RunConfig:
     """Build the settings of a run; raises InvalidInputError that names key, value and what is allowed.
 
-    ``flags`` maps ``table.key`` to the value of a flag, None where it was not given. ``lines`` and ``zones``,
-    as :func:`edge_fairmot.counting.parse_line` takes them, are added to the file's.
+    ``flags`` maps ``table.key`` to the value of a flag, None where it was not given. ``lines``, ``zones`` and
+    ``ignored``, as :func:`edge_fairmot.counting.parse_line` takes them, are added to the file's.
     """
     document = read_document(path, overrides)
     for name, value in flags.items():
@@ -238,4 +243,5 @@ def read_run_config(
         config,
         line=(*config.line, *map(parse_line, lines)),
         zone=(*config.zone, *map(parse_zone, zones)),
+        ignore=(*config.ignore, *map(parse_zone, ignored)),
     )

@@ -97,6 +97,12 @@ ZoneFlag: TypeAlias = Annotated[
         "--zone", metavar="NAME:X,Y;X,Y;X,Y", help="Count in this polygon, in shares of the image; repeat."
     ),
 ]
+IgnoreFlag: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore", metavar="NAME:X,Y;X,Y;X,Y", help="Track nobody who stands in this polygon; repeat."
+    ),
+]
 
 
 def chosen_preset(preset: str | None, crowded: bool) -> str | None:

@@ -65,6 +65,7 @@ def track(
     target_fps: flags.TargetFpsFlag = None,
     line: flags.LineFlag = None,
     zone: flags.ZoneFlag = None,
+    ignore: flags.IgnoreFlag = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results in the folder, instead of making DIR-2.")
     ] = False,
@@ -101,7 +102,7 @@ def track(
         "schedule.every": detect_every,
         "schedule.target_fps": target_fps,
     }
-    settings = read_run_config(config, setting or (), given, line or (), zone or ())
+    settings = read_run_config(config, setting or (), given, line or (), zone or (), ignore or ())
     if detections is not None and save_detections is not None:
         raise InvalidInputError("--detections and --save-detections exclude each other: give one of them")
     with ExitStack() as stack:
