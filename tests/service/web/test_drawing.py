@@ -64,7 +64,7 @@ def test_a_drawing_replaces_the_lines_of_the_configuration_in_the_next_run(serve
 
 def test_an_ignored_zone_that_is_drawn_applies_at_once_and_in_the_next_run(tmp_path):
     config = WebConfig(drawing_file=tmp_path / "drawing.json")
-    usual = CountingConfig(ignore=(parse_zone("poster:0,0;0.2,0;0.2,1"),))
+    usual = CountingConfig(ignore=(parse_zone("poster:0.9,0.9;1,0.9;1,1"),))
     left_half = {"name": "mirror", "polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}
     boxes = np.array([[10, 10, 20, 20], [80, 10, 90, 20]]) * (np.tile(SIZE, 2) / 100)
     people = Detections(boxes.astype(np.float32), np.ones(2, np.float32), np.ones((2, 1), np.float32))
