@@ -64,6 +64,7 @@ ROOMS = {
     "camera_motion": Room(VALUES, "numpy cv2"),
     "counting": Room(VALUES, "numpy"),
     "detector": Room("types errors letterbox manifest protocols", "numpy"),
+    "refinement": Room("types errors boxes tracking", "numpy"),
     "detection_cache": Room("types errors system", "numpy"),
     "pipeline": Room(CORE, ""),
     "sources": Room(f"{VALUES} protocols channel", "numpy cv2", "", "av picamera2 libcamera"),
@@ -77,7 +78,8 @@ ROOMS = {
         "paho",
     ),
     "cli": Room(
-        f"{CORE} detector detection_cache pipeline sources sinks bundled doctor service system model_file "
+        f"{CORE} detector detection_cache refinement pipeline sources sinks bundled doctor service system "
+        "model_file "
         "runtimes",
         "numpy cv2 typer rich tomli",
         "convert benchmarks",
@@ -85,7 +87,8 @@ ROOMS = {
     ),
     "runtimes": Room("types errors manifest protocols detector model_file system", "*"),
     "benchmarks": Room(
-        f"{CORE} detector detection_cache pipeline sources sinks bundled model_file system runtimes",
+        f"{CORE} detector detection_cache refinement pipeline sources sinks bundled model_file system "
+        "runtimes",
         "numpy cv2",
         "",
         "trackeval scipy onnxruntime plotly psutil pydantic pynvml",

@@ -34,6 +34,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("demo:demo", "Track people on a synthetic street and score the tracks."),
     "track": Command("track:track", "Track people in a video; writes tracks, video and a summary."),
+    "refine": Command("refine:refine", "Fill gaps of finished tracks, join fragments, drop short tracks."),
     "live": Command("live:live", "Track people in front of a camera until stopped."),
     "convert": Command("convert:convert", "Convert a FairMOT checkpoint to an ONNX file."),
     "inspect": Command("inspect:inspect", "Show what a model file or a checkpoint is."),
