@@ -83,7 +83,7 @@ ROOMS = {
         "runtimes",
         "numpy cv2 typer rich tomli",
         "convert benchmarks",
-        "onnx onnxruntime openvino trackeval",
+        "onnx onnxruntime openvino trackeval pyarrow",
     ),
     "runtimes": Room("types errors manifest protocols detector model_file system", "*"),
     "benchmarks": Room(

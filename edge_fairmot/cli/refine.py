@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import typer
@@ -19,6 +20,9 @@ from edge_fairmot.sinks import JsonLinesHeader, read_json_lines
 from edge_fairmot.sinks.files import UnbufferedFile
 from edge_fairmot.sinks.text import frame_line, header_line, mot_lines
 from edge_fairmot.types import Detections, Float32Array, Float64Array, Frame, FrameResult, Tracks
+
+Frames: TypeAlias = list[tuple[int, float, Tracks]]
+"""Frame number from 1, time, and tracks."""
 
 LINES_NAME, TEXT_NAME = "tracks.jsonl", "tracks.txt"
 USUAL = RefineConfig()
@@ -59,8 +63,8 @@ def refine(
         raise InvalidInputError(f"-o {output} would write over the input ({tracks}): choose another folder")
     if taken and not overwrite:
         raise InvalidInputError(f"{taken[0]} exists: choose another folder with -o, or give --overwrite")
-    header, frames = read_frames(tracks)
-    rows, times_s = TrackRows.of_frames(frames), _times(tracks, frames)
+    header, frames, rows = read_rows(tracks)
+    times_s = _times(tracks, frames)
     embeddings = None if detections is None else read_embeddings(detections, header, frames)
     refined = refine_rows(rows, times_s, header.frame_size, config, embeddings)
     settings = {**header.settings, "refined": asdict(config) | {"joined": embeddings is not None}}
@@ -76,26 +80,30 @@ def refine(
     )
 
 
-def read_frames(path: Path) -> tuple[JsonLinesHeader, list[tuple[int, float, Tracks]]]:
-    """Read all frames of a JSON Lines file; InvalidInputError if frames change their size or their order."""
+def read_rows(path: Path) -> tuple[JsonLinesHeader, Frames, TrackRows]:
+    """Read a JSON Lines file; InvalidInputError if frames change their size or do not count up."""
     header, frames = read_json_lines(path)
-    read = list(frames)
+    read, filled = list(frames), set()
     with path.open("rb") as file:
         next(file)
-        if any(b'"size":' in line for line in file):
-            raise InvalidInputError(
-                f"{path} has frames of another size than {header.frame_size[0]}x{header.frame_size[1]}: "
-                "boxes of two sizes cannot be joined"
-            )
+        for line in file:
+            if b'"size":' in line:
+                raise InvalidInputError(
+                    f"{path} has frames of another size than {header.frame_size[0]}x{header.frame_size[1]}: "
+                    "boxes of two sizes cannot be joined"
+                )
+            if b'"filled":' in line:
+                document = json.loads(line)
+                filled |= {(document["frame"], one["id"]) for one in document["tracks"] if one.get("filled")}
     numbers = np.array([number for number, _, _ in read], np.int64)
     if (np.diff(numbers, prepend=0) < 1).any() or numbers.max(initial=0) > MOST_FRAMES:
         raise InvalidInputError(f"{path} has frames that do not count up from 1: run the tracking again")
-    return header, read
+    rows = TrackRows.of_frames(read)
+    pairs = zip(rows.frame.tolist(), rows.track_id.tolist(), strict=True)
+    return header, read, replace(rows, filled=np.array([pair in filled for pair in pairs], np.bool_))
 
 
-def read_embeddings(
-    folder: Path, header: JsonLinesHeader, frames: list[tuple[int, float, Tracks]]
-) -> dict[int, Float32Array]:
+def read_embeddings(folder: Path, header: JsonLinesHeader, frames: Frames) -> dict[int, Float32Array]:
     """Return the mean embedding of each track, of the detection cache that the tracks were made of."""
     cache = CachedDetector(folder, None)
     cache.require_source(header.frame_size)
@@ -110,7 +118,7 @@ def read_embeddings(
     return mean_embeddings(found())
 
 
-def _times(path: Path, frames: list[tuple[int, float, Tracks]]) -> Float64Array:
+def _times(path: Path, frames: Frames) -> Float64Array:
     """Return the time of each frame from frame 1 on, NaN for those that are not in the file."""
     times_s = np.full(frames[-1][0] if frames else 0, np.nan)
     for number, time_s, _ in frames:
