@@ -60,7 +60,7 @@ ROOMS = {
     "model_file": Room("types errors manifest system", "numpy"),
     "channel": Room("", ""),
     "schedule": Room("errors", ""),
-    "tracking": Room("types errors boxes", "numpy lap"),
+    "tracking": Room("types errors boxes", "numpy lap tomli"),
     "camera_motion": Room(VALUES, "numpy cv2"),
     "counting": Room(VALUES, "numpy"),
     "detector": Room("types errors letterbox manifest protocols", "numpy"),

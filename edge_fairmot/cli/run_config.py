@@ -21,7 +21,7 @@ from edge_fairmot.service.mqtt import MqttConfig
 from edge_fairmot.service.recording import RecordingConfig
 from edge_fairmot.service.web import WebConfig
 from edge_fairmot.sources import NetworkOptions, ReconnectConfig, SourceOptions
-from edge_fairmot.tracking import TrackerConfig, preset
+from edge_fairmot.tracking import PRESETS, TrackerConfig, preset_settings
 
 LEVELS = ("debug", "info", "warning", "error")
 CAMERA_MOTIONS = ("off", "sparse")
@@ -93,7 +93,8 @@ class TrackerTable(TrackerConfig):
     Attributes
     ----------
     preset : str
-        ``fairmot``, or ``bytetrack`` for people who hide one another.
+        ``fairmot``, ``bytetrack`` for people who hide one another, ``low-fps`` for 1 to 5 frames per second.
+        The other keys of this table win over it.
     camera_motion : str
         ``off``, or ``sparse`` for a camera that moves: its motion is estimated from corners of the images.
     """
@@ -103,6 +104,8 @@ class TrackerTable(TrackerConfig):
 
     def __post_init__(self) -> None:
         TrackerConfig.__post_init__(self)
+        if self.preset not in PRESETS:
+            raise InvalidInputError(f"preset must be one of {', '.join(PRESETS)}, not {self.preset!r}")
         if self.camera_motion not in CAMERA_MOTIONS:
             raise InvalidInputError(
                 f"camera_motion must be one of {', '.join(CAMERA_MOTIONS)}, not {self.camera_motion!r}"
@@ -208,8 +211,7 @@ class RunConfig:
     def tracker_config(self, frame_rate: float) -> TrackerConfig:
         """Return the tracker's settings for a source of this frame rate."""
         given = {one.name: getattr(self.tracker, one.name) for one in fields(TrackerConfig)}
-        config = TrackerConfig(**given | {"frame_rate": frame_rate})
-        return preset(self.tracker.preset, config)
+        return TrackerConfig(**given | {"frame_rate": frame_rate})
 
 
 def read_run_config(
@@ -233,6 +235,9 @@ def read_run_config(
             for table in tables:
                 target = target.setdefault(table, {})
             target[key] = str(value) if isinstance(value, Path) else value
+    tracker = document.get("tracker")
+    if isinstance(tracker, dict) and tracker.get("preset") in PRESETS:
+        document["tracker"] = preset_settings(tracker["preset"], tracker) | tracker
     try:
         config = build(RunConfig, document)
     except InvalidInputError as error:

@@ -68,8 +68,8 @@ PresetFlag: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        metavar="fairmot|bytetrack",
-        help="Rules of association; bytetrack for people who hide one another. [default: fairmot]",
+        metavar="fairmot|bytetrack|low-fps",
+        help="Rules of association: bytetrack for crowds, low-fps for 1 to 5 frames/s. [default: fairmot]",
     ),
 ]
 CrowdedFlag: TypeAlias = Annotated[bool, typer.Option("--crowded", help="The same as --preset bytetrack.")]
