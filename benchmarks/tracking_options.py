@@ -2,8 +2,8 @@
 
 ``python -m edge_fairmot.benchmarks.tracking_options moving`` tracks streets whose camera moves, with the true
 boxes and a network's faults; ``low-fps`` compares presets at few frames per second, ``refine`` shows each
-step of the refinement, and ``time`` the processor time of a frame. ``--detections FOLDER`` takes the detections
-of ``track --save-detections`` from ``FOLDER/NAME``, NAME being the seed and the camera's options, as in
+step of the refinement, and ``time`` the processor time of a frame. ``--detections FOLDER`` takes what ``track
+--save-detections`` wrote to ``FOLDER/NAME``, NAME being the seed and the camera's options, as in
 ``101-pan=52``.
 """
 
@@ -200,8 +200,9 @@ def time_options(frames: int) -> None:
             objects = (
                 detections.xyxy * np.float32(1280 / FRAME_SIZE[0]) if people < 200 else detections.xyxy[:0]
             )
-            for option, name in enumerate(names):
-                tracker = trackers[crowd][option]
+            for turn in range(len(names)):
+                option = (frame + turn) % len(names)  # no option always follows the same one
+                name, tracker = names[option], trackers[crowd][option]
                 started_s = thread_time()
                 if name.startswith("camera"):
                     motions[crowd].estimate(image, objects)
