@@ -17,8 +17,8 @@ def synthesize(
         str,
         typer.Argument(
             help="synthetic:NAME=VALUE,... with seed, frames, size (WxH), fps, people, shake and handheld "
-            "(of the camera, % of the image height), pan (% of the width a second), zoom, and light (how much "
-            "daylight changes, 0 to 1)."
+            "(of the camera, % of the image height), pan (% of the width a second), zoom, and light (how "
+            "much daylight changes, 0 to 1)."
         ),
     ] = "synthetic:",
 ) -> None:
