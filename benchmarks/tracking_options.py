@@ -190,7 +190,7 @@ def time_options(frames: int) -> None:
     images = [frame.image for frame in source]
     size = (int(FRAME_SIZE[0]), int(FRAME_SIZE[1]))
     names = ("fairmot", "bytetrack", "low-fps", "moved tracks", "ignored zones", "camera motion, 1280x720")
-    elapsed_ms = np.zeros((len(PEOPLE), len(names), frames))
+    elapsed_ms, order = np.zeros((len(PEOPLE), len(names), frames)), np.random.default_rng(0)
     crowds = [list(simulate_crowd(people, frames)) for people in PEOPLE]
     trackers = [[Tracker(preset(name if name in PRESETS else "fairmot")) for name in names] for _ in PEOPLE]
     motions = [CameraMotion() for _ in PEOPLE]
@@ -200,8 +200,7 @@ def time_options(frames: int) -> None:
             objects = (
                 detections.xyxy * np.float32(1280 / FRAME_SIZE[0]) if people < 200 else detections.xyxy[:0]
             )
-            for turn in range(len(names)):
-                option = (frame + turn) % len(names)  # no option always follows the same one
+            for option in order.permutation(len(names)).tolist():  # none always follows the same one
                 name, tracker = names[option], trackers[crowd][option]
                 started_s = thread_time()
                 if name.startswith("camera"):
