@@ -10,8 +10,9 @@ from threading import Thread
 from time import monotonic, perf_counter
 from typing import Any, TypeAlias
 
+from edge_fairmot.camera_motion import CameraMotion
 from edge_fairmot.channel import Channel, ChannelClosedError
-from edge_fairmot.counting import Counter
+from edge_fairmot.counting import Counter, IgnoredZones
 from edge_fairmot.protocols import Detector, PreparingDetector, Sink, Source
 from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
 from edge_fairmot.tracking import Tracker
@@ -48,12 +49,14 @@ class RunSummary:
     identities : int
         Distinct track ids.
     detections : int
-        Detections above the score threshold, over all frames.
+        Detections above the score threshold and in no ignored zone, over all frames.
     wall_s : float
         Seconds since the first frame was requested.
     stage_ms : dict of str to float
         Busy milliseconds of each stage, mean over ``frames``. Stages overlap: their sum may exceed a frame's
         time. For a live source, ``decode`` is mostly waiting for the next frame.
+    unknown_motion : int
+        Frames in which the motion of a moving camera could not be estimated: the tracks were not moved.
     """
 
     frames: int
@@ -64,6 +67,7 @@ class RunSummary:
     detections: int
     wall_s: float
     stage_ms: dict[str, float]
+    unknown_motion: int = 0
 
     @property
     def frame_rate(self) -> float:
@@ -94,6 +98,10 @@ class Pipeline:
     on_detections : callable, optional
         Called in the iterating thread with each frame and its detections, before the frame's result is
         yielded. The detections of a predicted frame are None.
+    camera_motion : CameraMotion, optional
+        Estimates the motion of a moving camera, by which the tracks are then moved.
+    ignored : IgnoredZones, optional
+        Zones whose detections are left out; ``on_detections`` gets those too.
     clock : callable, optional
         Monotonic clock, in seconds, for the times of the summary and for the schedule.
 
@@ -114,6 +122,8 @@ class Pipeline:
         counter: Counter | None = None,
         schedule: DetectionSchedule | None = None,
         on_detections: Callable[[Frame, Detections | None], None] | None = None,
+        camera_motion: CameraMotion | None = None,
+        ignored: IgnoredZones | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._source = source
@@ -121,6 +131,9 @@ class Pipeline:
         self._tracker = tracker
         self._counter = counter
         self._on_detections = on_detections
+        self._camera_motion = camera_motion
+        self._ignored = ignored or IgnoredZones()
+        self._objects = Detections.empty().xyxy  # boxes of the last frame
         self._times = _StageTimes(clock)
         self._schedule = schedule or DetectionSchedule()
         self._stages: _Stages | None = None
@@ -181,6 +194,7 @@ class Pipeline:
             detections=self._detections,
             wall_s=self._last_s - self._started_s if self._started_s is not None else 0.0,
             stage_ms={name: 1e3 * busy_s / max(frames, 1) for name, busy_s in self._times.busy_s.items()},
+            unknown_motion=self._camera_motion.unknown if self._camera_motion is not None else 0,
         )
 
     def busy_s(self) -> dict[str, float]:
@@ -204,7 +218,10 @@ class Pipeline:
             if self._stopped:  # before the stages existed
                 return
             stages.start()
-            for frame, detections in stages:
+            for frame, found in stages:
+                detections = None if found is None else self._ignored.apply(found, frame.size)
+                if self._on_detections is not None:
+                    self._on_detections(frame, found)
                 result = self._associate(frame, detections)
                 started_s = self._times.begin("sinks")
                 for sink in sinks:
@@ -219,18 +236,18 @@ class Pipeline:
     def _associate(self, frame: Frame, detections: Detections | None) -> FrameResult:
         started_s = self._times.begin("association")
         self._follow_size(frame)
+        self._follow_camera(frame)
         if detections is None:
             tracks = self._tracker.predict(frame.time_s)
         else:
             tracks = self._tracker.update(detections, frame.time_s)
+        self._objects = tracks.xyxy if detections is None else detections.xyxy
         events: tuple[CountingEvent, ...] = ()
         counts: Counts | None = None
         if self._counter is not None:
             events = self._counter.update(tracks, frame.time_s, frame.size)
             counts = self._counter.counts
         self._times.add("association", started_s)
-        if self._on_detections is not None:
-            self._on_detections(frame, detections)
         return FrameResult(frame, tracks, events, counts)
 
     def _follow_size(self, frame: Frame) -> None:
@@ -239,6 +256,14 @@ class Pipeline:
             (width, height), (old_width, old_height) = frame.size, self._frame_size
             self._tracker.rescale((width / old_width, height / old_height))
         self._frame_size = frame.size
+
+    def _follow_camera(self, frame: Frame) -> None:
+        """Move the tracks as the camera moved."""
+        if self._camera_motion is None:
+            return
+        moved = self._camera_motion.estimate(frame.image, self._objects)
+        if moved is not None:
+            self._tracker.move(moved)
 
     def _sum_up(self, detections: Detections | None, tracks: Tracks) -> None:
         if detections is None:

@@ -6,15 +6,16 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import edge_fairmot
+from edge_fairmot.camera_motion import CameraMotion
 from edge_fairmot.cli.console import warn
 from edge_fairmot.cli.run_config import RunConfig
 from edge_fairmot.cli.run_flags import advise_on_precision
-from edge_fairmot.counting import Counter
+from edge_fairmot.counting import Counter, IgnoredZones
 from edge_fairmot.detection_cache import CachedDetector, CacheInfo, DetectionWriter
 from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import InvalidInputError, SinkError
@@ -57,12 +58,20 @@ class Run:
     model: ModelInfo
     tracker: TrackerConfig
     counter: Counter | None
+    ignored: IgnoredZones
     pipeline: Pipeline
 
     @property
     def counts(self) -> Counts | None:
         """What was counted up to now; None where nothing is counted."""
         return None if self.counter is None else self.counter.counts
+
+    @property
+    def tracker_document(self) -> dict[str, Any]:
+        """The tracker's settings, and how a moving camera is followed where it is."""
+        camera_motion = self.config.tracker.camera_motion
+        moving = {} if camera_motion == "off" else {"camera_motion": camera_motion}
+        return asdict(self.tracker) | moving
 
     def header(self, **settings: Any) -> JsonLinesHeader:
         """Return the first line of a file of tracks."""
@@ -72,7 +81,7 @@ class Run:
             frame_size=info.frame_size,
             frame_rate=info.frame_rate,
             model=self.model.document,
-            settings=asdict(self.tracker) | {"schedule": asdict(self.config.schedule)} | settings,
+            settings=self.tracker_document | {"schedule": asdict(self.config.schedule)} | settings,
         )
 
 
@@ -99,18 +108,25 @@ def open_run(
         if detections is None
         else _open_cache(detections, tracker, info)
     )
-    saved = saved_drawing(config.web, info.name) if drawn else None
     counting = config.counted
-    if saved is not None:  # what was drawn on the page replaces the lines and zones of the file
-        counting = replace(counting, lines=saved.lines, zones=saved.zones)
+    if drawn:  # what was drawn on the page replaces the lines and zones of the file
+        counting = saved_drawing(config.web, info.name, counting) or counting
+    ignored = IgnoredZones(counting.ignore)
     counter = Counter(counting, info.frame_size) if drawn or counting.lines or counting.zones else None
     writer: DetectionWriter | None = None
     if save_detections is not None:
         writer = stack.enter_context(_open_writer(save_detections, detector, model, tracker, info))
     pipeline = Pipeline(
-        source, detector, Tracker(tracker), counter=counter, schedule=config.schedule, on_detections=writer
+        source,
+        detector,
+        Tracker(tracker),
+        counter=counter,
+        schedule=config.schedule,
+        on_detections=writer,
+        camera_motion=CameraMotion() if config.tracker.camera_motion == "sparse" else None,
+        ignored=ignored,
     )
-    return Run(config, source, model, tracker, counter, pipeline)
+    return Run(config, source, model, tracker, counter, ignored, pipeline)
 
 
 def open_network(config: RunConfig, path: Path | None = None) -> Runtime:
@@ -182,7 +198,7 @@ def summary_document(
         "model": {"path": run.model.path, "checkpoint_sha256": run.model.checkpoint_sha256},
         "runtime": run.model.runtime,
         "runtime_options": asdict(run.config.runtime.options),
-        "tracker": asdict(run.tracker),
+        "tracker": run.tracker_document,
         "schedule": asdict(run.config.schedule),
         **asdict(summary),
         "frame_rate": summary.frame_rate,

@@ -16,7 +16,15 @@ import numpy as np
 
 from edge_fairmot.errors import EvaluationError, SinkError
 from edge_fairmot.sinks.files import UnbufferedFile, require_finite
-from edge_fairmot.types import CountingEvent, Counts, Float32Array, FrameResult, GroundTruth, Tracks
+from edge_fairmot.types import (
+    BoolArray,
+    CountingEvent,
+    Counts,
+    Float32Array,
+    FrameResult,
+    GroundTruth,
+    Tracks,
+)
 
 SCHEMA_VERSION = 1
 """Version of the JSON Lines format."""
@@ -258,11 +266,13 @@ def header_line(header: JsonLinesHeader) -> str:
         ) from error
 
 
-def frame_line(result: FrameResult, usual_size: tuple[int, int] | None = None) -> str:
+def frame_line(
+    result: FrameResult, usual_size: tuple[int, int] | None = None, filled: BoolArray | None = None
+) -> str:
     """Return the tracks of one frame as one line; frames count from 1.
 
     ``predicted`` is that of the rows, so it is false for a predicted frame without tracks. A frame of
-    another size than the header's has its own ``size``.
+    another size than the header's has its own ``size``. A box that was ``filled`` in afterwards says so.
     """
     frame, tracks = result.frame, result.tracks
     columns = (
@@ -282,6 +292,9 @@ def frame_line(result: FrameResult, usual_size: tuple[int, int] | None = None) -
         {"id": track_id, "xyxy": xyxy, "score": score, "class_id": class_id}
         for track_id, xyxy, score, class_id in zip(*columns, strict=True)
     ]
+    if filled is not None:
+        for row in np.flatnonzero(filled).tolist():
+            document["tracks"][row]["filled"] = True
     return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
 
 

@@ -1,9 +1,9 @@
-"""Settings of the tracker, and presets of them."""
+"""Settings of the tracker."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edge_fairmot.errors import InvalidInputError
 
@@ -12,16 +12,6 @@ CHI_SQUARE_95_4_DOF = 9.4877
 
 REFERENCE_FRAME_RATE = 30.0
 """Frames per second in which ``track_buffer`` counts, as in FairMOT."""
-
-NEW_TRACK_MARGIN = 0.1
-"""Preset ``bytetrack``: new tracks need a score this far above the score threshold, as in ByteTrack."""
-
-LOW_SCORE = 0.3
-"""Preset ``bytetrack``: chosen on six synthetic streets. Values down to 0.25 score nearly the same; lower
-ones add false boxes."""
-
-PRESETS = ("fairmot", "bytetrack", "crowded")
-"""Names for :func:`preset`. ``crowded`` is another name of ``bytetrack``."""
 
 _RANGES = {
     "score_threshold": (0.0, 1.0),
@@ -45,7 +35,7 @@ class TrackerConfig:
     track_buffer : int
         Maximum time that a track may be lost, in frames of a 30 Hz video.
     frame_rate : float
-        Frame periods per second. A frame period is the motion model's unit of time.
+        Frames per second. A frame period is the motion model's unit of time, unless ``motion_rate`` is set.
     first_match_thresh : float
         First association (embedding and motion): maximum cost of a match.
     lambda_ : float
@@ -70,6 +60,12 @@ class TrackerConfig:
     keep_occluded : bool
         True: a lost track is a duplicate only of a track that started after the loss. So a track that is lost
         behind another one is kept. False, as in FairMOT: it is a duplicate of any tracked track.
+    motion_rate : float, optional
+        Frame periods per second of the motion model, whatever the video's: the model expects motions of the
+        size that people make at 25 to 30 frames per second. None, as in FairMOT: ``frame_rate``.
+    confirm_by_embedding : bool
+        True: unconfirmed tracks move too, and are matched as confirmed ones are before their IoU is tried.
+        False, as in FairMOT: they stay where they are, and only IoU confirms them.
 
     Raises
     ------
@@ -90,6 +86,8 @@ class TrackerConfig:
     track_low_thresh: float | None = None
     new_track_thresh: float | None = None
     keep_occluded: bool = False
+    motion_rate: float | None = None
+    confirm_by_embedding: bool = False
 
     def __post_init__(self) -> None:
         ranges = dict(_RANGES)
@@ -103,6 +101,8 @@ class TrackerConfig:
                 raise InvalidInputError(f"{name} must be between {low:g} and {high:g}, not {value}")
         if not 0 < self.frame_rate < math.inf:
             raise InvalidInputError(f"frame_rate must be positive and finite, not {self.frame_rate}")
+        if not 0 < self.clock_rate < math.inf:
+            raise InvalidInputError(f"motion_rate must be positive and finite, not {self.motion_rate}")
         if not 0 <= self.track_buffer < math.inf:
             raise InvalidInputError(f"track_buffer must be 0 or more frames, not {self.track_buffer}")
         if not self.gating_limit > 0:
@@ -115,40 +115,10 @@ class TrackerConfig:
 
     @property
     def max_time_lost(self) -> int:
-        """Maximum time that a track may be lost, whole frame periods at ``frame_rate``."""
-        return int(self.frame_rate / REFERENCE_FRAME_RATE * self.track_buffer)
+        """Maximum time that a track may be lost, whole frame periods at ``clock_rate``."""
+        return int(self.clock_rate / REFERENCE_FRAME_RATE * self.track_buffer)
 
-    def bytetrack(self) -> TrackerConfig:
-        """Return these settings with ByteTrack's association of low scores, for crowds.
-
-        It sets ``track_low_thresh`` and ``new_track_thresh`` where they are None, and ``keep_occluded``.
-        """
-        low, new = self.track_low_thresh, self.new_track_thresh
-        return replace(
-            self,
-            track_low_thresh=min(LOW_SCORE, self.score_threshold) if low is None else low,
-            new_track_thresh=min(1.0, self.score_threshold + NEW_TRACK_MARGIN) if new is None else new,
-            keep_occluded=True,
-        )
-
-
-def preset(name: str, config: TrackerConfig | None = None) -> TrackerConfig:
-    """Return settings with the association rules of a preset.
-
-    Parameters
-    ----------
-    name : str
-        ``fairmot``: the settings as they are; the defaults are FairMOT's rules. ``bytetrack`` or ``crowded``:
-        :meth:`TrackerConfig.bytetrack`.
-    config : TrackerConfig, optional
-        ``TrackerConfig()`` when not given.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no preset of this name.
-    """
-    config = config or TrackerConfig()
-    if name not in PRESETS:
-        raise InvalidInputError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
-    return config if name == "fairmot" else config.bytetrack()
+    @property
+    def clock_rate(self) -> float:
+        """Frame periods per second of the motion model and the tracker's clock."""
+        return self.frame_rate if self.motion_rate is None else self.motion_rate
