@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edge_fairmot.counting import Counter, CountingConfig
+    from edge_fairmot.camera_motion import CameraMotion
+    from edge_fairmot.counting import Counter, CountingConfig, IgnoredZones
     from edge_fairmot.detection_cache import CachedDetector, DetectionWriter
     from edge_fairmot.detector import FairMotDetector
     from edge_fairmot.errors import EdgeFairmotError
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CachedDetector": "detection_cache",
+    "CameraMotion": "camera_motion",
     "Counter": "counting",
     "CountingConfig": "counting",
     "DetectionSchedule": "schedule",
@@ -41,6 +43,7 @@ _HOMES = {
     "FairMotDetector": "detector",
     "Frame": "types",
     "FrameResult": "types",
+    "IgnoredZones": "counting",
     "Pipeline": "pipeline",
     "RawDetections": "types",
     "RunSummary": "pipeline",
@@ -56,6 +59,7 @@ _HOMES = {
 
 __all__ = [
     "CachedDetector",
+    "CameraMotion",
     "Counter",
     "CountingConfig",
     "DetectionSchedule",
@@ -66,6 +70,7 @@ __all__ = [
     "FairMotDetector",
     "Frame",
     "FrameResult",
+    "IgnoredZones",
     "Pipeline",
     "RawDetections",
     "RunSummary",

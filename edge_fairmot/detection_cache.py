@@ -154,8 +154,8 @@ class CachedDetector:
     ----------
     folder : str or Path
         A folder that :class:`DetectionWriter` wrote, finished or not.
-    score_threshold : float
-        Only detections with a greater score are returned.
+    score_threshold : float or None
+        Only detections with a greater score are returned; None: all of the cache.
 
     Raises
     ------
@@ -167,9 +167,11 @@ class CachedDetector:
     info : CacheInfo
     """
 
-    def __init__(self, folder: str | Path, score_threshold: float = 0.4) -> None:
+    def __init__(self, folder: str | Path, score_threshold: float | None = 0.4) -> None:
         self._folder = Path(folder)
         self.info, frames, self._rows = _read(self._folder)
+        if score_threshold is None:
+            score_threshold = self.info.score_threshold
         if score_threshold < self.info.score_threshold:
             raise DetectionCacheError(
                 f"{folder} holds the detections above {self.info.score_threshold:g}, and the tracker needs "

@@ -11,9 +11,10 @@ from threading import Thread
 from time import monotonic, perf_counter
 from typing import Any, TypeAlias
 
+from edge_fairmot.camera_motion import CameraMotion
 from edge_fairmot.channel import Channel, ChannelClosedError
 from edge_fairmot.classes import class_name
-from edge_fairmot.counting import Counter
+from edge_fairmot.counting import Counter, IgnoredZones
 from edge_fairmot.protocols import Detector, HasClassNames, PreparingDetector, Sink, Source
 from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
 from edge_fairmot.tracking import Tracker
@@ -50,7 +51,7 @@ class RunSummary:
     identities : int
         Distinct track ids.
     detections : int
-        Detections above the score threshold, over all frames.
+        Detections above the score threshold and in no ignored zone, over all frames.
     wall_s : float
         Seconds since the first frame was requested.
     stage_ms : dict of str to float
@@ -58,6 +59,8 @@ class RunSummary:
         time. For a live source, ``decode`` is mostly waiting for the next frame.
     identities_by_class : mapping of str to int
         Distinct track ids of each class that was tracked, by name.
+    unknown_motion : int
+        Frames in which the motion of a moving camera could not be estimated: the tracks were not moved.
     """
 
     frames: int
@@ -69,6 +72,7 @@ class RunSummary:
     wall_s: float
     stage_ms: dict[str, float]
     identities_by_class: Mapping[str, int] = field(default_factory=dict)
+    unknown_motion: int = 0
 
     @property
     def frame_rate(self) -> float:
@@ -99,6 +103,10 @@ class Pipeline:
     on_detections : callable, optional
         Called in the iterating thread with each frame and its detections, before the frame's result is
         yielded. The detections of a predicted frame are None.
+    camera_motion : CameraMotion, optional
+        Estimates the motion of a moving camera, by which the tracks are then moved.
+    ignored : IgnoredZones, optional
+        Zones whose detections are left out; ``on_detections`` gets those too.
     clock : callable, optional
         Monotonic clock, in seconds, for the times of the summary and for the schedule.
 
@@ -119,6 +127,8 @@ class Pipeline:
         counter: Counter | None = None,
         schedule: DetectionSchedule | None = None,
         on_detections: Callable[[Frame, Detections | None], None] | None = None,
+        camera_motion: CameraMotion | None = None,
+        ignored: IgnoredZones | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._source = source
@@ -126,6 +136,9 @@ class Pipeline:
         self._tracker = tracker
         self._counter = counter
         self._on_detections = on_detections
+        self._camera_motion = camera_motion
+        self._ignored = ignored or IgnoredZones()
+        self._objects = Detections.empty().xyxy  # boxes of the last frame
         self._times = _StageTimes(clock)
         self._schedule = schedule or DetectionSchedule()
         self._stages: _Stages | None = None
@@ -161,7 +174,7 @@ class Pipeline:
         with ExitStack() as stack:
             for sink in sinks:
                 stack.callback(sink.close)
-            for result in self._results(sinks):
+            for result in self.results(sinks):
                 if on_result is not None:
                     on_result(result)
         return self.summary()
@@ -191,6 +204,7 @@ class Pipeline:
             identities_by_class={
                 class_name(one, self._class_names): count for one, count in sorted(self._identities.items())
             },
+            unknown_motion=self._camera_motion.unknown if self._camera_motion is not None else 0,
         )
 
     def busy_s(self) -> dict[str, float]:
@@ -203,9 +217,10 @@ class Pipeline:
         return {stage: now_s - at_s for stage, at_s in self._times.since_s.items() if at_s is not None}
 
     def __iter__(self) -> Generator[FrameResult, None, None]:
-        return self._results(())
+        return self.results()
 
-    def _results(self, sinks: Sequence[Sink]) -> Generator[FrameResult, None, None]:
+    def results(self, sinks: Sequence[Sink] = ()) -> Generator[FrameResult, None, None]:
+        """Yield each result after the sinks have it. The caller closes the sinks."""
         clock = self._times.clock
         self._started_s = self._last_s = clock()
         self._stages = stages = _Stages(self._source, self._detector, self._schedule, self._times)
@@ -213,7 +228,10 @@ class Pipeline:
             if self._stopped:  # before the stages existed
                 return
             stages.start()
-            for frame, detections in stages:
+            for frame, found in stages:
+                detections = None if found is None else self._ignored.apply(found, frame.size)
+                if self._on_detections is not None:
+                    self._on_detections(frame, found)
                 result = self._associate(frame, detections)
                 started_s = self._times.begin("sinks")
                 for sink in sinks:
@@ -228,18 +246,18 @@ class Pipeline:
     def _associate(self, frame: Frame, detections: Detections | None) -> FrameResult:
         started_s = self._times.begin("association")
         self._follow_size(frame)
+        self._follow_camera(frame)
         if detections is None:
             tracks = self._tracker.predict(frame.time_s)
         else:
             tracks = self._tracker.update(detections, frame.time_s)
+        self._objects = tracks.xyxy if detections is None else detections.xyxy
         events: tuple[CountingEvent, ...] = ()
         counts: Counts | None = None
         if self._counter is not None:
             events = self._counter.update(tracks, frame.time_s, frame.size)
             counts = self._counter.counts
         self._times.add("association", started_s)
-        if self._on_detections is not None:
-            self._on_detections(frame, detections)
         return FrameResult(frame, tracks, events, counts, self._class_names)
 
     def _follow_size(self, frame: Frame) -> None:
@@ -248,6 +266,14 @@ class Pipeline:
             (width, height), (old_width, old_height) = frame.size, self._frame_size
             self._tracker.rescale((width / old_width, height / old_height))
         self._frame_size = frame.size
+
+    def _follow_camera(self, frame: Frame) -> None:
+        """Move the tracks as the camera moved."""
+        if self._camera_motion is None:
+            return
+        moved = self._camera_motion.estimate(frame.image, self._objects)
+        if moved is not None:
+            self._tracker.move(moved)
 
     def _sum_up(self, detections: Detections | None, tracks: Tracks) -> None:
         if detections is None:

@@ -47,7 +47,7 @@ class Room(NamedTuple):
 
 
 VALUES = "types errors classes"
-CORE = f"{VALUES} boxes letterbox manifest protocols channel schedule tracking counting"
+CORE = f"{VALUES} boxes letterbox manifest protocols channel schedule tracking camera_motion counting"
 ROOMS = {
     "": Room("", "", lazy_rooms="* runtimes"),
     "errors": Room("", ""),
@@ -61,15 +61,18 @@ ROOMS = {
     "model_file": Room("types errors manifest system", "numpy"),
     "channel": Room("", ""),
     "schedule": Room("errors", ""),
-    "tracking": Room(f"{VALUES} boxes", "numpy lap"),
+    "tracking": Room(f"{VALUES} boxes", "numpy lap tomli"),
+    "camera_motion": Room(VALUES, "numpy cv2"),
     "counting": Room(VALUES, "numpy"),
     "detector": Room("types errors letterbox manifest protocols", "numpy"),
+    "refinement": Room("types errors boxes tracking", "numpy"),
     "detection_cache": Room("types errors system", "numpy"),
     "pipeline": Room(CORE, ""),
     "sources": Room(f"{VALUES} protocols channel", "numpy cv2", "", "av picamera2 libcamera"),
     "sinks": Room(VALUES, "numpy cv2", "", "av"),
     "bundled": Room("errors", ""),
     "doctor": Room("errors system", ""),
+    "fleet": Room("errors system sources", "", "", "ray"),
     "service": Room(
         f"{VALUES} protocols counting pipeline sinks sources system",
         "numpy cv2 tomli anyio h11 starlette uvicorn prometheus_client",
@@ -77,15 +80,16 @@ ROOMS = {
         "paho",
     ),
     "cli": Room(
-        f"{CORE} detector detection_cache pipeline sources sinks bundled doctor service system model_file "
-        "runtimes",
+        f"{CORE} detector detection_cache refinement pipeline sources sinks bundled doctor service system "
+        "fleet model_file runtimes",
         "numpy cv2 typer rich tomli",
         "convert benchmarks",
-        "onnx onnxruntime openvino trackeval",
+        "onnx onnxruntime openvino trackeval pyarrow",
     ),
     "runtimes": Room("types errors manifest protocols detector model_file system", "*"),
     "benchmarks": Room(
-        f"{CORE} detector detection_cache pipeline sources sinks bundled model_file system runtimes",
+        f"{CORE} detector detection_cache refinement pipeline sources sinks bundled model_file system "
+        "fleet runtimes",
         "numpy cv2",
         "",
         "trackeval scipy onnxruntime plotly psutil pydantic pynvml",

@@ -14,7 +14,10 @@ SPEC_PREFIX = "synthetic:"
 ENDLESS = "endless"
 
 SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
-_RANGES = {"fps": (1.0, 480.0), "people": (1, 100), "shake": (0.0, 5.0), "light": (0.0, 1.0)}
+_RANGES = {
+    **{"fps": (1.0, 480.0), "people": (1, 100), "light": (0.0, 1.0)},
+    **{"shake": (0.0, 5.0), "handheld": (0.0, 5.0), "pan": (0.0, 200.0), "zoom": (1.0, 4.0)},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,13 @@ class StreetOptions:
         Largest shift of the camera by wind, percent of the image height.
     light : float
         How much daylight changes, as by clouds: from 0, not at all, to 1, strongly.
+    handheld : float
+        Largest shift of a camera held by hand, percent of the image height. It jumps from frame to frame.
+    pan : float
+        Speed of a camera that pans to and fro, percent of the image width per second. It sees one half of a
+        street of twice the width.
+    zoom : float
+        Largest magnification of a camera that zooms in and out every eight seconds; 1 is no zoom.
 
     Raises
     ------
@@ -51,6 +61,9 @@ class StreetOptions:
     people: int = 34
     shake: float = 0.0
     light: float = 0.0
+    handheld: float = 0.0
+    pan: float = 0.0
+    zoom: float = 1.0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -94,6 +107,9 @@ def parse_street(spec: str) -> StreetOptions:
         "people": int,
         "shake": _read_number,
         "light": _read_number,
+        "handheld": _read_number,
+        "pan": _read_number,
+        "zoom": _read_number,
     }
     pairs = spec.removeprefix(SPEC_PREFIX).split(",")
     values = read_options(spec, pairs, readers, _written(asdict(StreetOptions())))

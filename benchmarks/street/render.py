@@ -17,7 +17,8 @@ from edge_fairmot.benchmarks.street.options import StreetOptions
 from edge_fairmot.benchmarks.street.plan import WALL_M, Crowd, Person, furnish
 from edge_fairmot.benchmarks.street.scenery import draw_backdrop
 from edge_fairmot.benchmarks.street.shapes import NEAREST_M, Camera, ShadowMap, Sprite, darken, rasterise
-from edge_fairmot.types import GroundTruth, UInt8Array
+from edge_fairmot.benchmarks.street.view import View
+from edge_fairmot.types import Float64Array, GroundTruth, UInt8Array
 
 # Poses are rounded, so that sprites are used again: turns of 15 degrees, and at 25 frames per second about
 # every phase of a step.
@@ -26,8 +27,6 @@ SPRITE_CACHE_BYTES = 64 << 20
 
 HALF_COVERED = 128  # a pixel belongs to a person whose alpha is at least this
 
-SWAY_HZ = (0.31, 0.73, 1.9, 4.3)  # a mast sways slowly and trembles a little
-SWAY_SHARE = (0.45, 0.3, 0.17, 0.08)
 CLOUD_HZ = (0.021, 0.047, 0.11)
 DIMMEST = 0.45  # share of the light under the thickest clouds
 
@@ -105,8 +104,8 @@ class Street:
 
     def __init__(self, options: StreetOptions | None = None) -> None:
         self.options = options = options or StreetOptions()
-        self._shake_px = options.shake / 100 * options.size[1]
-        self._camera = Camera(options.size, margin=math.ceil(self._shake_px))
+        self._view = View(options)
+        self._camera = Camera(self._view.street_size, margin=self._view.margin)
         furniture = furnish(options.seed)
         self._backdrop = draw_backdrop(self._camera, options.seed, furniture)
         self._crowd = Crowd(options.seed, options.people, self._camera, furniture)
@@ -159,6 +158,10 @@ class Street:
         time_s = index / self.options.fps
         figures = self.figures(time_s)
         return self._draw(figures, time_s), self._observe(figures, time_s)
+
+    def view(self, index: int) -> Float64Array:
+        """Return where the camera looks in a frame, float64 (2, 3): maps street pixels to the image."""
+        return self._view.matrix(index / self.options.fps)
 
     def figures(self, time_s: float) -> list[Figure]:
         """All people who may be on the canvas, the farthest first."""
@@ -228,28 +231,27 @@ class Street:
         for figure in figures:
             if figure.layer is not None:
                 _blend(canvas, figure.layer)
-        margin = self._camera.margin
-        if margin:
-            sway_x, sway_y = self._sway(time_s)
-            matrix = np.array([[1.0, 0.0, sway_x - margin], [0.0, 1.0, sway_y - margin]])
+        if self._view.moves:
+            matrix = self._view.matrix(time_s)
+            matrix[:, 2] += (matrix[0, 0] - 1) / 2  # OpenCV's coordinates are those of pixel centres
             moved = cv2.warpAffine(canvas, matrix, self.options.size, flags=cv2.INTER_LINEAR)
             canvas = np.asarray(moved, np.uint8)
         return _dimmed(canvas, sun)
 
     def _observe(self, figures: Sequence[Figure], time_s: float) -> GroundTruth:
         width, height = self.options.size
-        margin, (sway_x, sway_y) = self._camera.margin, self._sway(time_s)
-        left, top = round(margin - sway_x), round(margin - sway_y)
+        matrix = self._view.matrix(time_s)
+        scale, shift = matrix[0, 0], matrix[:, 2]
+        left, top = (round(part) for part in (-shift / scale).tolist())
         taken = np.full(self._camera.canvas_size[::-1], 255, np.uint8)  # 0 where a person would be in view
-        taken[top : top + height, left : left + width] = 0
-        sway = np.array((sway_x, sway_y)) - margin
+        taken[top : top + round(height / scale), left : left + round(width / scale)] = 0
         rows = []
         for figure in reversed(figures):
             visibility = _visibility(figure, taken)
-            box = np.array(figure.xyxy) + np.tile(sway, 2)
+            box = scale * np.array(figure.xyxy) + np.tile(shift, 2)
             inside = box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0
             if inside and (visibility > 0 or abs(figure.x) < WALL_M):
-                foot = self._camera.project(figure.x, figure.z) + sway
+                foot = scale * np.array(self._camera.project(figure.x, figure.z)) + shift
                 rows.append((figure.person.identity, box, visibility, foot))
         rows.sort(key=lambda row: row[0])
         ids, boxes, visibilities, feet = zip(*rows, strict=True) if rows else ((), (), (), ())
@@ -259,20 +261,6 @@ class Street:
             np.array(visibilities, np.float32),
             np.array(feet, np.float32).reshape(-1, 2),
         )
-
-    def _sway(self, time_s: float) -> tuple[float, float]:
-        """Pixels that wind moves the image to the right and down."""
-        if self._shake_px == 0:
-            return 0.0, 0.0
-        random = Random(f"street {self.options.seed}, wind")
-        sideways, upward = (
-            sum(
-                share * math.sin(math.tau * (hz * time_s + random.random()))
-                for hz, share in zip(SWAY_HZ, SWAY_SHARE, strict=True)
-            )
-            for _ in range(2)
-        )
-        return self._shake_px * sideways, self._shake_px * upward
 
     def _sun(self, time_s: float) -> float:
         """Sunlight from 0, behind a cloud, to 1."""

@@ -10,7 +10,7 @@ from edge_fairmot.benchmarks.street.options import StreetOptions, format_street,
 from edge_fairmot.benchmarks.street.render import Street
 from edge_fairmot.errors import SourceError
 from edge_fairmot.protocols import SourceInfo
-from edge_fairmot.types import Frame, GroundTruth
+from edge_fairmot.types import Float64Array, Frame, GroundTruth
 
 RECENT_FRAMES = 32  # ground truth kept of frames just read, more than the loop reads ahead
 
@@ -55,6 +55,10 @@ class SyntheticSource(AbstractContextManager["SyntheticSource"]):
         """
         truth = self._recent.get(index)
         return self._street.truth(index) if truth is None else truth
+
+    def view(self, index: int) -> Float64Array:
+        """Return where the camera looks in any frame, float64 (2, 3): maps street pixels to the image."""
+        return self._street.view(index)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames in order, once.

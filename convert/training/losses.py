@@ -15,7 +15,7 @@ from edge_fairmot.convert.training.targets import Targets
 BOX_WEIGHT = 0.1
 """Weight of the box extents. They are in cells, and large beside heatmap and offsets."""
 
-IMITATION_WEIGHT = 2.0
+IMITATION_WEIGHT = 1.0
 """Weight of a teacher's embeddings beside the identities without one."""
 
 LOG_VARIANCES = (-1.85, -1.05)
@@ -53,7 +53,7 @@ class TaskLoss(nn.Module):
             "offsets": _mean_error(reg, true_reg),
             "overlap": giou_loss(corners(wh, reg), true_boxes).sum() / max(1, len(wh)),
             "identity": self.identity(embedding[own], identity[own]),
-            "imitation": _mean_distance(embedding[is_taught], taught[is_taught]),
+            "imitation": imitation_loss(embedding[is_taught], taught[is_taught]),
         }
         detection_variance, identity_variance = self.log_variances
         detection = (
@@ -156,6 +156,19 @@ def _padded(class_of: Tensor | None, length: int) -> Tensor:
     return F.pad(class_of, (0, max(0, length - len(class_of))), value=-1)
 
 
+def imitation_loss(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Compute how far embeddings are from a teacher's, unit vectors, float32 (N, D); 0 where they are equal.
+
+    It is their mean cosine distance, and how differently ours and the teacher's choose among the teacher's of
+    the batch (Kullback-Leibler divergence). With the distance alone, all would become the mean embedding.
+    """
+    if not len(ours):
+        return ours.sum()
+    own, wanted = (F.log_softmax(one @ theirs.T / TEMPERATURE, dim=1) for one in (ours, theirs))
+    divergence = F.kl_div(own, wanted, reduction="batchmean", log_target=True)
+    return (1 - (ours * theirs).sum(dim=1)).mean() + divergence
+
+
 def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Compute CenterNet's focal loss by the number of centres, cells whose target is 1.
 
@@ -187,13 +200,6 @@ def giou_loss(ours: Tensor, theirs: Tensor) -> Tensor:
 
 def _area(low: Tensor, high: Tensor) -> Tensor:
     return (high - low).clamp_min(0).prod(dim=1)
-
-
-def _mean_distance(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Compute the mean cosine distance of unit vectors, float32 (N, D); 0 of none."""
-    if not len(ours):
-        return ours.sum()
-    return (1 - (ours * theirs).sum(dim=1)).mean()
 
 
 def _mean_error(ours: Tensor, theirs: Tensor) -> Tensor:

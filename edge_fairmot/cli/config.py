@@ -22,6 +22,10 @@ SHAPES = """\
 # name = "queue"
 # polygon = [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]
 # classes = ["person"]
+
+# [[ignore]]                  # nobody who stands in it is tracked
+# name = "mirror"
+# polygon = [[0.8, 0.1], [1.0, 0.1], [1.0, 0.6]]
 """
 
 
@@ -40,7 +44,7 @@ def config_text() -> str:
         table = next(
             (kind for kind in (hint, *getattr(hint, "__args__", ())) if dataclasses.is_dataclass(kind)), None
         )
-        if name in ("line", "zone"):
+        if name in ("line", "zone", "ignore"):
             continue
         if table is None:
             parts.append(_key(name, None, help_of(RunConfig).get(name, "")))
@@ -50,7 +54,7 @@ def config_text() -> str:
     return "".join(parts) + "\n" + SHAPES
 
 
-def _keys(table: Any, skipped: tuple[str, ...] = ("lines", "zones")) -> str:
+def _keys(table: Any, skipped: tuple[str, ...] = ("lines", "zones", "ignore")) -> str:
     """Return the keys of a table, with the descriptions of its class and the classes it extends."""
     described = {name: text for cls in reversed(table.__mro__) for name, text in help_of(cls).items()}
     lines = []

@@ -56,10 +56,12 @@ def live(
     track_buffer: flags.TrackBufferFlag = None,
     preset: flags.PresetFlag = None,
     crowded: flags.CrowdedFlag = False,
+    moving_camera: flags.MovingCameraFlag = None,
     detect_every: flags.DetectEveryFlag = None,
     target_fps: flags.TargetFpsFlag = None,
     line: flags.LineFlag = None,
     zone: flags.ZoneFlag = None,
+    ignore: flags.IgnoreFlag = None,
     web: Annotated[bool | None, typer.Option("--web/--no-web", help="Serve a page.")] = None,
     web_host: Annotated[
         str | None, typer.Option(help="Address of the page; 0.0.0.0 is every network. [default: 127.0.0.1]")
@@ -101,6 +103,7 @@ def live(
         **flags.class_flags(classes, score_threshold),
         "tracker.track_buffer": track_buffer,
         "tracker.preset": flags.chosen_preset(preset, crowded),
+        "tracker.camera_motion": "sparse" if moving_camera else None,
         "schedule.every": detect_every,
         "schedule.target_fps": target_fps,
         "web.serve": web,
@@ -113,7 +116,7 @@ def live(
         "log.level": log_level,
         "log.format": log_format,
     }
-    settings = read_run_config(config, setting or (), given, line or (), zone or ())
+    settings = read_run_config(config, setting or (), given, line or (), zone or (), ignore or ())
     start_logging(settings.log.level, settings.log.format)
     try:
         _run(settings, config)
@@ -228,6 +231,7 @@ def _open_page(
         run.counter,
         source=run.source.info.name,
         outputs=outputs,
+        ignored=run.ignored,
     )
     page.start()
     _log.info("page at %s", page.address)

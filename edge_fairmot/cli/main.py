@@ -34,6 +34,9 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("demo:demo", "Track people on a synthetic street and score the tracks."),
     "track": Command("track:track", "Track people in a video; writes tracks, video and a summary."),
+    "track-many": Command("track_many:app", "Track many videos, with several workers at once."),
+    "refine": Command("refine:refine", "Fill gaps of finished tracks, join fragments, drop short tracks."),
+    "export": Command("export:export", "Write trajectories as CSV or Parquet, and mean embeddings."),
     "live": Command("live:live", "Track people in front of a camera until stopped."),
     "convert": Command("convert:convert", "Convert a FairMOT checkpoint to an ONNX file."),
     "inspect": Command("inspect:inspect", "Show what a model file or a checkpoint is."),

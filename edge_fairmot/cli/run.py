@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import edge_fairmot
+from edge_fairmot.camera_motion import CameraMotion
 from edge_fairmot.cli.console import warn
 from edge_fairmot.cli.run_config import RunConfig
 from edge_fairmot.cli.run_flags import advise_on_precision
-from edge_fairmot.counting import Counter
+from edge_fairmot.counting import Counter, IgnoredZones
 from edge_fairmot.detection_cache import CachedDetector, CacheInfo, DetectionWriter
 from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline
-from edge_fairmot.protocols import Detector, OutputHealth, Source, SourceInfo
+from edge_fairmot.protocols import Detector, OutputHealth, Runtime, Source, SourceInfo
 from edge_fairmot.service.web import saved_drawing
 from edge_fairmot.sinks import JsonLinesHeader
 from edge_fairmot.sinks.text import counts_document
@@ -57,12 +58,20 @@ class Run:
     model: ModelInfo
     tracker: TrackerConfig
     counter: Counter | None
+    ignored: IgnoredZones
     pipeline: Pipeline
 
     @property
     def counts(self) -> Counts | None:
         """What was counted up to now; None where nothing is counted."""
         return None if self.counter is None else self.counter.counts
+
+    @property
+    def tracker_document(self) -> dict[str, Any]:
+        """The tracker's settings, and how a moving camera is followed where it is."""
+        camera_motion = self.config.tracker.camera_motion
+        moving = {} if camera_motion == "off" else {"camera_motion": camera_motion}
+        return asdict(self.tracker) | moving
 
     def header(self, **settings: Any) -> JsonLinesHeader:
         """Return the first line of a file of tracks."""
@@ -73,7 +82,7 @@ class Run:
             frame_rate=info.frame_rate,
             model=self.model.document,
             class_names=self.model.class_names,
-            settings=asdict(self.tracker) | {"schedule": asdict(self.config.schedule)} | settings,
+            settings=self.tracker_document | {"schedule": asdict(self.config.schedule)} | settings,
         )
 
 
@@ -85,23 +94,25 @@ def open_run(
     detections: Path | None = None,
     save_detections: Path | None = None,
     drawn: bool = False,
+    runtime: Runtime | None = None,
 ) -> Run:
     """Open the model, the tracker and the counter of a run; the stack closes what was opened.
 
-    ``detections`` is a cache to be read instead of running the network, ``save_detections`` one to be
-    written. ``drawn`` makes a counter also where nothing is counted yet, because shapes may be drawn.
+    ``runtime`` is one of :func:`open_network` that stays open; without it, one is opened here. ``detections``
+    is a cache to be read instead of running the network, ``save_detections`` one to be written. ``drawn``
+    makes a counter also where nothing is counted yet, because shapes may be drawn.
     """
     info = source.info
     tracker = config.tracker_config(info.frame_rate)
     detector, model = (
-        _open_network(config, tracker, stack)
+        _network(config, tracker, runtime or stack.enter_context(closing(open_network(config))))
         if detections is None
         else _open_cache(detections, tracker, info)
     )
-    saved = saved_drawing(config.web, info.name) if drawn else None
     counting = config.counted
-    if saved is not None:  # what was drawn on the page replaces the lines and zones of the file
-        counting = replace(counting, lines=saved.lines, zones=saved.zones)
+    saved = saved_drawing(config.web, info.name, counting) if drawn else None
+    counting = saved or counting  # what was drawn on the page replaces the lines and zones of the file
+    ignored = IgnoredZones(counting.ignore)
     counter: Counter | None = None
     if drawn or counting.lines or counting.zones:
         try:
@@ -121,30 +132,38 @@ def open_run(
         counter=counter,
         schedule=config.schedule,
         on_detections=writer,
+        camera_motion=CameraMotion() if config.tracker.camera_motion == "sparse" else None,
+        ignored=ignored,
     )
-    return Run(config, source, model, tracker, counter, pipeline)
+    return Run(config, source, model, tracker, counter, ignored, pipeline)
 
 
-def _open_network(config: RunConfig, tracker: TrackerConfig, stack: ExitStack) -> tuple[Detector, ModelInfo]:
+def open_network(config: RunConfig, path: Path | None = None) -> Runtime:
+    """Open the model of a run, or a copy of it at another path."""
     from edge_fairmot.runtimes import open_runtime
 
     runtime = open_runtime(
-        config.model_path,
+        path or config.model_path,
         config.runtime.name,
         config.runtime.options,
         integrity_check=config.runtime.integrity_check,
     )
-    stack.callback(runtime.close)
-    manifest = runtime.manifest
-    if manifest.batch_size != 1:
+    if runtime.manifest.batch_size != 1:
+        runtime.close()
         raise InvalidInputError(
-            f"{config.model_path} takes batches of {manifest.batch_size}, a run needs 1: "
+            f"{config.model_path} takes batches of {runtime.manifest.batch_size}, a run needs 1: "
             "convert again without --batch-size"
         )
     advise_on_precision(runtime)
-    detector = FairMotDetector(runtime, tracker.lowest_score)
-    model = ModelInfo(str(config.model_path), manifest.checkpoint_sha256, runtime.name, detector.class_names)
-    return detector, model
+    return runtime
+
+
+def _network(config: RunConfig, tracker: TrackerConfig, runtime: Runtime) -> tuple[Detector, ModelInfo]:
+    manifest = runtime.manifest
+    model = ModelInfo(
+        str(config.model_path), manifest.checkpoint_sha256, runtime.name, tuple(manifest.class_names)
+    )
+    return FairMotDetector(runtime, tracker.lowest_score), model
 
 
 def _open_cache(folder: Path, tracker: TrackerConfig, info: SourceInfo) -> tuple[Detector, ModelInfo]:
@@ -194,7 +213,7 @@ def summary_document(
         },
         "runtime": run.model.runtime,
         "runtime_options": asdict(run.config.runtime.options),
-        "tracker": asdict(run.tracker),
+        "tracker": run.tracker_document,
         "schedule": asdict(run.config.schedule),
         **asdict(summary),
         "frame_rate": summary.frame_rate,

@@ -21,9 +21,10 @@ from edge_fairmot.service.mqtt import MqttConfig
 from edge_fairmot.service.recording import RecordingConfig
 from edge_fairmot.service.web import WebConfig
 from edge_fairmot.sources import NetworkOptions, ReconnectConfig, SourceOptions
-from edge_fairmot.tracking import TrackerConfig, preset
+from edge_fairmot.tracking import PRESETS, TrackerConfig, preset_settings
 
 LEVELS = ("debug", "info", "warning", "error")
+CAMERA_MOTIONS = ("off", "sparse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,23 @@ class TrackerTable(TrackerConfig):
     Attributes
     ----------
     preset : str
-        ``fairmot``, or ``bytetrack`` for people who hide one another.
+        ``fairmot``, ``bytetrack`` for people who hide one another, ``low-fps`` for 1 to 5 frames per second.
+        The other keys of this table win over it.
+    camera_motion : str
+        ``off``, or ``sparse`` for a camera that moves: its motion is estimated from corners of the images.
     """
 
     preset: str = "fairmot"
+    camera_motion: str = "off"
+
+    def __post_init__(self) -> None:
+        TrackerConfig.__post_init__(self)
+        if self.preset not in PRESETS:
+            raise InvalidInputError(f"preset must be one of {', '.join(PRESETS)}, not {self.preset!r}")
+        if self.camera_motion not in CAMERA_MOTIONS:
+            raise InvalidInputError(
+                f"camera_motion must be one of {', '.join(CAMERA_MOTIONS)}, not {self.camera_motion!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +165,8 @@ class RunConfig:
         A detector, a decoder or an output that takes longer is reported as stalled.
     model : Path or None
         ONNX file made by ``edge-fairmot convert``; the bundled one when not given.
-    line, zone : tuple
-        Counted lines and zones, in shares of the image's width and height.
+    line, zone, ignore : tuple
+        Counted lines and zones, and ignored zones, in shares of the image's width and height.
     """
 
     source: str = ""
@@ -167,6 +181,7 @@ class RunConfig:
     counting: CountingConfig = field(default_factory=CountingConfig)
     line: tuple[Line, ...] = ()
     zone: tuple[Zone, ...] = ()
+    ignore: tuple[Zone, ...] = ()
     web: WebTable = WebTable()
     mqtt: MqttConfig | None = None
     record: RecordingConfig | None = None
@@ -185,16 +200,18 @@ class RunConfig:
 
     @property
     def counted(self) -> CountingConfig:
-        """What is counted: lines and zones with the settings of ``[counting]``."""
+        """What is counted and ignored: lines and zones with the settings of ``[counting]``."""
         return replace(
-            self.counting, lines=(*self.counting.lines, *self.line), zones=(*self.counting.zones, *self.zone)
+            self.counting,
+            lines=(*self.counting.lines, *self.line),
+            zones=(*self.counting.zones, *self.zone),
+            ignore=(*self.counting.ignore, *self.ignore),
         )
 
     def tracker_config(self, frame_rate: float) -> TrackerConfig:
         """Return the tracker's settings for a source of this frame rate."""
         given = {one.name: getattr(self.tracker, one.name) for one in fields(TrackerConfig)}
-        config = TrackerConfig(**given | {"frame_rate": frame_rate})
-        return preset(self.tracker.preset, config)
+        return TrackerConfig(**given | {"frame_rate": frame_rate})
 
 
 def read_run_config(
@@ -203,11 +220,12 @@ def read_run_config(
     flags: Mapping[str, Any],
     lines: Sequence[str] = (),
     zones: Sequence[str] = (),
+    ignored: Sequence[str] = (),
 ) -> RunConfig:
     """Build the settings of a run; raises InvalidInputError that names key, value and what is allowed.
 
-    ``flags`` maps ``table.key`` to the value of a flag, None where it was not given. ``lines`` and ``zones``,
-    as :func:`edge_fairmot.counting.parse_line` takes them, are added to the file's.
+    ``flags`` maps ``table.key`` to the value of a flag, None where it was not given. ``lines``, ``zones`` and
+    ``ignored``, as :func:`edge_fairmot.counting.parse_line` takes them, are added to the file's.
     """
     document = read_document(path, overrides)
     for name, value in flags.items():
@@ -217,6 +235,9 @@ def read_run_config(
             for table in tables:
                 target = target.setdefault(table, {})
             target[key] = str(value) if isinstance(value, Path) else value
+    tracker = document.get("tracker")
+    if isinstance(tracker, dict) and tracker.get("preset") in PRESETS:
+        document["tracker"] = preset_settings(tracker["preset"], tracker) | tracker
     try:
         config = build(RunConfig, document)
     except InvalidInputError as error:
@@ -227,4 +248,5 @@ def read_run_config(
         config,
         line=(*config.line, *map(parse_line, lines)),
         zone=(*config.zone, *map(parse_zone, zones)),
+        ignore=(*config.ignore, *map(parse_zone, ignored)),
     )

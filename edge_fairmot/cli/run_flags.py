@@ -82,11 +82,15 @@ PresetFlag: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        metavar="fairmot|bytetrack",
-        help="Rules of association; bytetrack for people who hide one another. [default: fairmot]",
+        metavar="fairmot|bytetrack|low-fps",
+        help="Rules of association: bytetrack for crowds, low-fps for 1 to 5 frames/s. [default: fairmot]",
     ),
 ]
 CrowdedFlag: TypeAlias = Annotated[bool, typer.Option("--crowded", help="The same as --preset bytetrack.")]
+MovingCameraFlag: TypeAlias = Annotated[
+    bool | None,
+    typer.Option("--moving-camera", help="The camera moves: move the tracks with the image."),
+]
 DetectEveryFlag: TypeAlias = Annotated[
     int | None,
     typer.Option("--detect-every", metavar="N", help="Detect in every Nth frame. [default: 1]"),
@@ -109,6 +113,12 @@ ZoneFlag: TypeAlias = Annotated[
         "--zone",
         metavar="NAME:X,Y;X,Y;X,Y[;CLASS,..]",
         help="Count in this polygon, in shares of the image; repeat.",
+    ),
+]
+IgnoreFlag: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore", metavar="NAME:X,Y;X,Y;X,Y", help="Track nobody who stands in this polygon; repeat."
     ),
 ]
 

@@ -16,8 +16,9 @@ def synthesize(
     street: Annotated[
         str,
         typer.Argument(
-            help="synthetic:NAME=VALUE,... with seed, frames, size (WxH), fps, people, shake (of the camera, "
-            "% of the image height) and light (how much daylight changes, 0 to 1)."
+            help="synthetic:NAME=VALUE,... with seed, frames, size (WxH), fps, people, shake and handheld "
+            "(of the camera, % of the image height), pan (% of the width a second), zoom, and light (how "
+            "much daylight changes, 0 to 1)."
         ),
     ] = "synthetic:",
 ) -> None:

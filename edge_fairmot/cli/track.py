@@ -23,7 +23,7 @@ from edge_fairmot.cli.run_config import read_run_config
 from edge_fairmot.cli.watch import EndingSignals, StallWatch, stall_of
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.protocols import HasGroundTruth, Sink
-from edge_fairmot.sinks import EventsSink, GroundTruthSink, JsonLinesSink, MotTextSink, VideoSink
+from edge_fairmot.sinks import CropsSink, EventsSink, GroundTruthSink, JsonLinesSink, MotTextSink, VideoSink
 from edge_fairmot.sources import open_source
 from edge_fairmot.system import FileLock
 
@@ -61,14 +61,20 @@ def track(
     track_buffer: flags.TrackBufferFlag = None,
     preset: flags.PresetFlag = None,
     crowded: flags.CrowdedFlag = False,
+    moving_camera: flags.MovingCameraFlag = None,
     detect_every: flags.DetectEveryFlag = None,
     target_fps: flags.TargetFpsFlag = None,
     line: flags.LineFlag = None,
     zone: flags.ZoneFlag = None,
+    ignore: flags.IgnoreFlag = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results in the folder, instead of making DIR-2.")
     ] = False,
     video: Annotated[bool, typer.Option(help="Write the annotated video.")] = True,
+    crops: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the best crop of each identity to this folder."),
+    ] = None,
     save_detections: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save what the network finds to this folder.")
     ] = None,
@@ -97,10 +103,11 @@ def track(
         **flags.class_flags(classes, score_threshold),
         "tracker.track_buffer": track_buffer,
         "tracker.preset": flags.chosen_preset(preset, crowded),
+        "tracker.camera_motion": "sparse" if moving_camera else None,
         "schedule.every": detect_every,
         "schedule.target_fps": target_fps,
     }
-    settings = read_run_config(config, setting or (), given, line or (), zone or ())
+    settings = read_run_config(config, setting or (), given, line or (), zone or (), ignore or ())
     if detections is not None and save_detections is not None:
         raise InvalidInputError("--detections and --save-detections exclude each other: give one of them")
     with ExitStack() as stack:
@@ -111,7 +118,7 @@ def track(
         inputs = (Path(settings.source), settings.model_path)
         output, lock = take_folder(output, inputs, overwrite=overwrite)
         stack.callback(lock.close)
-        sinks = open_sinks(output, run, video=video)
+        sinks = open_sinks(output, run, video=video, crops=crops)
         files = _identify(output)
         signals.give_up = lambda: _finish(output, run, "interrupted, and the run did not end")
         signals.stop = run.pipeline.stop
@@ -212,7 +219,7 @@ def _finish(output: Path, run: Run, ended: str) -> None:
     write_summary(output / SUMMARY_NAME, summary_document(run, reason), reason)
 
 
-def open_sinks(output: Path, run: Run, *, video: bool) -> list[Sink]:
+def open_sinks(output: Path, run: Run, *, video: bool, crops: Path | None = None) -> list[Sink]:
     """Open the files of a run, all of them or none; files of an earlier run that are not written go."""
     info, source = run.source.info, run.source
     openers: dict[str, Callable[[Path], Sink]] = {}
@@ -228,6 +235,9 @@ def open_sinks(output: Path, run: Run, *, video: bool) -> list[Sink]:
         sinks: list[Sink] = []
         for name, opener in openers.items():
             sinks.append(opener(output / name))
+            stack.callback(sinks[-1].close)
+        if crops is not None:
+            sinks.append(CropsSink(crops))
             stack.callback(sinks[-1].close)
         for name in {VIDEO_NAME, EVENTS_NAME, TRUTH_NAME} - openers.keys():
             (output / name).unlink(missing_ok=True)

@@ -110,11 +110,14 @@ class CountingConfig:
     memory_s : float
         A person who is not seen for longer has left. Until then the same track id, or a new one that starts
         where the person should be, continues the person.
+    ignore : tuple of Zone
+        Detections that stand in one of these take no part in the tracking; :class:`IgnoredZones` leaves them
+        out.
 
     Raises
     ------
     InvalidInputError
-        If two lines or two zones have one name, or a value is outside its range.
+        If two lines, two zones or two ignored zones have one name, or a value is outside its range.
     """
 
     lines: tuple[Line, ...] = ()
@@ -122,9 +125,10 @@ class CountingConfig:
     anchor: str = "feet"
     hysteresis: float = 0.1
     memory_s: float = 4.0
+    ignore: tuple[Zone, ...] = ()
 
     def __post_init__(self) -> None:
-        for kind, shapes in (("lines", self.lines), ("zones", self.zones)):
+        for kind, shapes in (("lines", self.lines), ("zones", self.zones), ("ignored zones", self.ignore)):
             names = [shape.name for shape in shapes]
             for name in names:
                 if names.count(name) > 1:
@@ -169,7 +173,7 @@ def parse_zone(text: str) -> Zone:
 
 
 def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
-    """Read lines, zones and settings from the tables of a TOML or JSON document.
+    """Read lines, zones, ignored zones and settings from the tables of a TOML or JSON document.
 
     ::
 
@@ -188,20 +192,27 @@ def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
         name = "queue"
         polygon = [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]
 
+        [[ignore]]                # as a zone
+        name = "mirror"
+        polygon = [[0.8, 0.1], [1.0, 0.1], [1.0, 0.6]]
+
     Raises
     ------
     InvalidInputError
         If a key is unknown or missing, or a value is wrong.
     """
-    _check_keys("the file", document, ("counting", "line", "zone"))
+    _check_keys("the file", document, ("counting", "line", "zone", "ignore"))
     lines = []
-    for table in _tables(document, "line", ("end", "name", "start")):
+    for table in _tables(document, "line", ("end", "name", "start"), ("classes",)):
         start, end = _points(table["name"], [table["start"], table["end"]])
         lines.append(Line(table["name"], start, end, _classes(table)))
-    zones = [
-        Zone(table["name"], _points(table["name"], table["polygon"]), _classes(table))
-        for table in _tables(document, "zone", ("name", "polygon"))
-    ]
+    zones, ignored = (
+        tuple(
+            Zone(table["name"], _points(table["name"], table["polygon"]), _classes(table))
+            for table in _tables(document, kind, ("name", "polygon"), optional)
+        )
+        for kind, optional in (("zone", ("classes",)), ("ignore", ()))
+    )
     settings = document.get("counting", {})
     if not isinstance(settings, dict):
         raise InvalidInputError(f"[counting] must be a table, not {settings!r}")
@@ -209,7 +220,7 @@ def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
     for key, value in settings.items():
         if key != "anchor" and type(value) not in (int, float):
             raise InvalidInputError(f"{key} must be a number, not {value!r}")
-    return CountingConfig(tuple(lines), tuple(zones), **settings)
+    return CountingConfig(tuple(lines), zones, **settings, ignore=ignored)
 
 
 def _check_shape(kind: str, name: str, points: Sequence[Point]) -> None:
@@ -286,13 +297,15 @@ def _check_keys(where: str, table: Mapping[str, Any], known: Collection[str]) ->
             raise InvalidInputError(f"{where} has {key!r}, which is not known: use {', '.join(known)}")
 
 
-def _tables(document: Mapping[str, Any], kind: str, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the tables ``[[kind]]``, each with a name and all of the keys."""
+def _tables(
+    document: Mapping[str, Any], kind: str, keys: Sequence[str], optional: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Return the tables ``[[kind]]``, each with a name and all of the keys, perhaps the optional ones."""
     tables = document.get(kind, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InvalidInputError(f"write [[{kind}]], with two brackets, before each {kind}")
     for table in tables:
-        _check_keys(f"a [[{kind}]]", table, (*keys, "classes"))
+        _check_keys(f"a [[{kind}]]", table, (*keys, *optional))
         for key in keys:
             if key not in table:
                 raise InvalidInputError(f"a [[{kind}]] lacks {key!r}: it needs {', '.join(keys)}")

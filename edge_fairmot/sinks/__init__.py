@@ -1,5 +1,6 @@
 """Outputs for results: text for evaluation, JSON Lines for programs, an annotated video."""
 
+from edge_fairmot.sinks.crops import CropsSink
 from edge_fairmot.sinks.drawing import Annotator
 from edge_fairmot.sinks.text import (
     EventsSink,
@@ -13,6 +14,7 @@ from edge_fairmot.sinks.video import VideoSink
 
 __all__ = [
     "Annotator",
+    "CropsSink",
     "EventsSink",
     "GroundTruthSink",
     "JsonLinesHeader",

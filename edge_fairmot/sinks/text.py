@@ -18,6 +18,7 @@ from edge_fairmot.classes import class_name
 from edge_fairmot.errors import EvaluationError, SinkError
 from edge_fairmot.sinks.files import UnbufferedFile, require_finite
 from edge_fairmot.types import (
+    BoolArray,
     CountingEvent,
     Counts,
     Float32Array,
@@ -155,7 +156,8 @@ class EventsSink(_TextSink):
 
 def event_lines(result: FrameResult) -> str:
     """Return the events of a frame as lines of strict JSON."""
-    documents = (event_document(result.frame.number, event, result.class_names) for event in result.events)
+    number, names = result.frame.number, result.class_names
+    documents = (event_document(number, event, names) for event in result.events)
     return "".join(json.dumps(document, allow_nan=False) + "\n" for document in documents)
 
 
@@ -187,8 +189,7 @@ def counts_document(counts: Counts | None) -> dict[str, Any]:
     """Return totals as a JSON object. Without counts, it has no line and no zone.
 
     ``{"lines": {"door": {"in": 12, "out": 9}}, "zones": {"queue": {"occupancy": 2, "entries": 7, "stays": 5,
-    "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}``. Where the model has several classes, each line and
-    zone has ``classes``, with the same figures by class name.
+    "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}``. Of several classes, each has its own in ``classes``.
     """
     counts = Counts() if counts is None else counts
     return {
@@ -198,10 +199,8 @@ def counts_document(counts: Counts | None) -> dict[str, Any]:
 
 
 def _line_document(line: LineCounts) -> dict[str, Any]:
-    document: dict[str, Any] = {"in": line.inwards, "out": line.outwards}
-    if line.by_class:
-        document["classes"] = {name: _line_document(one) for name, one in line.by_class.items()}
-    return document
+    classes = {name: _line_document(one) for name, one in line.by_class.items()}
+    return {"in": line.inwards, "out": line.outwards} | ({"classes": classes} if classes else {})
 
 
 def _zone_document(zone: ZoneCounts) -> dict[str, Any]:
@@ -296,11 +295,13 @@ def header_line(header: JsonLinesHeader) -> str:
         ) from error
 
 
-def frame_line(result: FrameResult, usual_size: tuple[int, int] | None = None) -> str:
+def frame_line(
+    result: FrameResult, usual_size: tuple[int, int] | None = None, filled: BoolArray | None = None
+) -> str:
     """Return the tracks of one frame as one line; frames count from 1.
 
     ``predicted`` is that of the rows, so it is false for a predicted frame without tracks. A frame of
-    another size than the header's has its own ``size``.
+    another size than the header's has its own ``size``. A box that was ``filled`` in afterwards says so.
     """
     frame, tracks = result.frame, result.tracks
     columns = (
@@ -320,6 +321,9 @@ def frame_line(result: FrameResult, usual_size: tuple[int, int] | None = None) -
         {"id": track_id, "xyxy": xyxy, "score": score, "class_id": class_id}
         for track_id, xyxy, score, class_id in zip(*columns, strict=True)
     ]
+    if filled is not None:
+        for row in np.flatnonzero(filled).tolist():
+            document["tracks"][row]["filled"] = True
     return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Settings of the tracker, and presets of them."""
+"""Settings of the tracker."""
 
 from __future__ import annotations
 
@@ -13,16 +13,6 @@ CHI_SQUARE_95_4_DOF = 9.4877
 
 REFERENCE_FRAME_RATE = 30.0
 """Frames per second in which ``track_buffer`` counts, as in FairMOT."""
-
-NEW_TRACK_MARGIN = 0.1
-"""Preset ``bytetrack``: new tracks need a score this far above the score threshold, as in ByteTrack."""
-
-LOW_SCORE = 0.3
-"""Preset ``bytetrack``: chosen on six synthetic streets. Values down to 0.25 score nearly the same; lower
-ones add false boxes."""
-
-PRESETS = ("fairmot", "bytetrack", "crowded")
-"""Names for :func:`preset`. ``crowded`` is another name of ``bytetrack``."""
 
 _RANGES = {
     "score_threshold": (0.0, 1.0),
@@ -46,7 +36,7 @@ class TrackerConfig:
     track_buffer : int
         Maximum time that a track may be lost, in frames of a 30 Hz video.
     frame_rate : float
-        Frame periods per second. A frame period is the motion model's unit of time.
+        Frames per second. A frame period is the motion model's unit of time, unless ``motion_rate`` is set.
     first_match_thresh : float
         First association (embedding and motion): maximum cost of a match.
     lambda_ : float
@@ -76,6 +66,12 @@ class TrackerConfig:
     class_score_threshold : mapping of str to float
         Score thresholds of single classes, in place of ``score_threshold``. ``new_track_thresh`` keeps its
         distance from it, and ``track_low_thresh`` is at most as high.
+    motion_rate : float, optional
+        Frame periods per second of the motion model, whatever the video's: the model expects motions of the
+        size that people make at 25 to 30 frames per second. None, as in FairMOT: ``frame_rate``.
+    confirm_by_embedding : bool
+        True: unconfirmed tracks move too, and are matched as confirmed ones are before their IoU is tried.
+        False, as in FairMOT: they stay where they are, and only IoU confirms them.
 
     Raises
     ------
@@ -98,6 +94,8 @@ class TrackerConfig:
     keep_occluded: bool = False
     classes: tuple[str, ...] = ()
     class_score_threshold: Mapping[str, float] = field(default_factory=dict)
+    motion_rate: float | None = None
+    confirm_by_embedding: bool = False
 
     def __post_init__(self) -> None:
         ranges = dict(_RANGES)
@@ -116,6 +114,8 @@ class TrackerConfig:
                 )
         if not 0 < self.frame_rate < math.inf:
             raise InvalidInputError(f"frame_rate must be positive and finite, not {self.frame_rate}")
+        if not 0 < self.clock_rate < math.inf:
+            raise InvalidInputError(f"motion_rate must be positive and finite, not {self.motion_rate}")
         if not 0 <= self.track_buffer < math.inf:
             raise InvalidInputError(f"track_buffer must be 0 or more frames, not {self.track_buffer}")
         if not self.gating_limit > 0:
@@ -144,40 +144,10 @@ class TrackerConfig:
 
     @property
     def max_time_lost(self) -> int:
-        """Maximum time that a track may be lost, whole frame periods at ``frame_rate``."""
-        return int(self.frame_rate / REFERENCE_FRAME_RATE * self.track_buffer)
+        """Maximum time that a track may be lost, whole frame periods at ``clock_rate``."""
+        return int(self.clock_rate / REFERENCE_FRAME_RATE * self.track_buffer)
 
-    def bytetrack(self) -> TrackerConfig:
-        """Return these settings with ByteTrack's association of low scores, for crowds.
-
-        It sets ``track_low_thresh`` and ``new_track_thresh`` where they are None, and ``keep_occluded``.
-        """
-        low, new = self.track_low_thresh, self.new_track_thresh
-        return replace(
-            self,
-            track_low_thresh=min(LOW_SCORE, self.score_threshold) if low is None else low,
-            new_track_thresh=min(1.0, self.score_threshold + NEW_TRACK_MARGIN) if new is None else new,
-            keep_occluded=True,
-        )
-
-
-def preset(name: str, config: TrackerConfig | None = None) -> TrackerConfig:
-    """Return settings with the association rules of a preset.
-
-    Parameters
-    ----------
-    name : str
-        ``fairmot``: the settings as they are; the defaults are FairMOT's rules. ``bytetrack`` or ``crowded``:
-        :meth:`TrackerConfig.bytetrack`.
-    config : TrackerConfig, optional
-        ``TrackerConfig()`` when not given.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no preset of this name.
-    """
-    config = config or TrackerConfig()
-    if name not in PRESETS:
-        raise InvalidInputError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
-    return config if name == "fairmot" else config.bytetrack()
+    @property
+    def clock_rate(self) -> float:
+        """Frame periods per second of the motion model and the tracker's clock."""
+        return self.frame_rate if self.motion_rate is None else self.motion_rate

@@ -113,6 +113,19 @@ def rescale(motion: Float64Array, factor: tuple[float, float]) -> Float64Array:
     return rescaled
 
 
+def move(motion: Float64Array, matrix: Float64Array) -> Float64Array:
+    """Return the motion in the image of a moved camera; ``matrix``, (2, 3), maps points to it, pixels.
+
+    Centre and velocity are mapped, and sizes are scaled. The variances are scaled and not rotated: those of x
+    and y are equal.
+    """
+    linear, scale = matrix[:, :2], np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    moved = rescale(motion, (scale, scale))
+    moved[:, 0, :2] = motion[:, 0, :2] @ linear.T + matrix[:, 2]
+    moved[:, 1, :2] = motion[:, 1, :2] @ linear.T
+    return moved
+
+
 def _variance(height: Float64Array, weight: float, aspect_std: float) -> Float64Array:
     variance = np.empty((len(height), 4))
     variance[:] = np.square(weight * height)[:, None]

@@ -29,8 +29,8 @@ class Tracker:
 
     The decisions are FairMOT's, in its order, with one addition: a match never crosses classes. A tracker of
     several classes decides as one tracker for each of them would, with ids of one sequence. ByteTrack's
-    association of low scores is off by default (:meth:`TrackerConfig.bytetrack`). Time and memory of a call
-    depend on the number of tracks, not on the number of frames so far.
+    association of low scores is off by default (:func:`~edge_fairmot.tracking.preset`). Time and memory of a
+    call depend on the number of tracks, not on the number of frames so far.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Tracker:
         self._tracks = TrackTable.start(nothing, 1, 0.0, confirmed=False)
         self._next_id = 1
         self._embedding_size: int | None = None
-        self._clock = FrameClock(self._config.frame_rate)
+        self._clock = FrameClock(self._config.clock_rate, self._config.clock_rate / self._config.frame_rate)
         self._updated_at: float | None = None
 
     def update(self, detections: Detections, time_s: float | None = None) -> Tracks:
@@ -151,6 +151,30 @@ class Tracker:
             raise InvalidInputError(f"an image's size changes by positive factors, not {factor}")
         self._tracks.motion = kalman.rescale(self._tracks.motion, factor)
 
+    def move(self, matrix: Float64Array) -> None:
+        """Move all tracks to the next image of a moving camera, before :meth:`update` or :meth:`predict`.
+
+        Tracked, lost and unconfirmed tracks move alike: their centres and velocities are mapped, and their
+        sizes are scaled. The time since the last image does not matter here.
+
+        Parameters
+        ----------
+        matrix : float64 (2, 3)
+            Maps points of the last image to the next one, source pixels, as
+            :meth:`edge_fairmot.camera_motion.CameraMotion.estimate` returns it.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is not (2, 3), finite and invertible.
+        """
+        if matrix.shape != (2, 3) or not np.isfinite(matrix).all() or not np.linalg.det(matrix[:, :2]) > 0:
+            raise InvalidInputError(
+                "a camera's motion is a finite matrix (2, 3) of positive determinant, "
+                f"not {np.array2string(np.asarray(matrix), separator=', ')}"
+            )
+        self._tracks.motion = kalman.move(self._tracks.motion, matrix)
+
     def _lowest_score(self, detections: Detections) -> Float32Array:
         """Return the score that each detection must exceed, (N,); infinite for classes not tracked."""
         lowest = self._by_class(detections.class_id, lambda config: config.lowest_score)
@@ -179,7 +203,8 @@ class Tracker:
     def _predict_motion(self, periods: float, time_s: float | None) -> None:
         """Predict the motion of confirmed tracks. A lost track's box keeps its height."""
         # FairMOT does not predict unconfirmed tracks: their second match uses their first covariance.
-        tracks, moving = self._tracks, self._tracks.confirmed
+        tracks = self._tracks
+        moving = tracks.confirmed | self._config.confirm_by_embedding
         tracks.motion[moving] = kalman.predict(tracks.motion[moving], periods, tracks.lost[moving])
         self._clock.advance(periods, time_s)
 
@@ -190,7 +215,7 @@ class Tracker:
         tracks, now, config = self._tracks, self._clock.now, self._config
         if self._updated_at is None or now - self._updated_at < 2:
             return
-        max_gap = max(config.max_time_lost, MAX_GAP_S * config.frame_rate)
+        max_gap = max(config.max_time_lost, MAX_GAP_S * config.clock_rate)
         overdue = now - tracks.last_update - np.where(tracks.lost, config.max_time_lost, max_gap)
         tracks.removed |= tracks.lost & (overdue > 1)
         self._tracks = tracks[overdue <= 2]
@@ -224,6 +249,8 @@ class Tracker:
         match(tracked, high, iou_cost, config.second_match_thresh)
         # ByteTrack's addition: the tracked tracks that still remain, with detections of low scores.
         match(tracked, ~high, iou_cost, config.second_match_thresh)
+        if config.confirm_by_embedding:
+            match(~tracks.confirmed, high, partial(embedding_cost, config=config), config.first_match_thresh)
         # Third association: IoU; unconfirmed tracks.
         match(~tracks.confirmed, high, iou_cost, config.third_match_thresh)
         return row_of
@@ -313,8 +340,9 @@ TICK_PERIODS = 2.0**-20
 class FrameClock:
     """Counts time in frame periods. Without stamps, or with stamps near a whole number, they are whole."""
 
-    def __init__(self, frame_rate: float) -> None:
+    def __init__(self, frame_rate: float, unstamped: float = 1.0) -> None:
         self.now = 0.0
+        self._unstamped = unstamped  # periods between two calls without a stamp
         self._frame_rate = frame_rate
         self._last_time_s: float | None = None
 
@@ -331,7 +359,7 @@ class FrameClock:
                 "divide milliseconds by 1e3, nanoseconds by 1e9"
             )
         if time_s is None or self._last_time_s is None:
-            return 1.0
+            return self._unstamped
         if not time_s > self._last_time_s:
             raise InvalidInputError(
                 f"time_s must be later than in the call before, {self._last_time_s}, not {time_s}: "

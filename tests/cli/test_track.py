@@ -304,3 +304,28 @@ def test_a_terminal_sees_frames_and_speed(small_model, tmp_path):
     assert process.wait(timeout=60) == 0
     for word in (b"/12", b"fps", b"tracks"):
         assert word in seen
+
+
+def test_options_of_the_tracker_reach_it(tracked, shared, tmp_path):
+    source, cache = shared / "mot15" / "TUD-Campus", tracked[0] / "cache"
+
+    def track(name: str, *flags: object) -> Path:
+        run("track", source, "--detections", cache, "--no-video", "-o", tmp_path / name, *flags)
+        return tmp_path / name
+
+    plain, followed = track("plain"), track("followed", "--moving-camera", "--crops", tmp_path / "crops")
+    text = (plain / "tracks.txt").read_bytes()
+    assert (followed / "tracks.txt").read_bytes() == text  # the camera does not move
+    assert summary_of(followed)["tracker"]["camera_motion"] == "sparse"
+    assert (summary_of(followed)["unknown_motion"], "camera_motion" in summary_of(plain)["tracker"]) == (
+        0,
+        False,
+    )
+    ids = np.unique(read_mot_text(plain / "tracks.txt").track_id)
+    assert sorted(int(path.stem) for path in (tmp_path / "crops").iterdir()) == ids.tolist()
+    ignored = track("ignored", "--ignore", "all:0,0;1,0;1,1;0,1")
+    assert ((ignored / "tracks.txt").read_bytes(), summary_of(ignored)["detections"]) == (b"", 0)
+    low = summary_of(track("low", "--preset", "low-fps", "--set", "tracker.motion_rate=20"))["tracker"]
+    assert (low["confirm_by_embedding"], low["motion_rate"], low["track_buffer"]) == (True, 20.0, 30)
+    assert "low-fps, crowded, not 'sort'" in error_of("track", source, "--preset", "sort")
+    assert "off, sparse, not 'dense'" in error_of("track", source, "--set", "tracker.camera_motion=dense")

@@ -10,16 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.tracking import Tracker, TrackerConfig
+from edge_fairmot.tracking import Tracker, TrackerConfig, preset
 from edge_fairmot.types import Detections, Tracks
 
 NAMES = ("person", "bicycle", "car")
 THRESHOLDS = {"bicycle": 0.55, "car": 0.3}
 
-CONFIGS = {
-    "fairmot": TrackerConfig(track_buffer=4, class_score_threshold=THRESHOLDS),
-    "bytetrack": TrackerConfig(track_buffer=4, class_score_threshold=THRESHOLDS).bytetrack(),
-}
+SETTINGS = {"track_buffer": 4, "class_score_threshold": THRESHOLDS}
+CONFIGS = {name: preset(name, SETTINGS) for name in ("fairmot", "bytetrack", "low-fps")}
 
 
 def crowded_street(seed: int, frames: int = 25) -> list[Detections]:
@@ -95,13 +93,13 @@ def test_the_detector_is_asked_for_the_lowest_score_of_all_tracked_classes() -> 
     assert TrackerConfig(class_score_threshold=THRESHOLDS).lowest_score == 0.3
     assert TrackerConfig(class_score_threshold={"car": 0.6}).lowest_score == 0.4
     assert TrackerConfig(classes=("car",), class_score_threshold={"car": 0.6}).lowest_score == 0.6
-    assert TrackerConfig(class_score_threshold={"car": 0.2}).bytetrack().lowest_score == 0.2
+    assert preset("bytetrack", {"class_score_threshold": {"car": 0.2}}).lowest_score == 0.2
 
 
 def test_a_class_has_the_presets_distances_from_its_own_threshold() -> None:
     for thresh in (0.2, 0.6, 0.95):
-        own = TrackerConfig(class_score_threshold={"car": thresh}).bytetrack().for_class("car")
-        alone = TrackerConfig(score_threshold=thresh).bytetrack()
+        own = preset("bytetrack", {"class_score_threshold": {"car": thresh}}).for_class("car")
+        alone = preset("bytetrack", {"score_threshold": thresh})
         assert own.new_track_thresh == pytest.approx(alone.new_track_thresh)
         assert own == replace(alone, new_track_thresh=own.new_track_thresh)
 

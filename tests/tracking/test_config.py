@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.tracking import TrackerConfig, preset
+from edge_fairmot.tracking import PRESETS, TrackerConfig, preset
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ def test_the_buffer_counts_frames_at_30_hz(frame_rate: float, track_buffer: int,
         ("ema_alpha", (1.01,)),
         ("track_low_thresh", (0.41, -0.1, math.nan)),
         ("new_track_thresh", (0.39, 1.1, math.nan)),
+        ("motion_rate", (0.0, -1.0, math.inf, math.nan)),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(name: str, values: tuple[float, ...]) -> None:
@@ -39,17 +41,27 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, values: tuple[float,
             TrackerConfig(**{name: value})
 
 
-def test_presets_change_the_association_rules_and_nothing_else() -> None:
-    config = TrackerConfig(track_buffer=90, score_threshold=0.5)
+def test_presets_set_the_rules_and_nothing_else_and_own_settings_win() -> None:
+    own = {"track_buffer": 60, "score_threshold": 0.5}
+    config = TrackerConfig(**own)
     byte = replace(config, track_low_thresh=0.3, new_track_thresh=0.6, keep_occluded=True)
-    assert preset("bytetrack", config) == preset("crowded", config) == config.bytetrack() == byte
-    assert preset("fairmot", config) == config
+    assert preset("bytetrack", own) == preset("crowded", own) == byte
+    assert preset("fairmot", own) == config
     assert preset("fairmot") == TrackerConfig()
     assert (config.lowest_score, byte.lowest_score) == (0.5, 0.3)
-    assert replace(config, track_low_thresh=0.2).bytetrack() == replace(byte, track_low_thresh=0.2)
-    assert TrackerConfig(score_threshold=0.1).bytetrack().lowest_score == 0.1
-    with pytest.raises(InvalidInputError, match="fairmot, bytetrack, crowded, not 'sort'"):
+    assert preset("bytetrack", own | {"track_low_thresh": 0.2}) == replace(byte, track_low_thresh=0.2)
+    assert preset("bytetrack", {"score_threshold": 0.1}).lowest_score == 0.1
+    low = replace(config, motion_rate=12.5, confirm_by_embedding=True)
+    assert preset("low-fps", own) == low
+    with pytest.raises(InvalidInputError, match="fairmot, bytetrack, low-fps, crowded, not 'sort'"):
         preset("sort")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_holds_known_settings_and_says_why(name: str) -> None:
+    preset(name)
+    text = files("edge_fairmot.tracking.presets").joinpath(f"{name.replace('crowded', 'bytetrack')}.toml")
+    assert text.read_text().startswith("# ")
 
 
 def test_the_gate_is_the_95_percent_quantile_of_four_degrees_of_freedom() -> None:

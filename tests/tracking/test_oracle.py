@@ -13,7 +13,7 @@ import lap
 import numpy as np
 import pytest
 
-from edge_fairmot.tracking import Tracker, TrackerConfig
+from edge_fairmot.tracking import Tracker, TrackerConfig, preset
 from edge_fairmot.types import Detections
 
 SEEDS = range(12)
@@ -227,8 +227,7 @@ def as_objects(detections: Detections) -> list[Seen]:
 @cache
 def both(seed: int, crowded: bool) -> tuple[list, list, Counter[str]]:
     rng = np.random.default_rng(seed)
-    config = TrackerConfig(track_buffer=[0, 1, 3, 8][seed % 4])
-    config = config.bytetrack() if crowded else config
+    config = preset("bytetrack" if crowded else "fairmot", {"track_buffer": [0, 1, 3, 8][seed % 4]})
     tracker, oracle = Tracker(config), Oracle(config)
     ours, theirs = [], []
     for detections in scene(rng, kinds=1 + seed // 4 % 2):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge_fairmot.tracking import Tracker, TrackerConfig
+from edge_fairmot.tracking import Tracker, TrackerConfig, preset
 from edge_fairmot.types import Detections
 
 Seen = Callable[..., Detections]
@@ -204,6 +204,33 @@ def test_ids_belong_to_the_instance_and_start_again_after_reset(seen: Seen) -> N
     assert ids(second, seen(C)) == [1]
     first.reset()
     assert ids(first, seen(C)) == [1]
+
+
+def test_at_low_rates_motion_and_new_tracks_are_followed_by_the_preset(seen: Seen) -> None:
+    """One person walks by a body's width between two frames at 2 per second, and another comes in."""
+
+    def identities(config: TrackerConfig) -> list[list[int]]:
+        tracker = Tracker(config)
+        return [
+            tracker.update(
+                seen((50.0 * step, 0), *([(900 - 50.0 * step, 1)] if step > 2 else [])), step / 2
+            ).track_id.tolist()
+            for step in range(7)
+        ]
+
+    assert identities(preset("low-fps", {"frame_rate": 2.0})) == [[1]] * 4 + [[1, 2]] * 3
+    assert [1, 2] not in identities(TrackerConfig(frame_rate=2.0))
+
+
+def test_an_update_without_a_stamp_is_a_frame_of_the_video_at_any_rate_of_the_motion_model(
+    seen: Seen,
+) -> None:
+    config = TrackerConfig(frame_rate=5.0, motion_rate=25.0, track_buffer=30)
+    stamped, counted = Tracker(config), Tracker(config)
+    for index in range(12):
+        found = seen(*([] if 4 < index < 8 else [(9.0 * index, 0)]), (500, 1))
+        expected = stamped.update(found, index / 5)
+        assert counted.update(found).xyxy.tolist() == expected.xyxy.tolist()
 
 
 def test_memory_does_not_grow_with_the_identities_so_far() -> None:

@@ -1,14 +1,15 @@
-"""Lines and zones drawn on the page: checked, saved in a JSON file, passed to the counter."""
+"""Lines, zones and ignored zones drawn on the page: checked, saved in a JSON file, passed to the run."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edge_fairmot.counting import Counter, CountingConfig, Line, Zone, parse_counting
+from edge_fairmot.counting import Counter, CountingConfig, IgnoredZones, Line, Zone, parse_counting
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.service.web.config import WebConfig
 from edge_fairmot.sources.address import redact
@@ -20,16 +21,20 @@ MAX_SHAPES, MAX_CORNERS, MAX_NAME_LENGTH = 32, 64, 60
 _log = logging.getLogger(__name__)
 
 
-def saved_drawing(config: WebConfig, source: str) -> CountingConfig | None:
-    """Return the lines and zones that an earlier run saved for a source.
+def saved_drawing(
+    config: WebConfig, source: str, usual: CountingConfig | None = None
+) -> CountingConfig | None:
+    """Return the settings of a run with the shapes that an earlier run saved for its source.
 
-    They replace all lines and zones of the run's settings: some may have been deleted on the page.
+    They replace all shapes of a kind in the run's settings: some may have been deleted on the page.
 
     Parameters
     ----------
     config : WebConfig
     source : str
         Name of the source, as in ``SourceInfo``.
+    usual : CountingConfig, optional
+        What the settings of the run say; the defaults when not given.
 
     Returns
     -------
@@ -46,7 +51,11 @@ def saved_drawing(config: WebConfig, source: str) -> CountingConfig | None:
     path = config.drawing_path
     try:
         drawn = _read_drawings(path).get(redact(source))
-        return None if drawn is None else parse_counting(drawn)
+        if drawn is None:
+            return None
+        saved, usual = parse_counting(drawn), usual or CountingConfig()
+        ignore = saved.ignore if "ignore" in drawn else usual.ignore  # older files have none
+        return replace(usual, lines=saved.lines, zones=saved.zones, ignore=ignore)
     except (OSError, ValueError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidInputError(
@@ -55,20 +64,23 @@ def saved_drawing(config: WebConfig, source: str) -> CountingConfig | None:
 
 
 class ShapeEditor:
-    """The lines and zones of a counter, with a revision number that rises with every change.
+    """The lines and zones of a counter and the ignored zones, with a revision that rises with every change.
 
     Shapes that an earlier run saved for the source are used again.
     """
 
-    def __init__(self, counter: Counter, config: WebConfig, source: str) -> None:
+    def __init__(
+        self, counter: Counter, config: WebConfig, source: str, ignored: IgnoredZones | None = None
+    ) -> None:
         self._counter, self._source = counter, redact(source)
+        self._ignored = ignored or IgnoredZones()
         self._path = config.drawing_path
         self._not_saved: str | None = None
         self._revision = 1
-        drawn = saved_drawing(config, source)
+        drawn = saved_drawing(config, source, counter.config)
         if drawn is not None:
             _log.info("lines and zones are those drawn on the page, kept in %s", self._path)
-            counter.redraw(drawn.lines, drawn.zones)
+            self._redraw(drawn)
         self._shapes = _shapes_document(drawn or counter.config)
 
     def document(self) -> dict[str, Any]:
@@ -81,22 +93,27 @@ class ShapeEditor:
         }
 
     def replace(self, document: dict[str, Any]) -> bool:
-        """Take ``line``, ``zone`` and the ``revision`` that was changed; False if that is not the newest one.
+        """Take ``line``, ``zone``, ``ignore`` and the ``revision`` changed; False if that is not the newest.
 
         Shapes that cannot be saved are still counted. InvalidInputError if they are not shapes, too many, or
         of a class that is not tracked.
         """
         _check_size(document)
-        config = parse_counting({key: value for key, value in document.items() if key != "revision"})
+        shapes = {"ignore": self._shapes["ignore"], **document}  # a program may know lines and zones only
+        config = parse_counting({key: value for key, value in shapes.items() if key != "revision"})
         _check_names(config)
         if document.get("revision") != self._revision:
             return False
         shapes = _shapes_document(config)
-        self._counter.redraw(config.lines, config.zones)  # first: it refuses classes that are not tracked
+        self._redraw(config)  # first: it refuses classes that are not tracked
         self._not_saved = self._save(shapes)
         self._shapes = shapes
         self._revision += 1
         return True
+
+    def _redraw(self, config: CountingConfig) -> None:
+        self._counter.redraw(config.lines, config.zones)
+        self._ignored.redraw(config.ignore)
 
     def _save(self, shapes: dict[str, Any]) -> str | None:
         path = self._path.resolve()  # a link stays a link
@@ -150,16 +167,19 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _shapes_document(config: CountingConfig) -> dict[str, Any]:
-    """Return lines and zones as :func:`edge_fairmot.counting.parse_counting` reads them."""
+    """Return the shapes as :func:`edge_fairmot.counting.parse_counting` reads them."""
     return {
         "line": [
             {"name": line.name, "start": list(line.start), "end": list(line.end), **_classes(line)}
             for line in config.lines
         ],
-        "zone": [
-            {"name": zone.name, "polygon": [list(point) for point in zone.polygon], **_classes(zone)}
-            for zone in config.zones
-        ],
+        **{
+            kind: [
+                {"name": zone.name, "polygon": [list(point) for point in zone.polygon], **_classes(zone)}
+                for zone in zones
+            ]
+            for kind, zones in (("zone", config.zones), ("ignore", config.ignore))
+        },
     }
 
 
@@ -169,7 +189,7 @@ def _classes(shape: Line | Zone) -> dict[str, Any]:
 
 def _check_size(document: dict[str, Any]) -> None:
     """Refuse too many shapes or corners before they are parsed: parsing compares all sides of a zone."""
-    shapes = [shape for kind in ("line", "zone") for shape in _list(document.get(kind))]
+    shapes = [shape for kind in ("line", "zone", "ignore") for shape in _list(document.get(kind))]
     if len(shapes) > MAX_SHAPES:
         raise InvalidInputError(f"{len(shapes)} lines and zones are too many: draw {MAX_SHAPES} at most")
     for shape in shapes:
@@ -183,9 +203,9 @@ def _list(value: Any) -> list[Any]:
 
 
 def _check_names(config: CountingConfig) -> None:
-    if config != CountingConfig(config.lines, config.zones):
+    if config != CountingConfig(config.lines, config.zones, ignore=config.ignore):
         raise InvalidInputError("only lines and zones can be drawn: set the rest when the run is started")
-    shapes: tuple[Line | Zone, ...] = (*config.lines, *config.zones)
+    shapes: tuple[Line | Zone, ...] = (*config.lines, *config.zones, *config.ignore)
     for shape in shapes:
         if len(shape.name) > MAX_NAME_LENGTH or not shape.name.isprintable():
             raise InvalidInputError(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from edge_fairmot.counting import Counter
+from edge_fairmot.counting import Counter, IgnoredZones
 from edge_fairmot.errors import MissingDependencyError
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.protocols import OutputHealth, SourceState
@@ -45,6 +45,8 @@ class WebSink(AbstractContextManager["WebSink"]):
         Name of the source; shown without credentials.
     outputs : callable, optional
         Returns the health of all outputs, from any thread.
+    ignored : IgnoredZones, optional
+        The pipeline's; they can be drawn too where there is a counter.
 
     Attributes
     ----------
@@ -80,6 +82,7 @@ class WebSink(AbstractContextManager["WebSink"]):
         *,
         source: str = "",
         outputs: Callable[[], Mapping[str, OutputHealth]] = dict,
+        ignored: IgnoredZones | None = None,
     ) -> None:
         try:
             import uvicorn.protocols.websockets.websockets_sansio_impl  # noqa: F401, PLC0415
@@ -95,7 +98,7 @@ class WebSink(AbstractContextManager["WebSink"]):
         self._slot = LatestFrame(encode)
         token_path = config.token_path
         token = None if token_path is None else read_token(token_path)
-        editor = None if counter is None else ShapeEditor(counter, config, source)
+        editor = None if counter is None else ShapeEditor(counter, config, source, ignored)
         site = Site(config, RunView(summary, state, outputs), source, self._slot, editor)
         listener = listen(config.host, config.port)
         port: int = listener.getsockname()[1]

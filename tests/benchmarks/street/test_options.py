@@ -20,6 +20,9 @@ HUNDREDTHS = st.integers(0, 100).map(lambda number: number / 100)
         people=st.integers(1, 100),
         shake=HUNDREDTHS,
         light=HUNDREDTHS,
+        handheld=HUNDREDTHS,
+        pan=st.integers(0, 200).map(float),
+        zoom=HUNDREDTHS.map(lambda number: 1 + number),
     )
 )
 def test_written_options_read_back(options):

@@ -4,6 +4,7 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
 
+import cv2
 import numpy as np
 import pytest
 
@@ -56,3 +57,26 @@ def test_it_is_read_once_and_closing_ends_it():
         source.close()
         source.close()
         assert list(frames) == []
+
+
+@pytest.mark.parametrize("camera", ["handheld=3", "pan=80,zoom=3", "pan=80,zoom=2,handheld=2,shake=1"])
+def test_a_moving_camera_sees_the_street_of_a_still_one_through_its_view(camera):
+    """A panning camera sees a street of twice its width; shaking needs a margin around it."""
+    moving = SyntheticSource(parse_street(f"synthetic:seed=3,size=320x180,people=20,{camera}"))
+    wide = SyntheticSource(
+        parse_street(f"synthetic:seed=3,size={640 if 'pan' in camera else 320}x180,people=20")
+    )
+    margin = moving._street._camera.margin
+    for index in (0, 3, 40):
+        view, seen, all_ = moving.view(index), moving.truth(index), wide.truth(index)
+        rows = np.searchsorted(all_.ids, seen.ids)
+        assert all_.ids[rows].tolist() == seen.ids.tolist()
+        for name in ("foot_points", "xyxy"):
+            corners = getattr(all_, name)[rows].reshape(-1, 2) + margin
+            found = getattr(seen, name).reshape(-1, 2)
+            np.testing.assert_allclose(found, corners @ view[:, :2].T + view[:, 2], atol=0.01)
+        if not margin:  # with a margin the paving has another pattern
+            matrix = view.copy()
+            matrix[:, 2] += (view[0, 0] - 1) / 2  # OpenCV's coordinates are those of pixel centres
+            expected = cv2.warpAffine(wide._street.image(index), matrix, (320, 180), flags=cv2.INTER_LINEAR)
+            assert np.abs(moving._street.image(index).astype(int) - expected).max() <= 1

@@ -20,6 +20,7 @@ from edge_fairmot.convert.training.losses import (
     corners,
     focal_loss,
     giou_loss,
+    imitation_loss,
 )
 from edge_fairmot.convert.training.targets import MIN_OVERLAP, heatmap_radius, make_targets
 
@@ -188,12 +189,23 @@ def test_a_teachers_embeddings_are_imitated_and_are_of_no_class(losses):
     unknown = losses(identity=torch.where(taught.any(dim=2), -1, targets.identity))
 
     assert before["imitation"] == 0
-    assert 0 < after["imitation"] < 2
+    assert after["imitation"] > 0
     # Without that box, as if its identity were unknown.
     assert after["identity"] == pytest.approx(unknown["identity"])
     assert after["identity"] != pytest.approx(before["identity"])
     moved = losses(lambda network: network.id[2].bias.data[3].add_(1e3), embedding=taught)
     assert moved["imitation"] == pytest.approx(0, abs=1e-4)
+
+
+def test_imitation_is_0_of_the_teachers_own_and_the_mean_embedding_is_no_way_out():
+    theirs = unit((1, 0.2), (0.2, 1), (0.6, 0.8))
+    mean = functional.normalize(theirs.mean(dim=0), dim=0).expand(3, 2)
+    mixed = unit((1, 0.5), (0.5, 1), (0.6, 0.8))
+
+    assert imitation_loss(theirs, theirs).item() == pytest.approx(0, abs=1e-6)
+    assert imitation_loss(theirs[:0], theirs[:0]).item() == 0
+    # Nearer by the distance alone would be no better told apart.
+    assert imitation_loss(mean, theirs) > 2 * imitation_loss(mixed, theirs)
 
 
 def test_places_without_a_box_do_not_count(losses):

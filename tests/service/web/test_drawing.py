@@ -3,14 +3,24 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_fairmot.counting import Counter, CountingConfig, Line, Zone, parse_line
+from edge_fairmot.counting import (
+    Counter,
+    CountingConfig,
+    IgnoredZones,
+    Line,
+    Zone,
+    parse_line,
+    parse_zone,
+)
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.service.web import WebConfig, saved_drawing
 from edge_fairmot.service.web.drawing import ShapeEditor
+from edge_fairmot.types import Detections
 
 from .conftest import SIZE
 
@@ -50,6 +60,30 @@ def test_a_drawing_replaces_the_lines_of_the_configuration_in_the_next_run(serve
     assert counted(serve(counting=FROM_CONFIG, source="other")) == {"door": (0, 0.5)}
     (state / "drawing.json").unlink()
     assert counted(serve(counting=FROM_CONFIG)) == {"door": (0, 0.5)}
+
+
+def test_an_ignored_zone_that_is_drawn_applies_at_once_and_in_the_next_run(tmp_path):
+    config = WebConfig(drawing_file=tmp_path / "drawing.json")
+    usual = CountingConfig(ignore=(parse_zone("poster:0.9,0.9;1,0.9;1,1"),))
+    left_half = {"name": "mirror", "polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}
+    boxes = np.array([[10, 10, 20, 20], [80, 10, 90, 20]]) * (np.tile(SIZE, 2) / 100)
+    people = Detections(boxes.astype(np.float32), np.ones(2, np.float32), np.ones((2, 1), np.float32))
+    ignored = IgnoredZones(usual.ignore)
+    editor = ShapeEditor(Counter(usual, SIZE), config, "street", ignored)
+    assert [zone["name"] for zone in editor.document()["ignore"]] == ["poster"]
+    assert editor.replace({"revision": 1, "line": [], "zone": [], "ignore": [left_half]})
+    assert ignored.apply(people, SIZE).xyxy.tolist() == people.xyxy[1:].tolist()
+    assert editor.replace({"revision": 2, "line": [DOOR], "zone": []})  # by a program that knows lines only
+    assert editor.document()["ignore"] == [left_half]
+    saved = saved_drawing(config, "street", usual)
+    assert [zone.name for zone in saved.ignore] == ["mirror"]
+    following = IgnoredZones(usual.ignore)
+    ShapeEditor(Counter(usual, SIZE), config, "street", following)
+    assert len(following.apply(people, SIZE)) == 1
+    drawings = json.loads(config.drawing_file.read_text())
+    del drawings["street"]["ignore"]  # as an older release wrote it
+    config.drawing_file.write_text(json.dumps(drawings))
+    assert saved_drawing(config, "street", usual).ignore == usual.ignore
 
 
 def test_each_source_has_its_own_drawing_without_its_password(serve, state, tmp_path):

@@ -160,6 +160,20 @@ def test_ids_have_the_colours_of_the_video(page, browse):
     assert np.abs(np.array(colors) - expected).max() <= 1
 
 
+def test_an_ignored_zone_is_drawn_with_the_mouse_and_saved(serve, play, browse):
+    run = play(serve(size=SIZE))
+    with open_live(browse, run) as tab:
+        tab.press("#draw-ignore")
+        for point in ((0.2, 0.2), (0.5, 0.2), (0.5, 0.6), (0.2, 0.2)):
+            tab.drag(point, point)
+        tab.wait("document.querySelectorAll('#counts li.ignore').length === 1")
+        tab.wait("document.querySelector('#saved').textContent !== ''")
+        (zone,) = saved_drawing(WebConfig(), "street").ignore
+        assert zone.name == "ignore 1"
+        assert np.allclose(zone.polygon, ((0.2, 0.2), (0.5, 0.2), (0.5, 0.6)), atol=0.01)
+        assert tab.console == []
+
+
 def test_a_line_drawn_with_the_mouse_counts_and_is_saved(serve, play, browse):
     run = play(serve(size=SIZE))
     with open_live(browse, run) as tab:

@@ -1,17 +1,22 @@
-/** Lines and zones of the device, and changes on their way to it. */
+/** Lines, zones and ignored zones of the device, and changes on their way to it. */
 
 const MAX_UNDO = 20;
+
+export const KINDS = ["line", "zone", "ignore"];
+const none = () => Object.fromEntries(KINDS.map((kind) => [kind, []]));
+const copied = (shapes) => structuredClone(Object.fromEntries(KINDS.map((kind) => [kind, shapes[kind] ?? []])));
 
 export class Drawing extends EventTarget {
   line = [];
   zone = [];
+  ignore = [];
   savedTo = null;
   /** Reason why the device could not save the shapes, or null. */
   notSaved = null;
   /** True while a shape is dragged: updates from the device wait. */
   held = false;
   #revision = 0;
-  #known = { line: [], zone: [] };
+  #known = none();
   #before = [];
   #saving = false;
   #changed = false;
@@ -31,11 +36,11 @@ export class Drawing extends EventTarget {
     this.#revision = 0;
   }
 
-  /** Change the shapes: edit({line, zone}) changes a copy, which is saved. */
+  /** Change the shapes: edit({line, zone, ignore}) changes a copy, which is saved. */
   change(edit) {
-    const next = structuredClone({ line: this.line, zone: this.zone });
+    const next = copied(this);
     edit(next);
-    this.#before.push({ line: this.#known.line, zone: this.#known.zone });
+    this.#before.push(this.#known);
     if (this.#before.length > MAX_UNDO) this.#before.shift();
     this.#put(next);
   }
@@ -50,22 +55,19 @@ export class Drawing extends EventTarget {
   preview(edit) {
     const next = structuredClone(this.#known);
     edit(next);
-    this.line = next.line;
-    this.zone = next.zone;
+    Object.assign(this, next);
     this.dispatchEvent(new Event("preview"));
   }
 
   /** End a preview. */
   revert() {
-    this.line = structuredClone(this.#known.line);
-    this.zone = structuredClone(this.#known.zone);
+    Object.assign(this, copied(this.#known));
     this.dispatchEvent(new Event("preview"));
   }
 
-  #put({ line, zone }) {
-    this.line = line;
-    this.zone = zone;
-    this.#known = structuredClone({ line, zone });
+  #put(shapes) {
+    Object.assign(this, copied(shapes));
+    this.#known = copied(shapes);
     this.#changed = true;
     this.dispatchEvent(new Event("change"));
     this.#save();
@@ -91,7 +93,7 @@ export class Drawing extends EventTarget {
       answer = await fetch("/api/counting", {
         method: "PUT",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ revision: this.#revision, line: this.line, zone: this.zone }),
+        body: JSON.stringify({ revision: this.#revision, ...copied(this) }),
       });
       document = await answer.json();
     } catch {
@@ -123,9 +125,8 @@ export class Drawing extends EventTarget {
   #accept(document) {
     this.#revision = document.revision;
     this.#noteSaved(document);
-    this.line = document.line;
-    this.zone = document.zone;
-    this.#known = structuredClone({ line: document.line, zone: document.zone });
+    Object.assign(this, copied(document));
+    this.#known = copied(document);
     this.#changed = false;
     this.#before = [];
     this.dispatchEvent(new Event("change"));

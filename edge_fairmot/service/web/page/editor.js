@@ -9,6 +9,7 @@ const NUDGE = 0.005;
 const HINTS = {
   line: "Press at one end and drag to the other. The arrow shows the direction that counts as in.",
   zone: "Tap the corners; tap the first one again to close.",
+  ignore: "Tap the corners; tap the first one again to close. Nobody who stands in it is tracked.",
 };
 
 export class Editor extends EventTarget {
@@ -103,7 +104,7 @@ export class Editor extends EventTarget {
     const point = this.#point(event);
     if (this.#drag) this.#drop(point);
     else if (this.tool === "line" && this.#pressed) this.#endLine(point);
-    else if (this.tool === "zone" && this.#pressed) this.#addCorner(point, event);
+    else if (this.tool && this.#pressed) this.#addCorner(point, event);
     else this.#tap(event.target.dataset);
     this.#pressed = null;
   }
@@ -128,14 +129,14 @@ export class Editor extends EventTarget {
   #addCorner(point, event) {
     const corners = this.#draft.slice(0, -1);
     const again = corners.length > 0 && this.#isNear(corners.at(-1), event);
-    if (corners.length >= 3 && (again || this.#isNear(corners[0], event))) this.#add("zone", { polygon: corners });
+    if (corners.length >= 3 && (again || this.#isNear(corners[0], event))) this.#add(this.tool, { polygon: corners });
     else if (!again) this.#draft = [...corners, point, point];
     this.render();
   }
 
   #closeZone() {
     const corners = (this.#draft ?? []).slice(0, -1);
-    if (corners.length >= 3) this.#add("zone", { polygon: corners });
+    if (corners.length >= 3) this.#add(this.tool, { polygon: corners });
   }
 
   #add(kind, shape) {
@@ -166,7 +167,7 @@ export class Editor extends EventTarget {
   #key(event) {
     const steps = { ArrowLeft: [-NUDGE, 0], ArrowRight: [NUDGE, 0], ArrowUp: [0, -NUDGE], ArrowDown: [0, NUDGE] };
     if (event.key === "Escape") this.cancel();
-    else if (event.key === "Enter" && this.tool === "zone") this.#closeZone();
+    else if (event.key === "Enter" && this.tool && this.tool !== "line") this.#closeZone();
     else if (["Delete", "Backspace"].includes(event.key) && this.selected) this.remove(this.selected);
     else if (event.key in steps && this.selected) {
       const drag = { from: [0, 0], corner: null, ...this.selected };

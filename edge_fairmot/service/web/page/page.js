@@ -1,6 +1,6 @@
 /** The page: connects the stream, the frame view, the counts and the shape editor. */
 
-import { Drawing } from "./drawing.js";
+import { Drawing, KINDS } from "./drawing.js";
 import { Editor } from "./editor.js";
 import { FrameView } from "./frame_view.js";
 import { CountList, DevicePanel, duration } from "./panel.js";
@@ -102,12 +102,12 @@ for (const news of ["change", "saved"]) {
 drawing.addEventListener("complaint", ({ detail }) => toast(detail));
 
 editor.addEventListener("change", () => {
-  for (const tool of ["line", "zone"]) byId(`draw-${tool}`).setAttribute("aria-pressed", String(editor.tool === tool));
+  for (const tool of KINDS) byId(`draw-${tool}`).setAttribute("aria-pressed", String(editor.tool === tool));
   byId("hint").textContent = editor.hint;
   byId("hint").hidden = editor.hint === "";
 });
 
-for (const tool of ["line", "zone"]) byId(`draw-${tool}`).addEventListener("click", () => editor.take(tool));
+for (const tool of KINDS) byId(`draw-${tool}`).addEventListener("click", () => editor.take(tool));
 byId("undo").addEventListener("click", () => drawing.undo());
 
 for (const what of ["boxes", "ids", "trails"]) {

@@ -1,8 +1,12 @@
 /** The figures beside the image. */
 
+import { KINDS } from "./drawing.js";
+
 const HISTORY = 120; // seconds, one value each
 
 const STAGES = { decode: "wait, decode" }; // the stage waits for the camera's next frame
+
+const LABELS = { line: { inwards: "in", outwards: "out" }, zone: { occupancy: "inside", entries: "entries", dwell: "mean" }, ignore: {} };
 
 const byId = (id) => document.getElementById(id);
 
@@ -40,7 +44,7 @@ export class CountList {
       return this.#rebuild();
     }
     for (const [kind, name, elements] of this.#figures) {
-      const values = kind === "line" ? lineFigures(totals.lines[name]) : zoneFigures(totals.zones[name]);
+      const values = kind === "line" ? lineFigures(totals.lines[name]) : kind === "zone" ? zoneFigures(totals.zones[name]) : {};
       for (const [key, text] of Object.entries(values)) if (elements[key]) write(elements[key], text);
     }
     return undefined;
@@ -48,7 +52,7 @@ export class CountList {
 
   #rebuild() {
     this.#figures = [];
-    const rows = ["line", "zone"].flatMap((kind) => this.#drawing[kind].map((shape, index) => this.#row(kind, shape, index)));
+    const rows = KINDS.flatMap((kind) => this.#drawing[kind].map((shape, index) => this.#row(kind, shape, index)));
     this.#list.replaceChildren(...rows);
     byId("nothing").hidden = rows.length > 0;
     this.show(this.#totals);
@@ -56,21 +60,21 @@ export class CountList {
 
   #row(kind, shape, index) {
     const chosen = this.#editor.selected?.kind === kind && this.#editor.selected.index === index;
-    const name = make("input", { value: shape.name, maxlength: 60, "aria-label": `Name of the ${kind}`, spellcheck: "false" });
+    const name = make("input", { value: shape.name, maxlength: 60, "aria-label": `Name of the ${kind === "ignore" ? "ignored zone" : kind}`, spellcheck: "false" });
     name.addEventListener("change", () => this.#rename(kind, index, name));
     name.addEventListener("keydown", (event) => event.key === "Enter" && name.blur());
     const head = make("div", { class: "name" }, name);
     if (kind === "line") head.append(this.#button("⇄", `Turn ${shape.name} around`, () => this.#flip(index)));
     head.append(this.#button("✕", `Delete ${shape.name}`, () => this.#editor.remove({ kind, index })));
-    const labels = kind === "line" ? { inwards: "in", outwards: "out" } : { occupancy: "inside", entries: "entries", dwell: "mean" };
+    const labels = LABELS[kind];
     const elements = {};
-    const figures = make("div", { class: "figures" });
+    const figures = make("div", { class: "figures" }, ...(kind === "ignore" ? ["ignored: nobody in it is tracked"] : []));
     for (const [key, label] of Object.entries(labels)) {
       elements[key] = make("b");
       figures.append(make("span", {}, elements[key], label));
     }
     const row = make("li", { class: `${kind}${chosen ? " selected" : ""}` }, head, figures);
-    if (this.#classNames.length) row.append(this.#classesOf(kind, shape, index), (elements.classes = make("p", { class: "quiet" })));
+    if (this.#classNames.length && kind !== "ignore") row.append(this.#classesOf(kind, shape, index), (elements.classes = make("p", { class: "quiet" })));
     this.#figures.push([kind, shape.name, elements]);
     row.addEventListener("click", (event) => {
       if (!chosen && !event.target.closest("button, input")) this.#editor.select({ kind, index });

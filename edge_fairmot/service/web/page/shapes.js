@@ -14,6 +14,7 @@ export function countedBy(kind, name, totals) {
     const { in: inwards, out: outwards } = totals.lines[name] ?? { in: 0, out: 0 };
     return `in ${inwards}, out ${outwards}`;
   }
+  if (kind === "ignore") return "ignored";
   return String((totals.zones[name] ?? { occupancy: 0 }).occupancy);
 }
 
@@ -27,7 +28,7 @@ export function renderShapes(svg, { drawing, selected, draft, totals }) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const at = ([x, y]) => [x * width, y * height];
   const parts = [];
-  for (const kind of ["zone", "line"]) {
+  for (const kind of ["ignore", "zone", "line"]) {
     drawing[kind].forEach((shape, index) => {
       const points = cornersOf(kind, shape).map(at);
       const chosen = selected?.kind === kind && selected.index === index;
@@ -49,9 +50,9 @@ function group(kind, index, points, label, chosen, height) {
       element.append(make(tag, { points: path, class: style }), make("polyline", { points: arrow, class: style }));
     }
   } else {
-    element.append(make(tag, { points: path, class: "zone" }));
+    element.append(make(tag, { points: path, class: `zone ${kind}` }));
   }
-  element.append(make(tag, { points: path, class: `reach ${kind === "zone" ? "zone" : ""}`, "data-kind": kind, "data-index": index }));
+  element.append(make(tag, { points: path, class: `reach ${kind === "line" ? "" : "zone"}`, "data-kind": kind, "data-index": index }));
   const [x, y] = points.reduce((best, point) => (point[1] < best[1] ? point : best));
   const text = make("text", { x: Math.max(4, x - 6), y: Math.min(height - 6, Math.max(16, y - 10)) });
   text.textContent = label;
@@ -62,7 +63,7 @@ function group(kind, index, points, label, chosen, height) {
 
 function draftOf(kind, points) {
   const path = points.map((point) => point.join(",")).join(" ");
-  const parts = ["halo", `${kind} draft`].map((style) => make("polyline", { points: path, class: style }));
+  const parts = ["halo", `${kind === "line" ? kind : `zone ${kind}`} draft`].map((style) => make("polyline", { points: path, class: style }));
   return [...parts, ...points.map(([x, y]) => make("circle", { cx: x, cy: y, r: 6, class: "grip" }))];
 }
 
