@@ -217,9 +217,7 @@ class Driver:
     def _give_up_on_silent(self) -> None:
         now_s = self._clock()
         silent = [
-            worker
-            for worker, running in self._busy.items()
-            if now_s - running.sign_s > self._give_up_after_s + 99
+            worker for worker, running in self._busy.items() if now_s - running.sign_s > self._give_up_after_s
         ]
         for worker in silent:
             self._workers.stop(worker)
