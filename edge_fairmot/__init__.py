@@ -126,7 +126,7 @@ def track(
     """
     from contextlib import closing  # noqa: PLC0415
 
-    from edge_fairmot.bundled import bundled_model  # noqa: PLC0415
+    from edge_fairmot.bundled import choose_model  # noqa: PLC0415
     from edge_fairmot.counting import Counter  # noqa: PLC0415
     from edge_fairmot.detector import FairMotDetector  # noqa: PLC0415
     from edge_fairmot.pipeline import Pipeline  # noqa: PLC0415
@@ -136,7 +136,7 @@ def track(
 
     with (
         closing(open_source(source)) as opened,
-        closing(open_runtime(model or bundled_model(), runtime)) as net,
+        closing(open_runtime(choose_model(model), runtime)) as net,
     ):
         config = config or TrackerConfig(frame_rate=opened.info.frame_rate)
         counter = None if counting is None else Counter(counting, opened.info.frame_size)

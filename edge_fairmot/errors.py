@@ -11,6 +11,7 @@
     ├── SourceError              frames cannot be read, or end before they should
     ├── SinkError                tracks cannot be written
     ├── DetectionCacheError      a detection cache cannot be read, or is not of this run
+    ├── WorkerError              workers of many videos cannot be started or reached
     ├── EvaluationError          ground truth or results cannot be compared
     ├── InvalidInputError        an argument is out of range (also a ValueError)
     └── MissingDependencyError   an optional package is absent (also an ImportError)
@@ -55,6 +56,10 @@ class SinkError(EdgeFairmotError):
 
 class DetectionCacheError(EdgeFairmotError):
     """A detection cache cannot be read, or is not of this source and these settings."""
+
+
+class WorkerError(EdgeFairmotError):
+    """Workers that track many videos cannot be started, reached or used."""
 
 
 class EvaluationError(EdgeFairmotError):

@@ -167,7 +167,7 @@ class Pipeline:
         with ExitStack() as stack:
             for sink in sinks:
                 stack.callback(sink.close)
-            for result in self._results(sinks):
+            for result in self.results(sinks):
                 if on_result is not None:
                     on_result(result)
         return self.summary()
@@ -207,9 +207,10 @@ class Pipeline:
         return {stage: now_s - at_s for stage, at_s in self._times.since_s.items() if at_s is not None}
 
     def __iter__(self) -> Generator[FrameResult, None, None]:
-        return self._results(())
+        return self.results()
 
-    def _results(self, sinks: Sequence[Sink]) -> Generator[FrameResult, None, None]:
+    def results(self, sinks: Sequence[Sink] = ()) -> Generator[FrameResult, None, None]:
+        """Yield each result after the sinks have it. The caller closes the sinks."""
         clock = self._times.clock
         self._started_s = self._last_s = clock()
         self._stages = stages = _Stages(self._source, self._detector, self._schedule, self._times)

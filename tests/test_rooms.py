@@ -71,6 +71,7 @@ ROOMS = {
     "sinks": Room(VALUES, "numpy cv2", "", "av"),
     "bundled": Room("errors", ""),
     "doctor": Room("errors system", ""),
+    "fleet": Room("errors system sources", "", "", "ray"),
     "service": Room(
         f"{VALUES} protocols counting pipeline sinks sources system",
         "numpy cv2 tomli anyio h11 starlette uvicorn prometheus_client",
@@ -79,8 +80,7 @@ ROOMS = {
     ),
     "cli": Room(
         f"{CORE} detector detection_cache refinement pipeline sources sinks bundled doctor service system "
-        "model_file "
-        "runtimes",
+        "fleet model_file runtimes",
         "numpy cv2 typer rich tomli",
         "convert benchmarks",
         "onnx onnxruntime openvino trackeval pyarrow",
@@ -88,7 +88,7 @@ ROOMS = {
     "runtimes": Room("types errors manifest protocols detector model_file system", "*"),
     "benchmarks": Room(
         f"{CORE} detector detection_cache refinement pipeline sources sinks bundled model_file system "
-        "runtimes",
+        "fleet runtimes",
         "numpy cv2",
         "",
         "trackeval scipy onnxruntime plotly psutil pydantic pynvml",

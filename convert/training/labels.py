@@ -21,10 +21,11 @@ class LabelledImage:
     name: str
     encoded: bytes  # of a JPEG or PNG file
     xyxy: Float32Array  # float32 (N, 4), shares of width and height; may go beyond the image
-    identity: Int64Array  # int64 (N,), from 0
+    identity: Int64Array  # int64 (N,), from 0; -1 where it is unknown
     ignore: BoolArray  # bool (N,): boxes that are neither targets nor background
     stretched: bool = False  # squeezed into a square from a wider image
     time_s: float = math.nan  # in its sequence; NaN without one
+    embedding: Float32Array | None = None  # a teacher's, float32 (N, D), unit norm; zeros where it has none
 
     def decode(self) -> UInt8Array:
         """Decode the image, uint8 (H, W, 3), BGR."""
@@ -42,13 +43,18 @@ class LabelledSet:
     validation: tuple[LabelledImage, ...] = ()
     identities: int = 0
 
+    @property
+    def people(self) -> int:
+        """Number of boxes to learn from that are not ignored."""
+        return sum(int((~image.ignore).sum()) for image in self.train)
+
     @classmethod
     def concat(cls, parts: Iterable[LabelledSet]) -> LabelledSet:
         """Join sets whose identities are of different people."""
         joined = cls()
         for part in parts:
             train, validation = (
-                tuple(replace(image, identity=image.identity + joined.identities) for image in images)
+                tuple(_number_from(joined.identities, image) for image in images)
                 for images in (part.train, part.validation)
             )
             joined = cls(
@@ -61,6 +67,10 @@ class LabelledSet:
         digest = hashlib.sha256()
         for image in self.train:
             digest.update(image.encoded)
-            for array in (image.xyxy, image.identity, image.ignore):
-                digest.update(array.tobytes())
+            for array in (image.xyxy, image.identity, image.ignore, image.embedding):
+                digest.update(b"" if array is None else array.tobytes())
         return digest.hexdigest()
+
+
+def _number_from(start: int, image: LabelledImage) -> LabelledImage:
+    return replace(image, identity=np.where(image.identity < 0, -1, image.identity + start))

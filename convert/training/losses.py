@@ -15,6 +15,9 @@ from edge_fairmot.convert.training.targets import Targets
 BOX_WEIGHT = 0.1
 """Weight of the box extents. They are in cells, and large beside heatmap and offsets."""
 
+IMITATION_WEIGHT = 1.0
+"""Weight of a teacher's embeddings beside the identities without one."""
+
 LOG_VARIANCES = (-1.85, -1.05)
 """Start values for detection and identity, as in the original's training."""
 
@@ -39,12 +42,18 @@ class TaskLoss(nn.Module):
         )
         true_wh, true_reg = targets.wh[targets.valid], targets.reg[targets.valid]
         true_boxes = corners(true_wh, true_reg)
+        identity, taught = targets.identity[targets.valid], targets.embedding[targets.valid]
+        # Where a teacher tells people apart, boxes of two images may well be of one person.
+        is_taught = (taught != 0).any(dim=1)
+        own = ~is_taught & (identity >= 0)
+        embedding = F.normalize(embedding, dim=1)
         parts = {
             "heatmap": focal_loss(network.hm(features).float(), targets.heatmap),
             "boxes": _mean_error(wh, true_wh),
             "offsets": _mean_error(reg, true_reg),
             "overlap": giou_loss(corners(wh, reg), true_boxes).sum() / max(1, len(wh)),
-            "identity": self.identity(F.normalize(embedding, dim=1), targets.identity[targets.valid]),
+            "identity": self.identity(embedding[own], identity[own]),
+            "imitation": imitation_loss(embedding[is_taught], taught[is_taught]),
         }
         detection_variance, identity_variance = self.log_variances
         detection = (
@@ -55,7 +64,7 @@ class TaskLoss(nn.Module):
         )
         total = 0.5 * (
             torch.exp(-detection_variance) * detection
-            + torch.exp(-identity_variance) * parts["identity"]
+            + torch.exp(-identity_variance) * (parts["identity"] + IMITATION_WEIGHT * parts["imitation"])
             + detection_variance
             + identity_variance
         )
@@ -114,6 +123,19 @@ class ContrastLoss(nn.Module):
         right = logits[one, other]
         wrong = torch.logsumexp(others[one], dim=1)
         return F.softplus(wrong - right).sum() / max(1, len(right))
+
+
+def imitation_loss(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Compute how far embeddings are from a teacher's, unit vectors, float32 (N, D); 0 where they are equal.
+
+    It is their mean cosine distance, and how differently ours and the teacher's choose among the teacher's of
+    the batch (Kullback-Leibler divergence). With the distance alone, all would become the mean embedding.
+    """
+    if not len(ours):
+        return ours.sum()
+    own, wanted = (F.log_softmax(one @ theirs.T / TEMPERATURE, dim=1) for one in (ours, theirs))
+    divergence = F.kl_div(own, wanted, reduction="batchmean", log_target=True)
+    return (1 - (ours * theirs).sum(dim=1)).mean() + divergence
 
 
 def focal_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 from edge_fairmot.errors import InvalidInputError
 
+FREEZABLE = {
+    "nothing": (),
+    "early": ("base.base_layer", "base.level0", "base.level1"),
+    "backbone": ("base",),
+}
+"""Modules whose weights stay, those of batch norms too. The early layers have the most pixels: without them a
+step is a third shorter."""
+
 SIZE_MULTIPLE = 32
 """Sides of images must divide by the backbone's largest stride."""
 
@@ -46,7 +54,9 @@ class TrainingOptions(LearningOptions):
     steps: int = 3000  # in all; the learning rate falls to zero over them
     overlap_weight: float = 0.0  # of 1 - GIoU beside the original's losses, which measure boxes in pixels
     pairs: bool = False  # crops come in pairs of one place, and identities are contrasted, not classified
-    freeze_backbone: bool = False  # the backbone's weights stay, those of its batch norms too
+    freeze: str = "nothing"  # a key of FREEZABLE
+    mosaics: float = 0.0  # share of the crops that four images are put together in
+    degrade: bool = False  # some crops are blurred, noisy, compressed or dark
     batch_statistics: bool = False  # batch norms learn statistics (from scratch), or keep the start's
 
     def __post_init__(self) -> None:
@@ -55,6 +65,10 @@ class TrainingOptions(LearningOptions):
             raise InvalidInputError(f"steps must be at least 1, not {self.steps}")
         if self.pairs and self.batch_size % 2:
             raise InvalidInputError(f"pairs need an even batch size, not {self.batch_size}")
+        if self.freeze not in FREEZABLE:
+            raise InvalidInputError(f"--freeze {self.freeze!r}: choose from {', '.join(FREEZABLE)}")
+        if not 0 <= self.mosaics <= 1:
+            raise InvalidInputError(f"share of mosaics must be between 0 and 1, not {self.mosaics:g}")
         if not 0 <= self.overlap_weight < math.inf:
             raise InvalidInputError(f"overlap weight must be 0 or more, not {self.overlap_weight:g}")
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from edge_fairmot.benchmarks.mot_text import read_ground_truth
 from edge_fairmot.convert.training.crops import shrink
 from edge_fairmot.convert.training.frames import validation_start
 from edge_fairmot.convert.training.labels import LabelledImage, LabelledSet
+from edge_fairmot.convert.training.stored_images import encode
 from edge_fairmot.convert.training.table import TABLE_SUFFIX, read_table
+from edge_fairmot.convert.training.teacher_labels import LABELS_SUFFIX, TeacherLabels, read_labels_file
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.sources import open_source
@@ -24,8 +25,6 @@ from edge_fairmot.sources.images import SEQINFO_NAME
 from edge_fairmot.types import BoolArray, Float32Array, Int64Array
 
 STREET_PREFIX = "synthetic:"
-
-JPEG_QUALITY = 95
 
 _log = logging.getLogger(__name__)
 
@@ -39,22 +38,25 @@ Labels = Callable[[int], tuple[Float32Array, Int64Array, BoolArray]]
 def find_labelled(specs: Iterable[str]) -> tuple[list[str], list[str]]:
     """Find the sources that are named, and the sequences left out because they repeat another's images.
 
-    A spec is a table of boxes (``.tsv``), a MOTChallenge sequence, a folder of such, or ``synthetic:``.
+    A spec is a table of boxes (``.tsv``), a labels file (``.npz``), a MOTChallenge sequence, a folder of
+    such, or ``synthetic:``.
     """
     found: list[str] = []
     repeated: list[str] = []
     for spec in specs:
         folder = Path(spec)
-        if spec.endswith(TABLE_SUFFIX) and not folder.is_file():
+        is_file = spec.endswith((TABLE_SUFFIX, LABELS_SUFFIX))
+        if is_file and not folder.is_file():
             raise InvalidInputError(f"{spec} cannot be read (no such file): give a table of boxes")
-        if spec.endswith(TABLE_SUFFIX) or spec.startswith(STREET_PREFIX) or (folder / SEQINFO_NAME).is_file():
+        if is_file or spec.startswith(STREET_PREFIX) or (folder / SEQINFO_NAME).is_file():
             found.append(spec)
             continue
         sequences = sorted(str(path.parent) for path in folder.glob(f"*/{SEQINFO_NAME}"))
         if not sequences:
             raise InvalidInputError(
-                f"{spec} has no boxes to learn from: give a table of them ({TABLE_SUFFIX}), a MOTChallenge "
-                f"sequence ({SEQINFO_NAME} and gt/gt.txt), a folder of such, or {STREET_PREFIX}"
+                f"{spec} has no boxes to learn from: give a table of them ({TABLE_SUFFIX}), a "
+                f"labels file ({LABELS_SUFFIX}), a MOTChallenge sequence ({SEQINFO_NAME} and gt/gt.txt), a "
+                f"folder of such, or {STREET_PREFIX}"
             )
         kept = {DETECTORS.sub("", sequence): sequence for sequence in reversed(sequences)}
         found += sorted(kept.values())
@@ -63,15 +65,28 @@ def find_labelled(specs: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def read_labelled(
-    sources: Iterable[str], input_size: tuple[int, int], images: int, validation_images: int
+    sources: Iterable[str],
+    input_size: tuple[int, int],
+    images: int,
+    validation_images: int,
+    *,
+    media: Sequence[Path] = (),
+    labels: TeacherLabels | None = None,
 ) -> LabelledSet:
-    """Read sources of :func:`find_labelled`, at most so many images of each sequence, all of each table."""
-    return LabelledSet.concat(
-        read_table(Path(source), validation_images)
-        if source.endswith(TABLE_SUFFIX)
-        else _read_sequence(source, input_size, images, validation_images)
-        for source in sources
-    )
+    """Read sources of :func:`find_labelled`, at most so many images of each sequence, all of each file.
+
+    The images of tables and labels files may also be in the folders ``media``. ``labels`` are united with the
+    boxes of tables, by name.
+    """
+
+    def read(source: str) -> LabelledSet:
+        if source.endswith(TABLE_SUFFIX):
+            return read_table(Path(source), validation_images, media, labels)
+        if source.endswith(LABELS_SUFFIX):
+            return read_labels_file(Path(source), media, validation_images)
+        return _read_sequence(source, input_size, images, validation_images)
+
+    return LabelledSet.concat(map(read, sources))
 
 
 def _read_sequence(
@@ -102,7 +117,7 @@ def _read_sequence(
             pixels = shrink(frame.image, letterbox)
             image = LabelledImage(
                 name=f"{info.name}, frame {frame.number}",
-                encoded=cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes(),
+                encoded=encode(pixels),
                 xyxy=(xyxy / (width, height, width, height)).astype(np.float32),
                 # So may the numbers of its people.
                 identity=np.array([numbers.setdefault(n, len(numbers)) for n in identity.tolist()], np.int64),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import math
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from edge_fairmot.convert.training.frames import validation_start
 from edge_fairmot.convert.training.labels import LabelledImage, LabelledSet
+from edge_fairmot.convert.training.stored_images import read_images
+from edge_fairmot.convert.training.teacher_labels import TeacherBoxes, TeacherLabels, unite
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.types import Float32Array
 
@@ -22,40 +22,48 @@ FILE, BOXES, SPLIT, STRETCHED = "file", "boxes_cxcywh_normalised", "split", "str
 
 TRAIN, VALIDATION = "train", "val"
 
-IMAGES = "images"
-"""Folder beside the table, or with ``.zip`` archive, that holds the images."""
+TEACHER = "teacher_boxes_cxcywh_score"
 
 
-def read_table(path: Path, validation_images: int) -> LabelledSet:
+def read_table(
+    path: Path, validation_images: int, media: Sequence[Path] = (), labels: TeacherLabels | None = None
+) -> LabelledSet:
     """Read a table and its images; every box is an identity of its own.
 
-    The first line names the columns. ``file`` is an image beside the table, in ``images/`` or in
-    ``images.zip``. ``boxes_cxcywh_normalised`` holds boxes, separated by spaces: centre, width and height in
-    shares of the image, separated by commas. Optional: ``split`` (``train`` or ``val``; without it the last
-    tenth is for validation) and ``stretched`` (1 for an image that was squeezed into a square). At most
-    ``validation_images`` are kept, evenly spread.
+    The first line names the columns. ``file`` is an image beside the table or in ``media``, see
+    :func:`read_images`. ``boxes_cxcywh_normalised`` holds boxes, separated by spaces: centre, width and
+    height in shares of the image, separated by commas. Optional: ``split`` (``train`` or ``val``; without it
+    the last tenth is for validation), ``stretched`` (1 for an image that was squeezed into a square) and
+    ``teacher_boxes_cxcywh_score`` (a teacher's boxes, each with a fifth number, its score). At most
+    ``validation_images`` are kept, evenly spread. ``labels`` are united with the table's boxes.
     """
     rows = _read_rows(path)
-    read = _open_images(path.parent, next((row[FILE] for row in rows if row[FILE]), ""))
+    for number, row in enumerate(rows):
+        if not row[FILE]:
+            raise InvalidInputError(f"{path}, line {number + 2} names no file")
+    stored = read_images([row[FILE] for row in rows], [path.parent, *media])
     split = validation_start(len(rows))
     images: dict[str, list[LabelledImage]] = {TRAIN: [], VALIDATION: []}
     identities = 0
-    for number, row in enumerate(rows):
+    for number, (row, found) in enumerate(zip(rows, stored, strict=True)):
         place = f"{path}, line {number + 2}"
-        if not row[FILE]:
-            raise InvalidInputError(f"{place} names no file")
         xyxy = parse_boxes(row[BOXES] or "", place)
         named = row.get(SPLIT) or (TRAIN if number < split else VALIDATION)
         if named not in images:
             raise InvalidInputError(f"{place}: {SPLIT} is {named!r}, it must be {TRAIN} or {VALIDATION}")
         image = LabelledImage(
             name=row[FILE],
-            encoded=read(row[FILE]),
+            encoded=found.encoded,
             xyxy=xyxy,
             identity=identities + np.arange(len(xyxy)),
             ignore=np.zeros(len(xyxy), bool),
             stretched=row.get(STRETCHED) == "1",
+            time_s=found.time_s,
         )
+        if words := row.get(TEACHER):
+            image = unite(image, _parse_teacher(words, place))
+        if labels and row[FILE] in labels:
+            image = unite(image, labels[row[FILE]])
         images[named].append(image)
         if named == TRAIN:
             identities += len(xyxy)
@@ -84,6 +92,19 @@ def parse_boxes(text: str, place: str) -> Float32Array:
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
+def _parse_teacher(text: str, place: str) -> TeacherBoxes:
+    boxes, _, scores = zip(*(word.rpartition(",") for word in text.split()), strict=True)
+    try:
+        score = np.array([float(word) for word in scores], np.float32)
+    except ValueError:
+        score = np.full(1, np.nan, np.float32)
+    if not ((score >= 0) & (score <= 1)).all():
+        raise InvalidInputError(
+            f"{place}: {TEACHER} needs boxes with a score in [0, 1], as 0.5,0.5,0.1,0.3,0.9"
+        )
+    return TeacherBoxes(parse_boxes(" ".join(boxes), place), score, np.zeros((len(score), 0), np.float32))
+
+
 def _parse_box(word: str, place: str) -> list[float]:
     try:
         values = [float(part) for part in word.split(",")]
@@ -96,32 +117,3 @@ def _parse_box(word: str, place: str) -> list[float]:
             "image, as in 0.5,0.5,0.1,0.3"
         )
     return values
-
-
-def _open_images(folder: Path, first: str) -> Callable[[str], bytes]:
-    """Find where the images are by the name of the first; return what reads one."""
-    for place in (folder, folder / IMAGES):
-        if first and (place / first).is_file():
-            return lambda name: (place / name).read_bytes()
-    archive = folder / f"{IMAGES}.zip"
-    if archive.is_file():
-        return _open_archive(archive)
-    raise InvalidInputError(
-        f"image {first!r} is neither in {folder} nor in {folder / IMAGES}, and there is no {archive}"
-    )
-
-
-def _open_archive(path: Path) -> Callable[[str], bytes]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InvalidInputError(f"{path} cannot be read ({error}): restore the archive") from error
-
-    def read(name: str) -> bytes:
-        try:
-            return archive.read(name)
-        # RuntimeError: encrypted, or an unknown compression.
-        except (KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, OSError) as error:
-            raise InvalidInputError(f"image {name!r} cannot be read from {path} ({error})") from error
-
-    return read

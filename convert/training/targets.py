@@ -29,7 +29,8 @@ class Targets:
     valid: Tensor  # bool (N, K): False where a crop has fewer boxes
     wh: Tensor  # float32 (N, K, 4 or 2): left, top, right, bottom from the centre, or width, height
     reg: Tensor  # float32 (N, K, 2): x, y of the centre in its cell
-    identity: Tensor  # int64 (N, K)
+    identity: Tensor  # int64 (N, K); -1 where it is unknown
+    embedding: Tensor  # float32 (N, K, D), a teacher's; zeros where it has none, D is 0 without a teacher
 
     def to(self, device: torch.device) -> Targets:
         """Copy to a device."""
@@ -46,6 +47,8 @@ def make_targets(crops: Sequence[Crop], box_channels: int) -> Targets:
     wh = np.zeros((len(crops), count, box_channels), np.float32)
     reg = np.zeros((len(crops), count, 2), np.float32)
     identity = np.zeros((len(crops), count), np.int64)
+    dims = max(0 if crop.embedding is None else crop.embedding.shape[1] for crop in crops)
+    embedding = np.zeros((len(crops), count, dims), np.float32)
     for n, crop in enumerate(crops):
         boxes = crop.xyxy.astype(np.float64) / STRIDE
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -62,7 +65,9 @@ def make_targets(crops: Sequence[Crop], box_channels: int) -> Targets:
         wh[n, rows] = sides if box_channels == 4 else sides[:, :2] + sides[:, 2:]
         reg[n, rows] = middle - cell[kept]
         identity[n, rows] = crop.identity[kept]
-    return Targets(*map(torch.from_numpy, (heatmap, cells, valid, wh, reg, identity)))
+        if crop.embedding is not None and crop.embedding.shape[1]:
+            embedding[n, rows] = crop.embedding[kept]
+    return Targets(*map(torch.from_numpy, (heatmap, cells, valid, wh, reg, identity, embedding)))
 
 
 def heatmap_radius(box: Float64Array) -> int:

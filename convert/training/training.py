@@ -10,11 +10,12 @@ from torch import Tensor
 
 from edge_fairmot.convert.network import FairMOT, normalise_images
 from edge_fairmot.convert.training.crops import draw_crops, draw_labelled_crops
+from edge_fairmot.convert.training.degradation import degrade
 from edge_fairmot.convert.training.frames import UnlabelledFrames
 from edge_fairmot.convert.training.labels import LabelledSet
 from edge_fairmot.convert.training.learner import Learner
 from edge_fairmot.convert.training.losses import ClassLoss, ContrastLoss, TaskLoss
-from edge_fairmot.convert.training.options import TrainingOptions
+from edge_fairmot.convert.training.options import FREEZABLE, TrainingOptions
 from edge_fairmot.convert.training.targets import make_targets
 from edge_fairmot.convert.training.teacher import TeacherOutputs, compare_heads, make_teacher
 from edge_fairmot.errors import InvalidInputError
@@ -24,6 +25,10 @@ LABELLED_PER_REHEARSED = 3
 
 REHEARSAL_WEIGHT = 4.0
 """Beside the loss of the labels, whose detection part is multiplied by about 3 (its uncertainty weight)."""
+
+
+DEGRADATION = 1
+"""Added to the seed of a step: degradations are drawn apart from crops."""
 
 
 class Rehearsal:
@@ -71,7 +76,8 @@ class Training(Learner):
     ) -> None:
         _check(network, labelled, rehearsal)
         network.train(options.batch_statistics)
-        network.base.requires_grad_(not options.freeze_backbone)
+        for name in FREEZABLE[options.freeze]:
+            network.get_submodule(name).requires_grad_(False)
         origin = {
             "start": start_sha256,
             "plain layers": sorted(network.spec.plain_layers),
@@ -94,9 +100,13 @@ class Training(Learner):
             options.batch_size,
             seed,
             pairs=options.pairs,
+            mosaics=options.mosaics,
         )
         targets = make_targets(crops, self.network.spec.box_channels).to(self._device)
-        images = np.stack([crop.image for crop in crops])
+        generator = np.random.default_rng((*seed, DEGRADATION))
+        images = np.stack(
+            [degrade(crop.image, generator) if options.degrade else crop.image for crop in crops]
+        )
         if self._rehearsal:
             rehearsed, outputs = self._rehearsal.draw(seed)
             images = np.concatenate([images, rehearsed])
@@ -126,8 +136,14 @@ def _check(network: FairMOT, labelled: LabelledSet, rehearsal: Rehearsal | None)
             f"the network's embeddings have {network.spec.embedding_dim} numbers, the teacher's "
             f"{rehearsal.teacher.spec.embedding_dim}: give another --teacher"
         )
-    if not labelled.identities:
+    if not labelled.people:
         raise InvalidInputError("the images to learn from have no boxes: give some with people")
+    dims = {image.embedding.shape[1] for image in labelled.train if image.embedding is not None} - {0}
+    if dims - {network.spec.embedding_dim}:
+        raise InvalidInputError(
+            f"the network's embeddings have {network.spec.embedding_dim} numbers, those of the labels "
+            f"{max(dims)}: leave the embeddings out of the labels"
+        )
 
 
 def _make_loss(network: FairMOT, labelled: LabelledSet, options: TrainingOptions) -> TaskLoss:

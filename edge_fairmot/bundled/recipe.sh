@@ -1,60 +1,66 @@
 #!/usr/bin/env bash
-# How people.onnx is made, from this project's checkpoint: hours on two cores, minutes on a GPU (there: bf16, too).
+# How people.onnx and people-light.onnx are made: hours on two cores, minutes on a GPU.
 #   edge_fairmot/bundled/recipe.sh DATA OUT
-# A step that was interrupted goes on when it is run again with --resume.
+# An interrupted step goes on where it was when the recipe is run again.
 set -euo pipefail
 data=${1:?the folder of shared data} out=${2:?a folder for what is made}
 mkdir -p "$out"
-photos=$out/photos teacher=$out/plain.pth
 
-# The photos as their cameras saw them: those that were squeezed into a square, wide again.
-python - "$data/people" "$photos" <<'PYTHON'
+# The model before this one, of which the weights are the start. Its own recipe is beside it in that commit.
+start=$out/start.onnx
+[ -f "$start" ] || git show 1e192ed:edge_fairmot/bundled/people.onnx > "$start"
+
+# learn COMMAND ... -o FILE: start, or go on, until FILE.done.
+learn() {
+    local file=${*: -1}
+    [ -f "$file.done" ] && return
+    edge-fairmot "$@" $([ -f "$file.resume" ] && echo --resume)
+    touch "$file.done"
+}
+# streets FIRST LAST [OPTIONS]: synthetic streets with seeds from FIRST to LAST.
+streets() { for seed in $(seq "$1" "$2"); do echo "--frames synthetic:seed=$seed,frames=20,fps=2${3:-}"; done; }
+labelled=(
+    --data "$data/people/labels.tsv" --labels "$data/teacher/people.npz"
+    --data "$data/teacher/own_cameras.tsv" --labels "$data/teacher/own_cameras.npz"
+    --data "$data/teacher/videos.npz" --media "$data/videos"
+    $(streets 3001 3050; streets 3151 3165 ,light=0.7; streets 3201 3220 ,shake=1
+      streets 3251 3265 ,people=22,light=0.4,shake=0.4)
+    --size 704x384 --bf16 --pairs --overlap-weight 2
+)
+
+# 1. Real people as two detectors and a re-identification network see them, and a minority of streets.
+learn train "${labelled[@]}" --start "$start" --freeze early --crop-size 352 --batch-size 8 --learning-rate 2e-4 \
+    --steps 2700 --validate-every 2700 -o "$out/people.pth"
+
+# Photos without labels, as their cameras saw them: those that were squeezed into a square, wide again.
+python - "$data" "$out/photos" <<'PYTHON'
 import csv, sys, zipfile
 from pathlib import Path
 import cv2, numpy as np
 
-people, photos = map(Path, sys.argv[1:])
-images = zipfile.ZipFile(people / "images.zip")
-rows = [row for row in csv.DictReader((people / "labels.tsv").open(), delimiter="\t") if row["split"] == "train"]
-for number, row in enumerate(rows):
-    image = cv2.imdecode(np.frombuffer(images.read(row["file"]), np.uint8), cv2.IMREAD_COLOR)
-    width = (470, 528, 626)[number % 3] if row["stretched"] == "1" else image.shape[1]
-    path = photos / str(width) / row["file"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.resize(image, (width, image.shape[0])))
+data, photos = map(Path, sys.argv[1:])
+for images, table in (("people/images.zip", "people/labels.tsv"), ("teacher/own_cameras.zip", "teacher/own_cameras.tsv")):
+    archive = zipfile.ZipFile(data / images)
+    rows = [row for row in csv.DictReader((data / table).open(), delimiter="\t") if row["split"] == "train"]
+    for number, row in enumerate(rows):
+        image = cv2.imdecode(np.frombuffer(archive.read(row["file"]), np.uint8), cv2.IMREAD_COLOR)
+        width = (470, 528, 626)[number % 3] if row.get("stretched") == "1" else image.shape[1]
+        path = photos / str(width) / row["file"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), cv2.resize(image, (width, image.shape[0])))
+zipfile.ZipFile(data / "teacher/intel_frames.zip").extractall(photos / "intel")
 PYTHON
+unlabelled=()
+for folder in "$out"/photos/{470,528,626,480,intel}; do unlabelled+=(--frames "$folder"); done
 
-# streets FIRST LAST [OPTIONS]: synthetic streets with seeds from FIRST to LAST, as --frames.
-streets() { for seed in $(seq "$1" "$2"); do printf '%s\n' --frames "synthetic:seed=$seed,$length${3:-}"; done; }
-mixed() { # LENGTH FIRST LAST_PLAIN LAST_DIM LAST_SHAKEN LAST
-    local length=$1
-    streets "$2" "$3"
-    streets $(($3 + 1)) "$4" ,light=0.7
-    streets $(($4 + 1)) "$5" ,shake=1
-    streets $(($5 + 1)) "$6" ,people=22,light=0.4,shake=0.4
-}
-mapfile -t some < <(mixed frames=200,fps=8 1001 1012 1016 1020 1024)
-mapfile -t many < <(mixed frames=200,fps=8 1001 1020 1027 1034 1040)
-mapfile -t more < <(mixed frames=20,fps=1 2001 2130 2175 2220 2260)
-mapfile -t moments < <(mixed frames=20,fps=2 3001 3150 3200 3250 3300)
-remembered=(--images 700 --validation-images 3)
-for images in "$photos"/{470,528,626} "$data/videos/one-by-one-432p.mp4"; do remembered+=(--remember "$images"); done
-
-# 1. Plain convolutions for deformable ones.
-edge-fairmot distill "$data/checkpoints/fairmot_dla34.pth" --frames "$photos/470" --frames "$photos/528" \
-    --frames "$photos/626" --frames synthetic:seed=1,frames=300 --steps 900 --no-early-stop -o "$teacher"
-# 2. Streets and labelled photos.
-edge-fairmot train --data "$data/people/labels.tsv" "${some[@]}" --start "$teacher" --steps 1900 --learning-rate 1.5e-4 \
-    -o "$out/first.pth"
-# 3. Streets, without forgetting what the photos show.
-edge-fairmot train "${some[@]}" --teacher "$teacher" "${remembered[@]}" --start "$out/first.pth" --steps 3500 \
-    --learning-rate 2e-4 --bf16 -o "$out/second.pth"
-# 4. More streets, larger.
-edge-fairmot train "${many[@]}" --teacher "$teacher" "${remembered[@]}" --start "$out/second.pth" --steps 7600 \
-    --learning-rate 2e-4 --bf16 --size 640x352 -o "$out/fourth.pth"
+# 2. Half as wide, a quarter of the work: first what the start computes, then what the teachers and step 1 see.
+learn distill "$start" --width 0.5 "${unlabelled[@]}" --frames synthetic:seed=3301,frames=100,fps=2 --images 800 \
+    --validation-images 10 --size 704x384 --steps 581 --no-early-stop --bf16 --validate-every 100000 -o "$out/narrow.pth"
+learn train "${labelled[@]}" --start "$out/narrow.pth" --crop-size 352 --batch-size 8 --learning-rate 5e-4 \
+    --steps 2400 --validate-every 2400 -o "$out/people-light.pth"
 
 # What int8 is calibrated on: photos, the video and streets that were not trained on.
-python - "$photos" "$data/videos/one-by-one-432p.mp4" "$out/calibration" <<'PYTHON'
+python - "$out/photos" "$data/videos/one-by-one-432p.mp4" "$out/calibration" <<'PYTHON'
 import sys
 from pathlib import Path
 import cv2, numpy as np
@@ -63,32 +69,17 @@ from edge_fairmot.sources import open_source
 photos, video, folder = sys.argv[1:]
 Path(folder).mkdir(exist_ok=True)
 generator = np.random.default_rng(0)
-images = [cv2.imread(str(path)) for path in generator.choice(sorted(Path(photos).glob("[456]*/*")), 36, replace=False)]
+images = [cv2.imread(str(path)) for path in generator.choice(sorted(Path(photos).glob("[!3]*/*")), 48, replace=False)]
 streets = [f"synthetic:seed={seed},frames=120,fps=5" for seed in ("301", "302,light=0.7", "303,shake=1", "304")]
-for name, step in ((video, 116), *((street, 10) for street in streets)):
+for name, step, first in ((video, 116, 58), *((street, 15, 7) for street in streets)):
     with open_source(name) as source:
-        images += [frame.image.copy() for frame in source if frame.index % step == step // 2]
+        images += [frame.image.copy() for frame in source if frame.index % step == first]
 for number, index in enumerate(generator.permutation(len(images))):
     cv2.imwrite(f"{folder}/{number:03d}.png", images[index])
 PYTHON
-int8() { # CHECKPOINT FILE
-    edge-fairmot convert "$1" -o "$2" --size 704x384 --precision int8 --calibrate "$out/calibration" --calibration-frames 96
-}
 
-# 5. Boxes weighed by their overlap with the true ones. (It went on from the int8 file: the checkpoint was not kept.)
-int8 "$out/fourth.pth" "$out/fourth.onnx"
-further=(
-    --teacher "$data/checkpoints/fairmot_dla34.pth" "${remembered[@]}"
-    --learning-rate 2e-4 --bf16 --overlap-weight 2 --size 704x384
-)
-edge-fairmot train "${many[@]}" "${further[@]}" --start "$out/fourth.onnx" --steps 2400 --freeze-backbone -o "$out/fifth.pth"
-
-# 6. Six times as many streets, few frames of each: other people, rather than the same again.
-edge-fairmot train "${more[@]}" "${further[@]}" --start "$out/fifth.pth" --steps 1600 -o "$out/sixth.pth"
-
-# 7. People told apart in pairs of images a moment apart. (It went on from the int8 file, too.)
-int8 "$out/sixth.pth" "$out/sixth.onnx"
-edge-fairmot train "${moments[@]}" "${further[@]}" --start "$out/sixth.onnx" --steps 2000 --pairs -o "$out/people.pth"
-
-# 8. int8.
-int8 "$out/people.pth" "$out/people.onnx"
+# 3. int8.
+for name in people people-light; do
+    edge-fairmot convert "$out/$name.pth" -o "$out/$name.onnx" --size 704x384 --precision int8 \
+        --calibrate "$out/calibration" --calibration-frames 96
+done

@@ -94,11 +94,11 @@ def bench(
         describe_model,
         name_models,
     )
-    from edge_fairmot.bundled import bundled_model
+    from edge_fairmot.bundled import PEOPLE, choose_model
 
     chosen = choose_runtimes(runtimes)
     settings = make_settings(frames, threads, score_threshold, live_s, detect_every)
-    named = name_models(models or [bundled_model()])
+    named = name_models([choose_model(model) for model in models or [Path(PEOPLE)]])
     if reference is not None and reference not in named.values():
         raise InvalidInputError(f"--reference {reference} is not among the --models: add it to them")
     described = {name: describe_model(path, name) for name, path in named.items()}

@@ -25,7 +25,9 @@ AVERAGE_DECAY, NARROW_AVERAGE_DECAY = 0.98, 0.998
 
 
 def distill(
-    teacher: Annotated[Path, typer.Argument(help="FairMOT DLA-34 checkpoint (.pth).")],
+    teacher: Annotated[
+        Path, typer.Argument(help="FairMOT DLA-34 checkpoint (.pth), or ONNX file without deformable layers.")
+    ],
     frames: Annotated[
         list[str],
         typer.Option(
@@ -90,7 +92,8 @@ def distill(
     if minutes is None and steps is None:
         minutes = DEFAULT_MINUTES
     limits = RunLimits(steps, minutes, validate_every, early_stop)
-    from edge_fairmot.convert.checkpoint import load_network, write_checkpoint
+    from edge_fairmot.convert.checkpoint import write_checkpoint
+    from edge_fairmot.convert.recovery import load_start
     from edge_fairmot.convert.replacement import choose_layers, make_narrow
     from edge_fairmot.convert.training.agreement import Agreement
     from edge_fairmot.convert.training.distillation import Distillation, start_student
@@ -98,7 +101,7 @@ def distill(
     from edge_fairmot.convert.training.learner import run
     from edge_fairmot.convert.training.teacher import make_teacher
 
-    network, checkpoint = load_network(teacher)
+    network, teacher_sha256 = load_start(teacher)
     network.requires_grad_(False).to(flags.choose_device(device))
     plain_layers = choose_layers(network, layers or ())
     student = None if width == 1 else make_narrow(network, width, plain_layers)
@@ -114,7 +117,7 @@ def distill(
         status.update("preparing teacher and student ...")
         student = student or start_student(network, plain_layers, found, options.input_size)
         teach = make_teacher(network, (batch_size, crop_size, crop_size))
-    learner = Distillation(student, network, teach, found, options, teacher_sha256=checkpoint.sha256)
+    learner = Distillation(student, network, teach, found, options, teacher_sha256=teacher_sha256)
     if resume:
         learner.resume(resume_path)
     stdout.print(
@@ -128,7 +131,7 @@ def distill(
 
         def write_compared() -> bool:
             reports[:] = [agreement.compare(learner.average)]
-            write_checkpoint(output, learner.average, learner.steps, checkpoint.sha256)
+            write_checkpoint(output, learner.average, learner.steps, teacher_sha256)
             progress.on_validation(learner.steps, _figures(reports[0]))
             return bool(reports[0].passed)
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "track": Command("track:track", "Track people in a video; writes tracks, video and a summary."),
     "refine": Command("refine:refine", "Fill gaps of finished tracks, join fragments, drop short tracks."),
     "export": Command("export:export", "Write trajectories as CSV or Parquet, and mean embeddings."),
+    "track-many": Command("track_many:app", "Track many videos, with several workers at once."),
     "live": Command("live:live", "Track people in front of a camera until stopped."),
     "convert": Command("convert:convert", "Convert a FairMOT checkpoint to an ONNX file."),
     "inspect": Command("inspect:inspect", "Show what a model file or a checkpoint is."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from edge_fairmot.detection_cache import CachedDetector, CacheInfo, DetectionWri
 from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline
-from edge_fairmot.protocols import Detector, OutputHealth, Source, SourceInfo
+from edge_fairmot.protocols import Detector, OutputHealth, Runtime, Source, SourceInfo
 from edge_fairmot.service.web import saved_drawing
 from edge_fairmot.sinks import JsonLinesHeader
 from edge_fairmot.sinks.text import counts_document
@@ -93,16 +93,18 @@ def open_run(
     detections: Path | None = None,
     save_detections: Path | None = None,
     drawn: bool = False,
+    runtime: Runtime | None = None,
 ) -> Run:
     """Open the model, the tracker and the counter of a run; the stack closes what was opened.
 
-    ``detections`` is a cache to be read instead of running the network, ``save_detections`` one to be
-    written. ``drawn`` makes a counter also where nothing is counted yet, because shapes may be drawn.
+    ``runtime`` is one of :func:`open_network` that stays open; without it, one is opened here. ``detections``
+    is a cache to be read instead of running the network, ``save_detections`` one to be written. ``drawn``
+    makes a counter also where nothing is counted yet, because shapes may be drawn.
     """
     info = source.info
     tracker = config.tracker_config(info.frame_rate)
     detector, model = (
-        _open_network(config, tracker, stack)
+        _network(config, tracker, runtime or stack.enter_context(closing(open_network(config))))
         if detections is None
         else _open_cache(detections, tracker, info)
     )
@@ -127,23 +129,28 @@ def open_run(
     return Run(config, source, model, tracker, counter, ignored, pipeline)
 
 
-def _open_network(config: RunConfig, tracker: TrackerConfig, stack: ExitStack) -> tuple[Detector, ModelInfo]:
+def open_network(config: RunConfig, path: Path | None = None) -> Runtime:
+    """Open the model of a run, or a copy of it at another path."""
     from edge_fairmot.runtimes import open_runtime
 
     runtime = open_runtime(
-        config.model_path,
+        path or config.model_path,
         config.runtime.name,
         config.runtime.options,
         integrity_check=config.runtime.integrity_check,
     )
-    stack.callback(runtime.close)
-    manifest = runtime.manifest
-    if manifest.batch_size != 1:
+    if runtime.manifest.batch_size != 1:
+        runtime.close()
         raise InvalidInputError(
-            f"{config.model_path} takes batches of {manifest.batch_size}, a run needs 1: "
+            f"{config.model_path} takes batches of {runtime.manifest.batch_size}, a run needs 1: "
             "convert again without --batch-size"
         )
     advise_on_precision(runtime)
+    return runtime
+
+
+def _network(config: RunConfig, tracker: TrackerConfig, runtime: Runtime) -> tuple[Detector, ModelInfo]:
+    manifest = runtime.manifest
     model = ModelInfo(
         str(config.model_path), manifest.checkpoint_sha256, runtime.name, tuple(manifest.class_names)
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from edge_fairmot.bundled import bundled_model
+from edge_fairmot.bundled import choose_model
 from edge_fairmot.cli.config_file import build, read_document
 from edge_fairmot.counting import CountingConfig, Line, Zone, parse_line, parse_zone
 from edge_fairmot.errors import InvalidInputError
@@ -195,8 +195,8 @@ class RunConfig:
 
     @property
     def model_path(self) -> Path:
-        """The model file; the bundled one where none is given."""
-        return self.model or bundled_model()
+        """The model file; a bundled one by name or where none is given."""
+        return choose_model(self.model)
 
     @property
     def counted(self) -> CountingConfig:

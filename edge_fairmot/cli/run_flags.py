@@ -23,7 +23,12 @@ SetFlag: TypeAlias = Annotated[
 ]
 ModelFlag: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--model", "-m", help="ONNX file made by edge-fairmot convert. [default: the bundled one]"),
+    typer.Option(
+        "--model",
+        "-m",
+        help="ONNX file made by edge-fairmot convert, or a bundled model: people, or people-light for slow "
+        "devices. [default: people]",
+    ),
 ]
 RuntimeFlag: TypeAlias = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_fairmot.bundled import bundled_model
+from edge_fairmot.bundled import choose_model
 from edge_fairmot.cli import learning_flags as flags
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
 from edge_fairmot.cli.convert import parse_size
@@ -19,16 +19,29 @@ if TYPE_CHECKING:
     from edge_fairmot.convert.training.options import RunLimits, TrainingOptions
     from edge_fairmot.convert.training.training import Training
 
-BUNDLED = Path("bundled")
-"""Value of ``--start`` for the model of this package."""
+MOSAICS = 0.3
+"""Share of the crops that are mosaics."""
 
 
 def train(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="Labelled images: a table of boxes (.tsv), a MOTChallenge sequence, a folder of sequences; "
-            "may be repeated."
+            help="Labelled images: a table of boxes (.tsv), a labels file of a teacher (.npz), a "
+            "MOTChallenge sequence, a folder of sequences; may be repeated."
+        ),
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Labels file of a teacher (.npz): its boxes and embeddings are added to the images of the "
+            "tables, by name; may be repeated."
+        ),
+    ] = None,
+    media: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder that holds images or videos of --data, beside the table's own; may be repeated."
         ),
     ] = None,
     frames: Annotated[
@@ -38,8 +51,8 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            help="Checkpoint, or ONNX file without deformable convolutions, to continue from; bundled: the "
-            "model of this package. [default: train from scratch]"
+            help="Checkpoint, or ONNX file without deformable convolutions, to continue from; people or "
+            "people-light: a model of this package. [default: train from scratch]"
         ),
     ] = None,
     remember: Annotated[
@@ -77,9 +90,16 @@ def train(
             "for many people, seen a few times each.",
         ),
     ] = False,
-    freeze_backbone: Annotated[
-        bool, typer.Option("--freeze-backbone", help="Train neck and heads only: shorter steps.")
-    ] = False,
+    freeze: Annotated[
+        str,
+        typer.Option(
+            help="Weights that stay: nothing; early, the layers with the most pixels; or backbone. The more, "
+            "the shorter a step."
+        ),
+    ] = "nothing",
+    average_decay: Annotated[
+        float, typer.Option(help="Decay of the moving average of the weights, which is what is written.")
+    ] = 0.998,
     bf16: flags.Bf16Flag = False,
     seed: flags.SeedFlag = 0,
     device: flags.DeviceFlag = None,
@@ -92,29 +112,33 @@ def train(
     flags.check_device(device)
     if start and plain:
         raise InvalidInputError("--plain is for training from scratch: a checkpoint knows its own layers")
-    start = bundled_model() if start == BUNDLED else start
-    teacher = teacher or start
+    start = start and choose_model(start)
+    teacher = choose_model(teacher) if teacher else start
     if remember and teacher is None:
         raise InvalidInputError("--remember needs a network that was trained: give --start or --teacher")
-    if freeze_backbone and start is None:
-        raise InvalidInputError("--freeze-backbone needs a backbone that was trained: give --start")
+    if freeze != "nothing" and start is None:
+        raise InvalidInputError(f"--freeze {freeze} needs weights that were trained: give --start")
     check_writable(output)
     resume_path = flags.choose_resume_file(output, resume)
     # Nothing up to here and in these two loads torch.
     from edge_fairmot.convert.training.options import RunLimits, TrainingOptions
     from edge_fairmot.convert.training.sequences import read_labelled
+    from edge_fairmot.convert.training.teacher_labels import read_teacher_labels
 
     options = TrainingOptions(
         parse_size(size),
         crop_size,
         batch_size,
         learning_rate,
+        average_decay,
         bf16=bf16,
         seed=seed,
         steps=steps,
         overlap_weight=overlap_weight,
         pairs=pairs,
-        freeze_backbone=freeze_backbone,
+        freeze=freeze,
+        mosaics=MOSAICS,
+        degrade=True,
         batch_statistics=start is None,
     )
     limits = RunLimits(steps, minutes, validate_every)
@@ -127,7 +151,14 @@ def train(
     network, start_sha256 = start_network(start, plain=plain, seed=seed)
     network.to(flags.choose_device(device))
     with stderr.status("reading images ..."):
-        labelled = read_labelled(sources, options.input_size, images, validation_images)
+        labelled = read_labelled(
+            sources,
+            options.input_size,
+            images,
+            validation_images,
+            media=media or (),
+            labels=read_teacher_labels(labels or ()),
+        )
         rehearsal = None
         if remember and teacher:
             trained, teacher_sha256 = load_start(teacher)
@@ -164,7 +195,7 @@ def _run(
 
     labelled = training.labelled
     stdout.print(
-        f"{len(labelled.train)} images to learn from, {labelled.identities} people in them; "
+        f"{len(labelled.train)} images to learn from, {labelled.people} people in them; "
         f"{len(labelled.validation)} for validation",
         highlight=False,
     )
@@ -176,11 +207,7 @@ def _run(
             found = validate(training.average, labelled.validation, options.input_size)
             written = with_working_threshold(training.average, found.best_score)
             write_checkpoint(output, written, training.steps)
-            progress.on_validation(
-                training.steps,
-                f"AP {found.average_precision:.3f}, recall {found.recall:.3f}, precision "
-                f"{found.precision:.3f} at score {found.best_score:.2f}, of {found.people} people",
-            )
+            progress.on_validation(training.steps, str(found))
             return False  # no training is good enough to stop early
 
         run(training, limits, resume_path, validate=write_validated, on_step=progress.on_step)

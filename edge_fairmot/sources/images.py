@@ -198,7 +198,10 @@ def _list_images(folder: Path) -> list[Path]:
         raise SourceError(f"{folder} cannot be read ({error.strerror}): check its permissions") from error
     if not images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise SourceError(f"{folder} holds no images ({kinds}): check the path")
+        raise SourceError(
+            f"{folder} holds no images ({kinds}): check the path; "
+            "a folder of videos is for edge-fairmot track-many"
+        )
     return sorted(images, key=lambda path: natural_order(path.name))
 
 

@@ -1,6 +1,7 @@
 """``demo`` as a newcomer runs it."""
 
 import json
+import re
 
 import pytest
 
@@ -14,7 +15,8 @@ def shown(tmp_path_factory):
     pytest.importorskip("trackeval", reason="needs the eval extra")
     pytest.importorskip("av", reason="needs the video extra")
     folder = tmp_path_factory.mktemp("demo")
-    return folder, run("demo", "-o", folder, "--street", "synthetic:seed=101,frames=100").stdout
+    said = run("demo", "-o", folder, "--street", "synthetic:seed=101,frames=100").stdout
+    return folder / "street", said
 
 
 def scores_of(text, name):
@@ -34,6 +36,27 @@ def test_it_tracks_films_and_scores(shown):
     assert summary["frames"] == 100
     assert "busy ms a frame" in said
     assert all(name in said for name in SCORES)
+
+
+def test_real_people_are_tracked_first(shown):
+    folder, said = shown
+    people = folder.parent / "people"
+
+    assert json.loads((people / "summary.json").read_text())["complete"]
+    assert (people / "video.mp4").stat().st_size > 1e4
+    # A woman leaves, and a man comes.
+    rows = [line.split(",") for line in (people / "tracks.txt").read_text().splitlines()]
+    assert {int(row[1]) for row in rows if float(row[6]) > 0.5} == {1, 2}
+    assert said.index("a clip of this package") < said.index("synthetic:")
+
+
+def test_the_commands_to_run_next_are_commands(shown):
+    _, said = shown
+    commands = re.findall(r"^  edge-fairmot (\w+)", said, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        run(command, "--help")
+    run("doctor", status=None)
 
 
 def test_the_bundled_model_beats_what_needs_no_network_by_far(shown):

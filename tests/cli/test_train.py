@@ -70,7 +70,7 @@ def test_from_scratch_statistics_are_learned(tmp_path):
         ((*STREET, "--judged", 0), "--validation-images must be at least 1"),
         ((*STREET, "--minutes", 0), "--minutes must be above 0"),
         ((*STREET, "--start", "a.pth", "--plain"), "from scratch"),
-        ((*STREET, "--freeze-backbone"), "give --start"),
+        ((*STREET, "--freeze", "early"), "give --start"),
         ((*STREET, "--remember", "photos", "--plain"), "give --start or --teacher"),
         ((*STREET, "--resume"), "nothing to resume"),
         ((*STREET, "--device", "tpu"), "choose from cuda and cpu"),

@@ -76,17 +76,54 @@ def test_a_box_goes_with_its_pixels(stretched):
 
 def test_scales_places_and_light_vary_and_the_same_seed_draws_the_same():
     drawn = white_boxes((96, 160), [(60, 30, 80, 70)])
-    crops = draw(drawn, 160, 1, 60)
+    crops = draw(drawn, 80, 1, 80)
     boxes = np.concatenate([crop.xyxy for crop in crops])
     light = [crop.image.max() for crop in crops]
-    for crop, again in zip(crops, draw(drawn, 160, 1, 60), strict=True):
+    for crop, again in zip(crops, draw(drawn, 80, 1, 80), strict=True):
         assert np.array_equal(crop.image, again.image)
     scales = (boxes[:, 2] - boxes[:, 0]) / 20
+    # At least 0.6 of the crop's height is filled, and pixels are doubled at most.
     assert 0.5 <= scales.min() < 0.65
-    assert 1.25 < scales.max() <= 1.55
+    assert 1.9 < scales.max() <= 2.05
     assert boxes[:, 0].std() > 5
     assert min(light) < 160
     assert max(light) == 255
+
+
+def test_people_have_the_heights_that_cameras_show_and_most_crops_show_one():
+    pixels, box = np.zeros((480, 640, 3), np.uint8), (600, 300, 630, 380)
+    crops = [
+        draw_labelled_crops([make_image(pixels, [box])], (640, 480), 320, 1, (6, step))[0]
+        for step in range(200)
+    ]
+    heights = np.array([crop.xyxy[0, 3] - crop.xyxy[0, 1] for crop in crops if len(crop.xyxy)])
+    assert len(heights) > 0.7 * 200
+    assert heights.min() < 40
+    assert 150 < heights.max() < 170
+    # Half of the scales are those of use, 40 to 120 pixels here; the others go beyond.
+    assert 0.05 < (heights > 125).mean() < 0.3
+
+
+def test_a_mosaic_shows_four_images_whose_boxes_end_at_their_edges():
+    colours = ((0, 0, 200), (0, 200, 0), (200, 0, 0), (0, 200, 200))
+    images = [
+        make_image(np.full((96, 160, 3), colour, np.uint8), [(2, 2, 158, 94)], identity=[n])
+        for n, colour in enumerate(colours)
+    ]
+    images[0] = replace(images[0], embedding=np.ones((1, 3), np.float32))
+    shown = []
+    for step in range(20):
+        crop = draw_labelled_crops(images, SIZE, 96, 1, (7, step), mosaics=1.0)[0]
+        assert (crop.xyxy >= 0).all()
+        assert (crop.xyxy <= 96).all()
+        # The teacher saw the first image only.
+        assert crop.embedding is None or (crop.embedding.any(axis=1) == (crop.identity == 0)).all()
+        for identity, (x1, y1, x2, y2) in zip(crop.identity, crop.xyxy.round().astype(int), strict=True):
+            inside = crop.image[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].reshape(-1, 3)
+            mean = inside.mean(axis=0)  # saturation is at least halved
+            assert (mean > 0.75 * mean.max()).tolist() == [c > 0 for c in colours[identity]]
+        shown.append(len(crop.identity))
+    assert max(shown) == 4
 
 
 def test_squeezed_images_are_widened_again():
@@ -135,6 +172,18 @@ def test_pairs_show_a_place_twice():
     assert seen > 50
     # Scales differ and people walk: those at the edge may not be in the other crop.
     assert again > 0.65 * seen
+
+
+def test_single_images_of_a_teacher_are_not_shown_twice():
+    drawn = white_boxes((96, 160), [(60, 30, 80, 70)])
+    images = [
+        replace(drawn, identity=np.array([n]), embedding=np.ones((1, 2), np.float32)) for n in range(50)
+    ]
+    same = 0
+    for step in range(40):
+        one, other = draw_labelled_crops(images, (160, 96), 160, 2, (5, step), pairs=True)
+        same += one.identity.tolist() == other.identity.tolist()
+    assert same < 8
 
 
 def test_partners_share_an_identity_and_are_near_in_time():

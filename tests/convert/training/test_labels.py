@@ -103,7 +103,7 @@ def test_a_faulty_table_is_refused(table, lines, message):
 def test_missing_columns_and_images_are_named(table, tmp_path):
     path = table(LINES[:1])
     (tmp_path / "a.png").unlink()
-    with pytest.raises(InvalidInputError, match=r"'a\.png' is neither in"):
+    with pytest.raises(InvalidInputError, match=r"'a\.png' is in none of"):
         read_table(path, 10)
     (tmp_path / "images.zip").write_bytes(b"none")
     with pytest.raises(InvalidInputError, match="restore the archive"):

@@ -20,6 +20,7 @@ from edge_fairmot.convert.training.losses import (
     corners,
     focal_loss,
     giou_loss,
+    imitation_loss,
 )
 from edge_fairmot.convert.training.targets import MIN_OVERLAP, heatmap_radius, make_targets
 
@@ -176,6 +177,35 @@ def test_every_head_is_in_its_part_of_the_loss_alone(losses, tensor, parts):
     before, after = losses(), losses(lambda network: network.get_parameter(tensor).data.mul_(-1).add_(0.5))
 
     assert {name for name in before if before[name] != pytest.approx(after[name])} == {*parts, "total"}
+
+
+def test_a_teachers_embeddings_are_imitated_and_are_of_no_class(losses):
+    targets = losses.targets
+    before = losses()
+    taught = torch.zeros(*targets.valid.shape, 16)
+    taught[0, 0, 3] = 1.0
+
+    after = losses(embedding=taught)
+    unknown = losses(identity=torch.where(taught.any(dim=2), -1, targets.identity))
+
+    assert before["imitation"] == 0
+    assert after["imitation"] > 0
+    # Without that box, as if its identity were unknown.
+    assert after["identity"] == pytest.approx(unknown["identity"])
+    assert after["identity"] != pytest.approx(before["identity"])
+    moved = losses(lambda network: network.id[2].bias.data[3].add_(1e3), embedding=taught)
+    assert moved["imitation"] == pytest.approx(0, abs=1e-4)
+
+
+def test_imitation_is_0_of_the_teachers_own_and_the_mean_embedding_is_no_way_out():
+    theirs = unit((1, 0.2), (0.2, 1), (0.6, 0.8))
+    mean = functional.normalize(theirs.mean(dim=0), dim=0).expand(3, 2)
+    mixed = unit((1, 0.5), (0.5, 1), (0.6, 0.8))
+
+    assert imitation_loss(theirs, theirs).item() == pytest.approx(0, abs=1e-6)
+    assert imitation_loss(theirs[:0], theirs[:0]).item() == 0
+    # Nearer by the distance alone would be no better told apart.
+    assert imitation_loss(mean, theirs) > 2 * imitation_loss(mixed, theirs)
 
 
 def test_places_without_a_box_do_not_count(losses):

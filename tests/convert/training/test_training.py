@@ -60,11 +60,11 @@ def start(labelled):
 
 @pytest.mark.parametrize("pairs", [False, True])
 def test_the_loss_falls_from_scratch(start, pairs):
-    training = start(dataclasses.replace(OPTIONS, pairs=pairs, batch_size=4 if pairs else 2))
+    training = start(dataclasses.replace(OPTIONS, pairs=pairs, batch_size=4, steps=80))
 
-    losses = [training.step() for _ in range(25)]
+    losses = [training.step() for _ in range(60)]
 
-    assert set(losses[0]) == {"heatmap", "boxes", "offsets", "overlap", "identity", "total"}
+    assert set(losses[0]) == {"heatmap", "boxes", "offsets", "overlap", "identity", "imitation", "total"}
     for part in ("identity", "total") if pairs else ("total",):
         first, last = (np.mean([step[part] for step in steps]) for steps in (losses[:5], losses[-5:]))
         assert last < 0.8 * first
@@ -76,9 +76,10 @@ def test_the_loss_falls_from_scratch(start, pairs):
     [
         (OPTIONS, {"base", "neck", "statistics"}),
         (KEPT, {"base", "neck"}),
-        (dataclasses.replace(KEPT, freeze_backbone=True), {"neck"}),
+        (dataclasses.replace(KEPT, freeze="early"), {"base", "neck"}),
+        (dataclasses.replace(KEPT, freeze="backbone"), {"neck"}),
     ],
-    ids=["from scratch", "further", "frozen backbone"],
+    ids=["from scratch", "further", "frozen early layers", "frozen backbone"],
 )
 def test_what_learns_is_what_the_options_say(start, options, changed):
     training = start(options)
@@ -97,6 +98,7 @@ def test_what_learns_is_what_the_options_say(start, options, changed):
     assert {name for name, is_so in found.items() if is_so} == changed
     assert "statistics" in changed or not statistics & moved
     assert "base" in changed or not any(name.startswith("base.") for name in moved)
+    assert ("base.level1.0.weight" in moved) == ("base" in changed and options.freeze == "nothing")
     # Classes start as embeddings where those mean something.
     assert training._extra.identity.met.any() != options.batch_statistics
 
@@ -166,9 +168,13 @@ def test_a_run_is_not_resumed_with_other_arguments(start, rehearse, labelled, no
 def test_networks_and_labels_that_cannot_be_trained_are_refused(start, rehearse, labelled):
     three = FairMOT(dataclasses.replace(TINY_PLAIN, num_classes=3))
     narrow = FairMOT(dataclasses.replace(TINY_PLAIN, embedding_dim=8))
+    image = labelled.train[0]
+    ignored = dataclasses.replace(image, ignore=np.ones(1, bool))
+    taught = dataclasses.replace(image, embedding=np.ones((1, 3), np.float32))
     for wrong, message in (
         ({"network": three}, "the network has 3 classes"),
-        ({"labelled": LabelledSet(labelled.train, (), 0)}, "have no boxes"),
+        ({"labelled": LabelledSet((ignored,), (), 1)}, "have no boxes"),
+        ({"labelled": LabelledSet((taught,), (), 1)}, "have 16 numbers, those of the labels 3"),
         ({"rehearsal": rehearse(three)}, "the teacher has 3 classes"),
         ({"network": narrow, "rehearsal": rehearse()}, "have 8 numbers, the teacher's 16"),
     ):

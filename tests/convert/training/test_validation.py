@@ -1,5 +1,8 @@
 """Average precision, recall and precision, on detections that are known."""
 
+import dataclasses
+from operator import attrgetter
+
 import numpy as np
 import pytest
 import torch
@@ -69,9 +72,37 @@ def test_figures_are_those_of_the_detections(found, scores, labelled, ignore, ex
     result = validate(network, [image(labelled, ignore)], SIZE)
 
     assert network.training
-    names = ("people", "average_precision", "best_score", "recall", "precision")
+    names = ("all.people", "all.average_precision", "best_score", "recall", "precision")
     for name, value in zip(names, expected, strict=True):
-        assert value is None or getattr(result, name) == pytest.approx(value), name
+        assert value is None or attrgetter(name)(result) == pytest.approx(value), name
+
+
+def test_figures_by_size_leave_out_the_other_sizes():
+    boxes = np.array([(8, 8, 24, 40), (40, 4, 56, 60), (70, 4, 90, 60)], np.float32)
+    network = Gives(np.array((*boxes, *BACKGROUND), np.float32), [0.9, 0.8, 0.3, 0.6])
+
+    result = validate(network, [image(boxes)], SIZE)
+
+    small, medium = result.sizes["small"], result.sizes["medium"]
+    assert (small.people, medium.people, result.sizes["large"].people) == (1, 2, 0)
+    # The detection on the background is small.
+    assert (small.average_precision, small.precise_recall) == (1, 1)
+    assert (medium.average_precision, medium.precise_recall) == (1, 1)
+    # Best first: right, right, wrong, right.
+    assert result.all.average_precision == pytest.approx((1 + 1 + 0.75) / 3)
+    assert result.all.precise_recall == pytest.approx(2 / 3)
+
+
+def test_embeddings_are_compared_with_those_of_the_teacher_at_the_centres():
+    network = Gives(BOXES, [0.9, 0.8, 0.7])
+    network._heads["id"] = torch.zeros_like(network._heads["id"])
+    network._heads["id"][0, 0] = 3.0
+    embedding = np.eye(8, dtype=np.float32)[[0, 1, 0]]
+    embedding[2] = 0  # the teacher has none
+    teacher = dataclasses.replace(image(BOXES), embedding=embedding)
+
+    assert validate(network, [teacher], SIZE).cosine == pytest.approx(0.5)
+    assert validate(network, [image(BOXES)], SIZE).cosine is None
 
 
 @pytest.mark.parametrize("best", [0.07, 0.8])
