@@ -258,7 +258,7 @@ def join_fragments(rows: TrackRows, embeddings: dict[int, Float32Array], config:
     looks = np.stack([embeddings[number] for number in ids.tolist()])
     cost = cosine_distance(looks, looks)
     gap_s = rows.time_s[first][None] - rows.time_s[last][:, None]
-    allowed = (gap_s > 0) & (gap_s < config.join_s + TIME_STEP_S) & (cost <= config.join_distance)
+    allowed = (gap_s > 0) & (gap_s < config.join_s + TIME_STEP_S)
     allowed &= rows.class_id[last][:, None] == rows.class_id[first]
     feet_out, velocity_out, height_out = _ends(rows, tracks, -1)
     feet_in, velocity_in, height_in = _ends(rows, tracks, 0)

@@ -143,7 +143,8 @@ def test_the_mean_embedding_of_a_track_is_that_of_its_detections() -> None:
     looks = (LOOKS[[0, 2]], LOOKS[[1, 2]])
     frames = [(tracks, Detections(boxes[::-1].copy(), np.ones(2, np.float32), look[::-1])) for look in looks]
     elsewhere = Detections(boxes + 50, np.ones(2, np.float32), LOOKS[[3, 3]])
-    found = mean_embeddings([*frames, (tracks, elsewhere), (tracks, Detections.empty(4))])
+    others = Detections(boxes, np.ones(2, np.float32), LOOKS[[3, 3]], np.ones(2, np.int64))  # another class
+    found = mean_embeddings([*frames, (tracks, elsewhere), (tracks, others), (tracks, Detections.empty(4))])
     np.testing.assert_allclose(found[3], (LOOKS[0] + LOOKS[1]) / np.sqrt(2), atol=1e-6)
     np.testing.assert_allclose(found[8], LOOKS[2], atol=1e-6)
 

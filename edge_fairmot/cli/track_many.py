@@ -79,9 +79,11 @@ def track_many(
     track_buffer: flags.TrackBufferFlag = None,
     preset: flags.PresetFlag = None,
     crowded: flags.CrowdedFlag = False,
+    moving_camera: flags.MovingCameraFlag = None,
     detect_every: flags.DetectEveryFlag = None,
     line: flags.LineFlag = None,
     zone: flags.ZoneFlag = None,
+    ignore: flags.IgnoreFlag = None,
     video: Annotated[bool, typer.Option(help="Write the annotated videos.")] = True,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Track again what failed in an earlier run.")
@@ -123,9 +125,11 @@ def track_many(
         "tracker.score_threshold": score_threshold,
         "tracker.track_buffer": track_buffer,
         "tracker.preset": flags.chosen_preset(preset, crowded),
+        "tracker.camera_motion": "sparse" if moving_camera else None,
         "schedule.every": detect_every,
     }
-    settings = _for_workers(read_run_config(config, setting or (), given, line or (), zone or ()))
+    shapes = (line or (), zone or (), ignore or ())
+    settings = _for_workers(read_run_config(config, setting or (), given, *shapes))
     for name, value, least in (("--workers", workers, 1), ("--give-up-after", give_up_after, 60)):
         if value is not None and value < least:
             raise InvalidInputError(f"{name} must be at least {least}, not {value:g}")
