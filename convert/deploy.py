@@ -10,7 +10,12 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from edge_fairmot.convert.network import SIZE_MULTIPLE, STRIDE, FairMOT, set_lowering
-from edge_fairmot.convert.rewrites import fold_batch_norms, fold_normalisation, shuffle_upsampling
+from edge_fairmot.convert.rewrites import (
+    fold_batch_norms,
+    fold_focus,
+    fold_normalisation,
+    shuffle_upsampling,
+)
 from edge_fairmot.errors import InvalidInputError
 
 OUTPUT_NAMES = ("boxes", "scores", "class_ids", "embeddings")
@@ -79,6 +84,7 @@ class DeployGraph(nn.Module):
         super().__init__()
         network = copy.deepcopy(network).eval().requires_grad_(False)
         fold_batch_norms(network)
+        self.folds_focus = fold_focus(network)
         fold_normalisation(network)
         if options.shuffle_upsampling:
             shuffle_upsampling(network)
@@ -154,7 +160,7 @@ def gather_cells(dense: Tensor, cells: Tensor) -> Tensor:
 def heads_at(
     features: Tensor, cells: Tensor, heads: tuple[nn.Sequential, ...], batch_size: int
 ) -> tuple[Tensor, ...]:
-    """Late heads: compute heads (3x3 convolution, ReLU, 1x1 convolution) at some cells only, exactly.
+    """Late heads: compute heads (3x3 convolution, ReLU or SiLU, 1x1 convolution) at some cells only, exactly.
 
     Gathers the 3x3 patches of features (N, C, H, W) at the cells (N, K) and multiplies them by the heads'
     weights. Returns (N, K, outputs) for each head. N is static: ``batch_size``.
@@ -176,7 +182,8 @@ def heads_at(
         assert isinstance(first, nn.Conv2d)
         assert isinstance(last, nn.Conv2d)
         hidden = F.linear(patches, first.weight.permute(0, 2, 3, 1).flatten(1), first.bias)
-        outputs.append(F.linear(F.relu(hidden), last.weight.flatten(1), last.bias))
+        activate = F.silu if isinstance(head[1], nn.SiLU) else F.relu
+        outputs.append(F.linear(activate(hidden), last.weight.flatten(1), last.bias))
     return tuple(outputs)
 
 

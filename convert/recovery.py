@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from edge_fairmot.convert.checkpoint import deformable_names, load_network
 from edge_fairmot.convert.network import FairMOT, NetworkSpec
+from edge_fairmot.convert.networks import build_network
 from edge_fairmot.convert.quantization import NAME_PREFIX
 from edge_fairmot.convert.rewrites import convolutions_and_norms, merge_phases
 from edge_fairmot.errors import ConversionError
@@ -74,7 +75,7 @@ class _Recovery:
             plain_layers=deformable_names(),
             base_channels=len(self._tensor("base.base_layer.0.weight")),
         )
-        network = FairMOT(spec).double().eval().requires_grad_(False)
+        network = build_network(spec).double().eval().requires_grad_(False)
         self._fill_convolutions(network)
         for name, module in network.named_modules():
             if isinstance(module, nn.ConvTranspose2d):

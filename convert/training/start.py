@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edge_fairmot.convert.network import DCN, FairMOT, NetworkSpec, deformable_layers
+from edge_fairmot.convert.networks import build_network
 from edge_fairmot.convert.recovery import load_start
 
 START_SCORE = 0.1
@@ -20,8 +21,8 @@ def start_network(start: Path | None, *, plain: bool, seed: int) -> tuple[FairMO
     if start:
         return load_start(start)
     with torch.device("meta"):
-        layers = deformable_layers(FairMOT(NetworkSpec()))
-    network = FairMOT(NetworkSpec(plain_layers=frozenset(layers) if plain else frozenset()))
+        layers = deformable_layers(build_network(NetworkSpec()))
+    network = build_network(NetworkSpec(plain_layers=frozenset(layers) if plain else frozenset()))
     initialise(network, seed)
     return network, ""
 
