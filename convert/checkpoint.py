@@ -68,6 +68,8 @@ class Checkpoint:
         By the network's own names, whatever prefix or variant the file has; without unused tensors.
     sha256 : str
         Of the file.
+    parameters : int
+        Number of the network's weights, without the statistics of batch norms.
     teacher_sha256 : str
         Of the teacher's checkpoint, if the network is a student; else empty.
     """
@@ -75,6 +77,7 @@ class Checkpoint:
     spec: NetworkSpec
     state_dict: dict[str, Tensor]
     sha256: str
+    parameters: int
     teacher_sha256: str = ""
 
 
@@ -120,7 +123,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     _fill_biases(tensors, spec)
     _check_tensors(path, tensors, spec)
     teacher = str(content[TEACHER_KEY]) if "state_dict" in content and TEACHER_KEY in content else ""
-    return Checkpoint(spec, tensors, hashlib.sha256(path.read_bytes()).hexdigest(), teacher)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Checkpoint(spec, tensors, sha256, _count_parameters(spec), teacher)
 
 
 def _load(path: Path) -> Any:
@@ -275,12 +279,12 @@ def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
         num_classes=sizes["hm"],
         box_channels=sizes["wh"],
         embedding_dim=sizes["id"],
-        head_channels=_head_channels(found, shapes.get("hm.0.weight", ())),
+        head_channels=head_channels(found, shapes.get("hm.0.weight", ())),
     )
     return replace(spec, plain_layers=_find_plain_layers(tensors, spec))
 
 
-def _head_channels(spec: NetworkSpec, shape: tuple[int, ...]) -> int:
+def head_channels(spec: NetworkSpec, shape: tuple[int, ...]) -> int:
     """Read the channels of the heads' first convolution; 0 if they are the usual ones."""
     if len(shape) != 4 or shape[0] == NETWORKS[spec.arch].usual_head_channels(shape[1]):
         return 0
@@ -334,6 +338,11 @@ def _check_tensors(path: Path, tensors: dict[str, Tensor], spec: NetworkSpec) ->
             f"{path} is not a FairMOT {network_name(spec)} checkpoint; tensors {'; '.join(found)}: "
             "give one that the original training code wrote"
         )
+
+
+def _count_parameters(spec: NetworkSpec) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build_network(spec).parameters())
 
 
 def _shorten(names: Iterable[str]) -> str:

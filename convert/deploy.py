@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from edge_fairmot.convert.network import SIZE_MULTIPLE, STRIDE, FairMOT, set_lowering
 from edge_fairmot.convert.rewrites import (
@@ -120,6 +121,17 @@ class DeployGraph(nn.Module):
         if self.options.dense_heads:
             outputs += (hm, network.wh(features), network.reg(features), network.id(features))
         return outputs
+
+
+def count_macs(graph: DeployGraph) -> int:
+    """Count the multiply-adds of products (convolutions, matrices) that the graph computes of one image."""
+    options = graph.options
+    width, height = options.input_size
+    graph = copy.deepcopy(graph).to("meta")
+    set_lowering(graph.network, "gridsample")  # torch knows the arithmetic of no opaque operator
+    with FlopCounterMode(display=False) as counter:
+        graph(torch.zeros(options.batch_size, height, width, 3, dtype=torch.uint8, device="meta"))
+    return int(counter.get_total_flops()) // (2 * options.batch_size)
 
 
 def decode(

@@ -1,4 +1,4 @@
-"""FairMOT (Zhang et al., IJCV 2021): a backbone, a neck and four heads; what all of its networks have in common.
+"""What all FairMOT networks (Zhang et al., IJCV 2021) have in common: backbone, neck and four heads.
 
 The networks themselves are in :mod:`edge_fairmot.convert.networks`. Attribute names are those of the original
 checkpoints, so that their tensors load by name. Feature maps are float32 (N, C, H, W).
@@ -25,6 +25,9 @@ SIZE_MULTIPLE = 32
 
 BASE_CHANNELS = 16
 """Channels of level 0 in the original DLA-34."""
+
+LEVELS = 4
+"""Maps of the backbone that the neck takes: strides 4, 8, 16 and 32."""
 
 HEAD_FACTOR = 4
 """Channels of a head's 3x3 convolution, as a multiple of its input's."""
@@ -140,9 +143,6 @@ class FairMOT(nn.Module):
     backbone_names: ClassVar[tuple[str, ...]]
     """Names of the modules that are shared with an image classifier."""
 
-    level_count: ClassVar[int] = 4
-    """Number of maps that :meth:`levels` returns."""
-
     activation: ClassVar[type[nn.Module]] = nn.ReLU
     """The nonlinearity in the heads."""
 
@@ -173,11 +173,11 @@ class FairMOT(nn.Module):
 
     @abstractmethod
     def levels(self, x: Tensor) -> list[Tensor]:
-        """Compute the backbone's maps, which the neck takes, from float32 (N, 3, H, W), RGB in [0, 1]."""
+        """Compute the backbone's ``LEVELS`` maps from float32 (N, 3, H, W), RGB in [0, 1]."""
 
     @abstractmethod
     def neck(self, levels: list[Tensor]) -> list[Tensor]:
-        """Aggregate the backbone's maps; the last map is the input of the heads. Has all deformable layers."""
+        """Aggregate the backbone's maps; the last map is the heads' input. Has all deformable layers."""
 
     @classmethod
     def usual_head_channels(cls, features: int) -> int:

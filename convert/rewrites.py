@@ -68,7 +68,7 @@ def convolutions_and_norms(network: FairMOT) -> list[tuple[str, str]]:
         elif isinstance(module, nn.Sequential):
             found = list(pairwise(children))
         else:
-            found = [(child, child.replace("conv", "bn")) for child in children if BLOCK_CONV.fullmatch(child)]
+            found = [(one, one.replace("conv", "bn")) for one in children if BLOCK_CONV.fullmatch(one)]
         pairs += [
             (f"{name}.{conv}".lstrip("."), f"{name}.{norm}".lstrip("."))
             for conv, norm in found
@@ -143,8 +143,7 @@ class _Phase(nn.Conv2d):
 
     def __init__(self, kernel: Tensor, index: int, up: nn.ConvTranspose2d) -> None:
         super().__init__(up.in_channels, up.out_channels, 2, bias=up.bias is not None)
-        # The first half of the phases reads the input before, the second half the one behind.
-        top, left = (int(place >= up.stride[0] // 2) for place in divmod(index, up.stride[0]))
+        top, left = _first_taps(index, up.stride[0])
         taps = kernel.transpose(0, 1)[..., top : top + 2, left : left + 2]
         self.weight = nn.Parameter(taps.contiguous(), requires_grad=False)
         self.bias = up.bias
@@ -152,6 +151,18 @@ class _Phase(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(F.pad(x, self.border))
+
+
+def _first_taps(index: int, factor: int) -> tuple[int, int]:
+    """Row and column, in its 3x3 kernel, of the first tap that a phase has: half of them read backwards."""
+    row, column = divmod(index, factor)
+    return int(row >= factor // 2), int(column >= factor // 2)
+
+
+def widen_phase(taps: Tensor, index: int, factor: int) -> Tensor:
+    """Make the 3x3 kernel of a phase, (C, O, 3, 3), of its four taps, (O, C, 2, 2)."""
+    top, left = _first_taps(index, factor)
+    return F.pad(taps.transpose(0, 1), (left, 1 - left, top, 1 - top))
 
 
 def split_phases(kernel: Tensor, factor: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""DLA-34 (Yu et al., CVPR 2018): the paper's backbone, with its deformable neck and with the plain one of 2020.
+"""DLA-34 (Yu et al., CVPR 2018): FairMOT's own backbone, with a deformable or a plain neck.
 
 Level i of the backbone has stride 2**i.
 """
@@ -149,7 +149,7 @@ class PlainIDAUp(nn.Module):
             self.add_module(f"node_{i}", conv_bn_relu(2 * outputs, outputs, 3))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Upsample each map, the least stride first, and join it to the merged map; return all merged maps."""
+        """Upsample each map, the least stride first, and join it to the merged map; return all of these."""
         merged = [maps[0]]
         for i in range(1, self.merges + 1):
             proj, up, node = (self.get_submodule(f"{name}_{i}") for name in ("proj", "up", "node"))

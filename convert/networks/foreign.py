@@ -32,7 +32,7 @@ def name_foreign(shapes: Mapping[str, tuple[int, ...]]) -> str:
     if shapes.get(SHORTCUT, ())[2:] == (2, 2):
         return "MCMOT's ResNet-18 (max pool 2/2/0, 2x2 shortcuts), another network than FairMOT's resdcn_18"
     if any(name.startswith("de_conv_1.") for name in shapes):
-        return "MCMOT's HRNet (maps enlarged by de_conv_1 to de_conv_3), another network than FairMOT's hrnet_18"
+        return "MCMOT's HRNet (layers de_conv_1 to de_conv_3), another network than FairMOT's hrnet_18"
     branch, head = shapes.get(hrnet.FIRST_BRANCH, ()), shapes.get("hm.0.weight", ())
     if branch and head[1:2] == branch[:1]:
         return "FairMOT on HRNetV1, as of April 2020 only: heads on the map of stride 4 alone"

@@ -24,7 +24,6 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(out)) + shortcut)
 
 
-
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     """Make what fits a block's input to its output."""
     return nn.Identity() if inputs == outputs and stride == 1 else conv_bn(inputs, outputs, 1, stride)

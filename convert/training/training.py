@@ -71,7 +71,7 @@ class Training(Learner):
     ) -> None:
         _check(network, labelled, rehearsal)
         network.train(options.batch_statistics)
-        network.base.requires_grad_(not options.freeze_backbone)
+        network.set_backbone_learning(not options.freeze_backbone)
         origin = {
             "start": start_sha256,
             "plain layers": sorted(network.spec.plain_layers),

@@ -32,7 +32,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="FairMOT DLA-34 checkpoint (.pth).")],
+    checkpoint: Annotated[Path, typer.Argument(help="FairMOT checkpoint (.pth).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")] = Path(
         "fairmot.onnx"
     ),

@@ -54,6 +54,7 @@ def train(
     plain: Annotated[
         bool, typer.Option("--plain", help="From scratch: plain convolutions in place of deformable ones.")
     ] = False,
+    network_of: flags.NetworkFlag = None,
     size: flags.SizeFlag = "576x320",
     steps: Annotated[int, typer.Option(help="Total steps; the learning rate falls over them.")] = 3000,
     minutes: Annotated[
@@ -92,6 +93,8 @@ def train(
     flags.check_device(device)
     if start and plain:
         raise InvalidInputError("--plain is for training from scratch: a checkpoint knows its own layers")
+    if start and network_of:
+        raise InvalidInputError("--network is for training from scratch: --start knows its own network")
     start = bundled_model() if start == BUNDLED else start
     teacher = teacher or start
     if remember and teacher is None:
@@ -119,12 +122,14 @@ def train(
     )
     limits = RunLimits(steps, minutes, validate_every)
     sources = _find_sources([*(data or []), *(frames or [])])
+    from edge_fairmot.convert.networks import find_spec
     from edge_fairmot.convert.recovery import load_start
     from edge_fairmot.convert.training.frames import read_frames
     from edge_fairmot.convert.training.start import start_network
     from edge_fairmot.convert.training.training import Rehearsal, Training
 
-    network, start_sha256 = start_network(start, plain=plain, seed=seed)
+    spec = find_spec(network_of) if network_of else None
+    network, start_sha256 = start_network(start, plain=plain, seed=seed, spec=spec)
     network.to(flags.choose_device(device))
     with stderr.status("reading images ..."):
         labelled = read_labelled(sources, options.input_size, images, validation_images)
