@@ -93,4 +93,5 @@ def test_bad_input_is_one_line(teacher, images, tmp_path):
     assert "no deformable layer is called 'dla'" in error_of(*distill, "--layers", "dla")
     assert "a width of 0.3 leaves" in error_of(*distill, "--width", 0.3)
     assert "unknown network 'vgg': choose from dla_34" in error_of(*distill, "--network", "vgg")
-    assert "--network yolov5s is a whole network" in error_of(*distill, "--network", "yolov5s", "--width", 0.5)
+    narrow = ("--network", "yolov5s", "--width", 0.5)
+    assert "--network yolov5s is a whole network" in error_of(*distill, *narrow)

@@ -263,7 +263,8 @@ def test_the_range_of_an_output_before_silu_ends_where_silu_does(yolo_file):
     convolutions = {layer_name(node): node for node in model.graph.node if node.op_type == "Conv"}
     reach = {name: (-40.0, 5.0) for node in model.graph.node for name in (*node.input, *node.output)}
     scales = {tensor.name: tensor for tensor in quantize(model, Ranges(reach)).graph.initializer}
-    scale = numpy_helper.to_array(scales[f"{convolutions["backbone.model.1.conv"].output[0]}/out/scale"])
+    output = convolutions["backbone.model.1.conv"].output[0]
+    scale = numpy_helper.to_array(scales[f"{output}/out/scale"])
     assert scale == pytest.approx(SILU_END / LEVELS)
 
 
