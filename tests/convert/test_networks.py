@@ -29,7 +29,7 @@ from edge_fairmot.convert.calibration import Ranges
 from edge_fairmot.convert.checkpoint import deformable_names, write_checkpoint
 from edge_fairmot.convert.deploy import DeployGraph, count_macs
 from edge_fairmot.convert.export import simplify, to_onnx
-from edge_fairmot.convert.network import normalise_images
+from edge_fairmot.convert.network import DCN, normalise_images
 from edge_fairmot.convert.networks import NAMED, find_spec, network_name
 from edge_fairmot.convert.networks.yolo import Focus, merge_blocks, split_blocks
 from edge_fairmot.convert.parity import draw_images
@@ -97,10 +97,28 @@ def test_heads_equal_the_original_networks(shared, save, oracle):
             assert error < HEAD_TOLERANCE, name
 
 
+def make_steady_network(spec):
+    """Make a network of random weights that amplifies rounding little, as trained ones do."""
+    torch.manual_seed(3)
+    network = build_network(spec)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | DCN):
+            nn.init.normal_(module.weight, std=(1.6 / module.weight[0].numel()) ** 0.5)
+        if isinstance(module, DCN):  # offsets of about a cell, past the borders too
+            nn.init.normal_(
+                module.conv_offset_mask.weight, std=module.conv_offset_mask.weight[0].numel() ** -0.5
+            )
+            nn.init.normal_(module.conv_offset_mask.bias)
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.1)
+    return network.eval()
+
+
 @pytest.mark.parametrize("size", [(96, 64), (64, 128)], ids=str)
 @pytest.mark.parametrize("arch", NARROW)
-def test_exported_heads_equal_pytorchs(lively_network, arch, size):
-    network = lively_network(NARROW[arch])
+def test_exported_heads_equal_pytorchs(arch, size):
+    network = make_steady_network(NARROW[arch])
     images = draw_images(size, 1)
     graph = DeployGraph(network, GraphOptions(size, max_detections=20, dense_heads=True))
     session = onnxruntime.InferenceSession(simplify(to_onnx(graph)).SerializeToString())
@@ -216,19 +234,6 @@ def test_the_network_is_read_from_the_tensors(save, tensors, arch):
     assert read_checkpoint(save(lean)).spec == NARROW[arch]
 
 
-def make_steady_network(spec):
-    """Make a network of random weights that amplifies rounding little, as trained ones do."""
-    torch.manual_seed(3)
-    network = build_network(spec)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.normal_(module.weight, std=(1.6 / module.weight[0].numel()) ** 0.5)
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.normal_(module.running_mean, std=0.1)
-    return network.eval()
-
-
 @pytest.fixture(scope="module")
 def yolo_file(tmp_path_factory):
     """ONNX file of a narrow YOLO, with its checkpoint beside it."""
@@ -275,9 +280,9 @@ def test_yolo_comes_back_out_of_its_file(yolo_file):
 
 
 @pytest.mark.parametrize("shuffle_upsampling", [True, False])
-def test_resnet_of_plain_layers_comes_back_out_of_its_file(lively_network, tmp_path, shuffle_upsampling):
+def test_resnet_of_plain_layers_comes_back_out_of_its_file(tmp_path, shuffle_upsampling):
     spec = replace(NARROW["resdcn"], plain_layers=deformable_names(NARROW["resdcn"]))
-    original, path = lively_network(spec), tmp_path / "plain.pth"
+    original, path = make_steady_network(spec), tmp_path / "plain.pth"
     write_checkpoint(path, original, 0)
     options = GraphOptions((64, 64), max_detections=16, shuffle_upsampling=shuffle_upsampling)
     recovered, _ = load_start(convert(path, tmp_path / "plain.onnx", options).path)
