@@ -19,16 +19,16 @@ HEADLESS = (
     ("0.conv.weight", "a YOLO detector without FairMOT's heads"),
     ("layer4.0.conv1.weight", "an ImageNet ResNet backbone without FairMOT's heads"),
 )
-"""A tensor, and what a file without ``hm`` is that has it. Prefixes such as ``model.`` are taken off."""
+"""A tensor, and what a file without heads is that has it. Prefixes such as ``model.`` are taken off."""
 
 
 def name_foreign(shapes: Mapping[str, tuple[int, ...]]) -> str:
     """Say what a checkpoint is that is none of ours; empty if nothing is known against it."""
-    has_heatmap = "hm.2.weight" in shapes or "hm.0.weight" in shapes
-    if has_heatmap and not any(name.startswith("id.") for name in shapes):
-        return "a CenterNet detector: no id head, which tracking needs"
-    if not has_heatmap:
+    heads = {"hm", "wh", "id", "reg"}.intersection(name.partition(".")[0] for name in shapes)
+    if not heads:
         return next((words for name, words in HEADLESS if name in shapes), "")
+    if "hm" in heads and "id" not in heads:
+        return "a CenterNet detector: no id head, which tracking needs"
     if shapes.get(SHORTCUT, ())[2:] == (2, 2):
         return "MCMOT's ResNet-18 (max pool 2/2/0, 2x2 shortcuts), another network than FairMOT's resdcn_18"
     if any(name.startswith("de_conv_1.") for name in shapes):

@@ -28,6 +28,7 @@ from edge_fairmot.convert.training.learner import Learner
 from edge_fairmot.convert.training.options import DistillationOptions
 from edge_fairmot.convert.training.start import initialise
 from edge_fairmot.convert.training.teacher import Teacher, compare_heads, compare_maps
+from edge_fairmot.errors import InvalidInputError
 
 MOMENTUM = 0.1
 """Momentum of running statistics, as in PyTorch. The first batches weigh more: a narrow student starts with
@@ -55,7 +56,7 @@ class Distillation(Learner):
         self._learns_all = _without_plain(student.spec) != _without_plain(teacher.spec)
         student.train(self._learns_all)
         student.set_backbone_learning(self._learns_all)
-        is_other = student.spec.arch != teacher.spec.arch
+        is_other = (student.spec.arch, student.spec.depth) != (teacher.spec.arch, teacher.spec.depth)
         origin = {
             "teacher": teacher_sha256,
             "layers": sorted(student.spec.plain_layers),
@@ -101,9 +102,15 @@ def start_student(
 def start_other(teacher: FairMOT, name: str, seed: int) -> FairMOT:
     """Make a student of another network, of random weights and plain layers, with the teacher's outputs.
 
-    In evaluation mode, on the teacher's device. Raises InvalidInputError for an unknown name.
+    In evaluation mode, on the teacher's device. Raises InvalidInputError for an unknown name, and for the
+    teacher's own network.
     """
     outputs = teacher.spec
+    if name == network_name(outputs):
+        raise InvalidInputError(
+            f"the teacher is {name} itself: leave --network out for a student with its backbone, "
+            "or give --width 0.5 for a narrower one"
+        )
     spec = replace(
         find_spec(name),
         num_classes=outputs.num_classes,

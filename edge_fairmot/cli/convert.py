@@ -137,6 +137,7 @@ def convert(
     manifest = result.manifest
     rows = [
         ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {manifest.opset})"),
+        ("network", f"FairMOT on {manifest.network}"),
         ("deformable convolutions", _deformable_layers(manifest, lowering)),
         *([("because", reason)] if reason else []),
     ]

@@ -19,7 +19,7 @@ from edge_fairmot.convert.training.distillation import Distillation, start_other
 from edge_fairmot.convert.training.frames import UnlabelledFrames, ValidationSequence
 from edge_fairmot.convert.training.options import DistillationOptions
 from edge_fairmot.convert.training.teacher import TorchTeacher, make_teacher
-from edge_fairmot.errors import CheckpointError
+from edge_fairmot.errors import CheckpointError, InvalidInputError
 from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.types import Frame
 
@@ -194,6 +194,8 @@ def test_a_student_of_another_network_learns_from_random_weights(teacher, frames
     spec = load_network(tmp_path / "student.pth")[1].spec
     assert (network_name(spec), spec.embedding_dim) == ("yolov5n", 16)
     assert len(start_other(teacher, "resdcn_18", seed=1).spec.plain_layers) == 3
+    with pytest.raises(InvalidInputError, match="the teacher is yolov5n itself: leave --network out"):
+        start_other(student, "yolov5n", seed=1)
 
 
 def test_any_network_teaches(teacher, frames):
