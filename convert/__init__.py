@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge_fairmot.convert.conversion import Conversion, Int8Options, convert
     from edge_fairmot.convert.deploy import GraphOptions
     from edge_fairmot.convert.network import FairMOT, NetworkSpec, set_lowering
+    from edge_fairmot.convert.networks import build_network
 
 for package in ("onnx", "onnxscript", "onnxsim", "torch"):
     if find_spec(package) is None:
@@ -25,6 +26,7 @@ _MODULES = {
     "conversion": ("Conversion", "Int8Options", "convert"),
     "deploy": ("GraphOptions",),
     "network": ("FairMOT", "NetworkSpec", "set_lowering"),
+    "networks": ("build_network",),
 }
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "GraphOptions",
     "Int8Options",
     "NetworkSpec",
+    "build_network",
     "convert",
     "load_network",
     "read_checkpoint",

@@ -8,7 +8,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,13 @@ import torch
 from torch import Tensor
 
 from edge_fairmot.convert.network import BASE_CHANNELS, FairMOT, NetworkSpec, deformable_layers
+from edge_fairmot.convert.networks import NAMED, NETWORKS, build_network, network_name, recognise
+from edge_fairmot.convert.networks.foreign import name_foreign
 from edge_fairmot.errors import CheckpointError
 from edge_fairmot.system import atomic_write
 
 UNUSED_TENSORS = frozenset({"base.fc.weight", "base.fc.bias"})
 """The backbone's ImageNet classifier, in files of the original training code. The network does not use it."""
-
-FIRST_WEIGHT = "base.base_layer.0.weight"
-"""Its shape gives the width of the network."""
 
 TEACHER_KEY = "teacher_sha256"
 """Beside ``state_dict`` in a student's file. The original code ignores keys that it does not know."""
@@ -39,6 +38,9 @@ TRAINING_ONLY = re.compile(r"loss\..+|s_det|s_id|classifier\..+")
 
 OFFSETS, MMCV_OFFSETS = ".conv_offset_mask.", ".conv_offset."
 """One layer by two names: mmcv's has the channels in the same order."""
+
+NO_BIAS = ("last_layer.0",)
+"""Layers that may be without a bias."""
 
 NO_OFFSET = 0.5
 """Cells. The original decoder places a box in the centre of its cell where there is no ``reg`` head."""
@@ -66,6 +68,8 @@ class Checkpoint:
         By the network's own names, whatever prefix or variant the file has; without unused tensors.
     sha256 : str
         Of the file.
+    parameters : int
+        Number of the network's weights, without the statistics of batch norms.
     teacher_sha256 : str
         Of the teacher's checkpoint, if the network is a student; else empty.
     """
@@ -73,6 +77,7 @@ class Checkpoint:
     spec: NetworkSpec
     state_dict: dict[str, Tensor]
     sha256: str
+    parameters: int
     teacher_sha256: str = ""
 
 
@@ -97,7 +102,7 @@ def load_network(path: str | Path) -> tuple[FairMOT, Checkpoint]:
         If the file cannot be read safely, or a tensor is missing, extra or misshapen.
     """
     checkpoint = read_checkpoint(path)
-    network = FairMOT(checkpoint.spec)
+    network = build_network(checkpoint.spec)
     network.load_state_dict(checkpoint.state_dict)
     return network.eval(), checkpoint
 
@@ -115,9 +120,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     tensors = _rename(path, state)
     _fill(path, tensors)
     spec = _read_spec(path, tensors)
+    _fill_biases(tensors, spec)
     _check_tensors(path, tensors, spec)
     teacher = str(content[TEACHER_KEY]) if "state_dict" in content and TEACHER_KEY in content else ""
-    return Checkpoint(spec, tensors, hashlib.sha256(path.read_bytes()).hexdigest(), teacher)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Checkpoint(spec, tensors, sha256, _count_parameters(spec), teacher)
 
 
 def _load(path: Path) -> Any:
@@ -242,18 +249,17 @@ def _fill(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    foreign = name_foreign(shapes)
+    if foreign:
+        raise CheckpointError(f"{path} is {foreign}: give a checkpoint of FairMOT")
     sizes = {}
     for head in ("hm", "wh", "id"):
         weight = tensors.get(f"{head}.2.weight")
-        if weight is None and head == "id":
-            raise CheckpointError(
-                f"{path} is a CenterNet detector: no id head, which tracking needs; "
-                "give a checkpoint of FairMOT"
-            )
         if weight is None:
             raise CheckpointError(
-                f"{path} has no tensor {head}.2.weight, so it is not FairMOT with a DLA-34 backbone "
-                "(HRNet and YOLO variants are not supported)"
+                f"{path} has no tensor {head}.2.weight, so it is none of FairMOT's networks "
+                f"({', '.join(NAMED)}): give a checkpoint of one of them"
             )
         sizes[head] = weight.shape[0] if weight.ndim else 0
     # With two classes 4 channels are left, top, right, bottom, as in FairMOT, and not two pairs.
@@ -262,36 +268,57 @@ def _read_spec(path: Path, tensors: dict[str, Tensor]) -> NetworkSpec:
             f"{path}: wh.2.weight gives {sizes['wh']} box channels, allowed are 4, 2, and 2 for each class: "
             "give a checkpoint of the original FairMOT"
         )
-    first = tensors.get(FIRST_WEIGHT)
-    channels = len(first) if first is not None and first.ndim == 4 else BASE_CHANNELS
-    return NetworkSpec(
-        base_channels=channels if channels <= MOST_CHANNELS else BASE_CHANNELS,
+    found = recognise(shapes)
+    if found is None:
+        raise CheckpointError(
+            f"{path} has FairMOT's heads on another network than {', '.join(NAMED)}: "
+            "give a checkpoint of one of them"
+        )
+    spec = replace(
+        found,
+        base_channels=found.base_channels if found.base_channels <= MOST_CHANNELS else BASE_CHANNELS,
         num_classes=sizes["hm"],
         box_channels=sizes["wh"],
         embedding_dim=sizes["id"],
-        plain_layers=_find_plain_layers(tensors),
+        head_channels=head_channels(found, shapes.get("hm.0.weight", ())),
     )
+    return replace(spec, plain_layers=_find_plain_layers(tensors, spec))
 
 
-def deformable_names() -> frozenset[str]:
-    """Names of the deformable layers of the original network."""
+def head_channels(spec: NetworkSpec, shape: tuple[int, ...]) -> int:
+    """Read the channels of the heads' first convolution; 0 if they are the usual ones."""
+    if len(shape) != 4 or shape[0] == NETWORKS[spec.arch].usual_head_channels(shape[1]):
+        return 0
+    return shape[0]
+
+
+def deformable_names(spec: NetworkSpec | None = None) -> frozenset[str]:
+    """Names of the deformable layers of a network; of the original without a spec."""
     with torch.device("meta"):
-        return frozenset(deformable_layers(FairMOT(NetworkSpec())))
+        return frozenset(deformable_layers(build_network(spec or NetworkSpec())))
 
 
-def _find_plain_layers(tensors: dict[str, Tensor]) -> frozenset[str]:
+def _find_plain_layers(tensors: dict[str, Tensor], spec: NetworkSpec) -> frozenset[str]:
     """Find layers that have a weight and predict no offsets: the plain convolutions of a student."""
     return frozenset(
         name
-        for name in deformable_names()
+        for name in deformable_names(spec)
         if f"{name}.weight" in tensors
         and not any(key.startswith(f"{name}.conv_offset_mask") for key in tensors)
     )
 
 
+def _fill_biases(tensors: dict[str, Tensor], spec: NetworkSpec) -> None:
+    """Add the biases that plain layers of some training codes (``dlaconv``) do without."""
+    for name in (*spec.plain_layers, *NO_BIAS):
+        weight = tensors.get(f"{name}.weight")
+        if weight is not None:
+            tensors.setdefault(f"{name}.bias", torch.zeros(len(weight)))
+
+
 def _check_tensors(path: Path, tensors: dict[str, Tensor], spec: NetworkSpec) -> None:
     with torch.device("meta"):
-        expected = {name: value.shape for name, value in FairMOT(spec).state_dict().items()}
+        expected = {name: value.shape for name, value in build_network(spec).state_dict().items()}
     problems = {
         "missing": sorted(expected.keys() - tensors.keys()),
         "not known": sorted(tensors.keys() - expected.keys()),
@@ -309,9 +336,14 @@ def _check_tensors(path: Path, tensors: dict[str, Tensor], spec: NetworkSpec) ->
     found = [f"{len(names)} {what}: {_shorten(names)}" for what, names in problems.items() if names]
     if found:
         raise CheckpointError(
-            f"{path} is not a FairMOT DLA-34 checkpoint; tensors {'; '.join(found)}: "
+            f"{path} is not a FairMOT {network_name(spec)} checkpoint; tensors {'; '.join(found)}: "
             "give one that the original training code wrote"
         )
+
+
+def _count_parameters(spec: NetworkSpec) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build_network(spec).parameters())
 
 
 def _shorten(names: Iterable[str]) -> str:

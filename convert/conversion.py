@@ -19,11 +19,12 @@ import edge_fairmot
 from edge_fairmot.benchmarks.parity_budget import INT8_BUDGET, ParityBudget
 from edge_fairmot.convert.calibration import CalibrationFrames, calibrate
 from edge_fairmot.convert.checkpoint import Checkpoint, load_network
-from edge_fairmot.convert.deploy import DeployGraph, GraphOptions
+from edge_fairmot.convert.deploy import DeployGraph, GraphOptions, count_macs
 from edge_fairmot.convert.export import attach_manifest, simplify, to_onnx
 from edge_fairmot.convert.half_precision import float32_layers, to_fp16
 from edge_fairmot.convert.mixed_precision import LayerCost, MixedPrecisionSearch, SearchResult
 from edge_fairmot.convert.network import STRIDE, deformable_layers
+from edge_fairmot.convert.networks import network_name
 from edge_fairmot.convert.parity import FP16_LIMIT, compare, draw_images, reference_detections
 from edge_fairmot.convert.quantization import convolution_layers, equalize, int8_share
 from edge_fairmot.errors import ConversionError, InvalidInputError
@@ -97,7 +98,7 @@ def convert(
     int8: Int8Options | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Conversion:
-    """Convert a FairMOT DLA-34 checkpoint to an ONNX file of the graph contract.
+    """Convert a FairMOT checkpoint to an ONNX file of the graph contract.
 
     The file is checked against the network in PyTorch before it gets its name. Its manifest has the figures.
 
@@ -123,7 +124,7 @@ def convert(
     Raises
     ------
     CheckpointError
-        If the checkpoint is not FairMOT DLA-34.
+        If the file is no checkpoint of a FairMOT network.
     ConversionError
         If the export fails, differs from the network, or cannot be written.
     """
@@ -264,6 +265,7 @@ def _describe(
     rewrites = {
         "folded-batch-norms": True,
         "folded-normalisation": True,
+        "folded-focus": graph.folds_focus,
         "late-heads": options.late_heads,
         "shuffle-upsampling": options.shuffle_upsampling,
     }
@@ -271,6 +273,9 @@ def _describe(
         input_size=options.input_size,
         batch_size=options.batch_size,
         stride=STRIDE,
+        network=network_name(spec),
+        parameters=checkpoint.parameters,
+        macs=count_macs(graph),
         max_detections=graph.top_k,
         embedding_dim=spec.embedding_dim,
         box_channels=spec.box_channels,

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from edge_fairmot.convert.network import SIZE_MULTIPLE, STRIDE, FairMOT, set_lowering
-from edge_fairmot.convert.rewrites import fold_batch_norms, fold_normalisation, shuffle_upsampling
+from edge_fairmot.convert.rewrites import (
+    fold_batch_norms,
+    fold_focus,
+    fold_normalisation,
+    shuffle_upsampling,
+)
 from edge_fairmot.errors import InvalidInputError
 
 OUTPUT_NAMES = ("boxes", "scores", "class_ids", "embeddings")
@@ -79,6 +85,7 @@ class DeployGraph(nn.Module):
         super().__init__()
         network = copy.deepcopy(network).eval().requires_grad_(False)
         fold_batch_norms(network)
+        self.folds_focus = fold_focus(network)
         fold_normalisation(network)
         if options.shuffle_upsampling:
             shuffle_upsampling(network)
@@ -114,6 +121,17 @@ class DeployGraph(nn.Module):
         if self.options.dense_heads:
             outputs += (hm, network.wh(features), network.reg(features), network.id(features))
         return outputs
+
+
+def count_macs(graph: DeployGraph) -> int:
+    """Count the multiply-adds of products (convolutions, matrices) that the graph computes of one image."""
+    options = graph.options
+    width, height = options.input_size
+    graph = copy.deepcopy(graph).to("meta")
+    set_lowering(graph.network, "gridsample")  # torch knows the arithmetic of no opaque operator
+    with FlopCounterMode(display=False) as counter:
+        graph(torch.zeros(options.batch_size, height, width, 3, dtype=torch.uint8, device="meta"))
+    return int(counter.get_total_flops()) // (2 * options.batch_size)
 
 
 def decode(
@@ -155,7 +173,7 @@ def gather_cells(dense: Tensor, cells: Tensor) -> Tensor:
 def heads_at(
     features: Tensor, cells: Tensor, heads: tuple[nn.Sequential, ...], batch_size: int
 ) -> tuple[Tensor, ...]:
-    """Late heads: compute heads (3x3 convolution, ReLU, 1x1 convolution) at some cells only, exactly.
+    """Late heads: compute heads (3x3 convolution, ReLU or SiLU, 1x1 convolution) at some cells only, exactly.
 
     Gathers the 3x3 patches of features (N, C, H, W) at the cells (N, K) and multiplies them by the heads'
     weights. Returns (N, K, outputs) for each head. N is static: ``batch_size``.
@@ -177,7 +195,8 @@ def heads_at(
         assert isinstance(first, nn.Conv2d)
         assert isinstance(last, nn.Conv2d)
         hidden = F.linear(patches, first.weight.permute(0, 2, 3, 1).flatten(1), first.bias)
-        outputs.append(F.linear(F.relu(hidden), last.weight.flatten(1), last.bias))
+        activate = F.silu if isinstance(head[1], nn.SiLU) else F.relu
+        outputs.append(F.linear(activate(hidden), last.weight.flatten(1), last.bias))
     return tuple(outputs)
 
 

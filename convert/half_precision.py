@@ -135,7 +135,9 @@ class _MixedGraphWriter:
     def add(self, node: NodeProto, precision: Precision) -> None:
         """Add a node, and a Cast before each float input that has another precision."""
         for at, name in enumerate(node.input):
-            node.input[at] = self._read(name, precision)
+            # Region and scales of a Resize are float32 in any precision.
+            fixed = node.op_type == "Resize" and at > 0
+            node.input[at] = self._read(name, "fp32" if fixed else precision)
         self._nodes.append(node)
         if precision == "fp16":
             # Outputs of the graph are never among them: _float32_nodes finds those.

@@ -45,7 +45,7 @@ NAME_PREFIX = "network."
 
 OFFSET_LAYER = "conv_offset_mask"
 
-ALWAYS_FLOAT = frozenset({"base.base_layer.0", "hm.2"})
+ALWAYS_FLOAT = frozenset({"base.base_layer.0", "conv1", "backbone.model.0.conv.conv", "hm.2"})
 """The first layer: 3 channels fill no integer kernel (ONNX Runtime takes twice its float time), and its error
 is in the input of every later layer. The heatmap's logits: one step moves a score by 0.01."""
 
@@ -59,6 +59,9 @@ With a factor of two it was 0.006, and 0.006 instead of 0.004 on a similar video
 
 COMPRESSED = frozenset({"DeformConv", "Gemm", "MatMul"})
 """Float operators whose weights are stored as int8: deformable kernels and late heads."""
+
+SILU_END = 6.0
+"""Below minus this, SiLU is nearly 0 (-0.015), so the range of its input ends there."""
 
 EQUALIZED = frozenset({"hm.0"})
 """The heatmap's first convolution: most of the error of int8 scores is the rounding of its input, in which
@@ -82,17 +85,16 @@ class Layer:
 
 
 def convolution_layers(model: onnx.ModelProto) -> list[Layer]:
-    """List the plain convolutions of a float model, in order of execution."""
+    """List the plain convolutions of a float model, in order of execution; the phases of one are one."""
     shapes, is_im2col = _shapes(model), _has_im2col(model.graph)
-    return [
-        Layer(
-            name=layer_name(node),
-            macs=int(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:])),
-            quantizable=_is_quantizable(node, is_im2col),
-        )
-        for node in model.graph.node
-        if node.op_type == "Conv"
-    ]
+    layers: dict[str, Layer] = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            name = layer_name(node)
+            macs = int(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:]))
+            macs += layers[name].macs if name in layers else 0
+            layers[name] = Layer(name, macs, _is_quantizable(node, is_im2col))
+    return list(layers.values())
 
 
 def int8_share(layers: list[Layer], float_layers: Collection[str] = ()) -> float:
@@ -289,7 +291,7 @@ class _QdqWriter:
         output = node.output[0]
         node.output[0] = f"{output}/exact"
         yield node
-        out_scale = _scale(self._ranges.largest(self._behind_relu(output)))
+        out_scale = _scale(self._largest_output(output))
         yield from self._round_trip(f"{output}/exact", f"{output}/out", output, out_scale)
 
     def compressed_weights(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
@@ -300,11 +302,15 @@ class _QdqWriter:
             yield self._store_int8(weight, self._channel_scale(weight, axis), axis)
             node.input[1] = f"{weight}/float"
 
-    def _behind_relu(self, name: str) -> str:
-        consumers = self._consumers[name]
-        if len(consumers) == 1 and consumers[0].op_type == "Relu":
-            return str(consumers[0].output[0])
-        return name
+    def _largest_output(self, name: str) -> float:
+        """Largest absolute value of a convolution's output that the activation behind it lets through."""
+        operators = sorted(consumer.op_type for consumer in self._consumers[name])
+        if operators == ["Relu"]:
+            return self._ranges.largest(self._consumers[name][0].output[0])
+        if operators == ["Mul", "Sigmoid"]:
+            low, high = self._ranges.of[name]
+            return max(high, min(-low, SILU_END))
+        return self._ranges.largest(name)
 
     def _round_trip(self, source: str, stem: str, target: str, scale: np.float32) -> Iterator[onnx.NodeProto]:
         parameters = [f"{stem}/scale", f"{stem}/zero"]

@@ -1,13 +1,14 @@
 """Recovers a network from an ONNX file that ``convert`` wrote, to train it without its checkpoint.
 
-Undoes the rewrites: batch norms and normalisation that were folded into convolutions, upsampling that was
-split into phases, head matrices that were put side by side. The network computes what the file does. Weights
-that were stored as int8 come back rounded.
+Undoes the rewrites: batch norms and normalisation that were folded into convolutions, YOLO's Focus that
+became one convolution, upsampling that was split into phases, head matrices that were put side by side. The
+network computes what the file does. Weights that were stored as int8 come back rounded.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from edge_fairmot.convert.checkpoint import deformable_names, load_network
-from edge_fairmot.convert.network import FairMOT, NetworkSpec
+from edge_fairmot.convert.checkpoint import deformable_names, head_channels, load_network
+from edge_fairmot.convert.network import FairMOT
+from edge_fairmot.convert.networks import build_network, recognise
+from edge_fairmot.convert.networks.yolo import split_blocks
 from edge_fairmot.convert.quantization import NAME_PREFIX
-from edge_fairmot.convert.rewrites import convolutions_and_norms, merge_phases
+from edge_fairmot.convert.rewrites import convolutions_and_norms, merge_phases, widen_phase
 from edge_fairmot.errors import ConversionError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.model_file import read_onnx_file
@@ -67,18 +70,23 @@ class _Recovery:
 
     def network(self) -> FairMOT:
         manifest = self._manifest
-        spec = NetworkSpec(
+        shapes = {name.removeprefix(NAME_PREFIX): array.shape for name, array in self._arrays.items()}
+        found = recognise(shapes)
+        if found is None:
+            raise ValueError("its layers are of no network that is known here")
+        spec = replace(
+            found,
             num_classes=len(manifest.class_names),
             box_channels=manifest.box_channels,
             embedding_dim=manifest.embedding_dim,
-            plain_layers=deformable_names(),
-            base_channels=len(self._tensor("base.base_layer.0.weight")),
+            plain_layers=deformable_names(found),
+            head_channels=head_channels(found, shapes["hm.0.weight"]),
         )
-        network = FairMOT(spec).double().eval().requires_grad_(False)
+        network = build_network(spec).double().eval().requires_grad_(False)
         self._fill_convolutions(network)
         for name, module in network.named_modules():
             if isinstance(module, nn.ConvTranspose2d):
-                module.weight.copy_(self._upsampling(name, module.stride[0]))
+                module.weight.copy_(self._upsampling(name, module))
         for name, head in network.heads.items():
             self._fill_head(name, head)
         return network.float().requires_grad_(True)
@@ -89,25 +97,34 @@ class _Recovery:
     def _fill_convolutions(self, network: FairMOT) -> None:
         for name, norm_name in convolutions_and_norms(network):
             conv, norm = network.get_submodule(name), network.get_submodule(norm_name)
-            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
             assert isinstance(norm, nn.BatchNorm2d)
             assert norm.running_var is not None
             norm.running_var.fill_(1 - norm.eps)
+            if isinstance(conv, nn.ConvTranspose2d):  # its weight is one of upsampling
+                phase = f"{name}.phases.0.bias"
+                bias = phase if NAME_PREFIX + phase in self._arrays else f"{name}.bias"
+                norm.bias.copy_(self._tensor(bias))
+                continue
             if f"{NAME_PREFIX}{name}.weight" not in self._arrays:
                 conv.weight.zero_()  # a projection that every checkpoint has and the output does not use
                 continue
-            conv.weight.copy_(self._tensor(f"{name}.weight"))
+            weight = self._tensor(f"{name}.weight")
+            if name == network.first_convolution:
+                weight = weight.flip(1) * 255
+                weight = split_blocks(weight) if conv.in_channels == 12 else weight
+            conv.weight.copy_(weight)
             norm.bias.copy_(self._tensor(f"{name}.bias"))
             if conv.bias is not None:
                 conv.bias.zero_()
-        first = network.base.base_layer[0]
-        assert isinstance(first, nn.Conv2d)
-        first.weight.copy_(first.weight.flip(1) * 255)
 
-    def _upsampling(self, name: str, factor: int) -> Tensor:
+    def _upsampling(self, name: str, layer: nn.ConvTranspose2d) -> Tensor:
+        factor = layer.stride[0]
         if f"{NAME_PREFIX}{name}.weight" in self._arrays:
             return self._tensor(f"{name}.weight")
         phases = [self._tensor(f"{name}.phases.{index}.weight") for index in range(factor**2)]
+        if layer.groups == 1:
+            phases = [widen_phase(taps, index, factor) for index, taps in enumerate(phases)]
         return merge_phases(torch.stack(phases, dim=1), factor)
 
     def _fill_head(self, name: str, head: nn.Sequential) -> None:

@@ -18,6 +18,7 @@ from edge_fairmot.benchmarks.observation import HEADS, TIE, DenseHead, Observati
 from edge_fairmot.convert.checkpoint import load_network
 from edge_fairmot.convert.deploy import GraphOptions, decode
 from edge_fairmot.convert.network import DCN, STRIDE, FairMOT, deformable_layers, normalise_images
+from edge_fairmot.convert.networks import network_name
 from edge_fairmot.detector import check_outputs
 from edge_fairmot.errors import InferenceError, RuntimeUnavailableError
 from edge_fairmot.manifest import ModelManifest
@@ -34,7 +35,7 @@ class TorchReference:
 
     It is a :class:`~edge_fairmot.protocols.Runtime` that can return dense heads too. ``input_size`` (width,
     height) has multiples of 32. ``device`` is ``cuda`` or ``cpu``; the default is CUDA if there is a GPU, and
-    :attr:`name` includes it. Raises CheckpointError for a file that is no FairMOT DLA-34 checkpoint, and
+    :attr:`name` includes it. Raises CheckpointError for a file that is no FairMOT checkpoint, and
     RuntimeUnavailableError if there is no CUDA device but CUDA is asked for.
     """
 
@@ -68,6 +69,8 @@ class TorchReference:
             toolkit_version=edge_fairmot.__version__,
             box_channels=checkpoint.spec.box_channels,
             stride=STRIDE,
+            network=network_name(checkpoint.spec),
+            parameters=checkpoint.parameters,
         )
         operator = _torchvision_deform_conv2d() if device == "cuda" else None
         if operator is not None:

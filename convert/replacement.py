@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from edge_fairmot.convert.network import FairMOT, deformable_layers
+from edge_fairmot.convert.networks import build_network
 from edge_fairmot.convert.offset_statistics import OffsetStatistics, plain_weights
 from edge_fairmot.errors import InvalidInputError
 
@@ -38,7 +39,7 @@ def copy_plain(teacher: FairMOT, layers: frozenset[str]) -> FairMOT:
     The copy is in evaluation mode, on the teacher's device.
     """
     spec = replace(teacher.spec, plain_layers=teacher.spec.plain_layers | layers)
-    student = FairMOT(spec).to(next(teacher.parameters()).device)
+    student = build_network(spec).to(next(teacher.parameters()).device)
     kept = student.state_dict().keys()
     student.load_state_dict({name: value for name, value in teacher.state_dict().items() if name in kept})
     return student.eval()
@@ -72,7 +73,7 @@ def make_narrow(teacher: FairMOT, width: float, layers: frozenset[str]) -> FairM
             "level: choose 0.5, 0.25 or 0.75"
         )
     plain = teacher.spec.plain_layers | layers
-    student = FairMOT(replace(teacher.spec, plain_layers=plain, base_channels=int(channels)))
+    student = build_network(replace(teacher.spec, plain_layers=plain, base_channels=int(channels)))
     all_channels = teacher.state_dict()
     student.load_state_dict(
         {name: _thin_out(all_channels[name], value.shape) for name, value in student.state_dict().items()}

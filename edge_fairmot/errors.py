@@ -3,7 +3,7 @@
 ::
 
     EdgeFairmotError
-    ├── CheckpointError          the .pth file is not a FairMOT DLA-34 checkpoint
+    ├── CheckpointError          the .pth file is no checkpoint of a FairMOT network
     ├── ConversionError          the network could not be turned into a correct ONNX file
     ├── ManifestError            the ONNX file carries no manifest, or one that cannot be read
     ├── RuntimeUnavailableError  a backend, provider or device that was asked for is not there
@@ -27,7 +27,7 @@ class EdgeFairmotError(Exception):
 
 
 class CheckpointError(EdgeFairmotError):
-    """The file is not a FairMOT DLA-34 checkpoint, or tensors are missing, extra or misshapen."""
+    """The file is no checkpoint of a FairMOT network, or tensors are missing, extra or misshapen."""
 
 
 class ConversionError(EdgeFairmotError):

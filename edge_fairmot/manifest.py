@@ -38,6 +38,12 @@ class ModelManifest:
     class_names : tuple of str
     box_channels : int
         4 for left, top, right, bottom; 2 for width, height; 2 for each of three or more classes.
+    network : str
+        Backbone and neck, for example ``yolov5s``; empty in files of earlier releases, which are DLA-34.
+    parameters : int
+        Number of the network's weights; 0 in files of earlier releases.
+    macs : int
+        Multiply-adds of an image in convolutions and matrix products; 0 in files of earlier releases.
     deform_conv : dict of str to str
         Lowering of each deformable layer, by the layer's name in the checkpoint.
     precision : dict of str to str
@@ -82,6 +88,9 @@ class ModelManifest:
     box_channels: int = 4
     batch_size: int = 1
     stride: int = 4
+    network: str = ""
+    parameters: int = 0
+    macs: int = 0
     deform_conv: Mapping[str, str] = field(default_factory=dict)
     precision: Mapping[str, str] = field(default_factory=dict)
     default_precision: str = "fp32"
@@ -186,6 +195,7 @@ _KINDS: Mapping[str, _Kind] = {
         f"a list of two numbers between 1 and {LARGEST}",
     ),
     "count": _Kind(_is_count, f"between 1 and {LARGEST}"),
+    "amount": _Kind(lambda value: type(value) is int and 0 <= value < 2**53, f"between 0 and {2**53 - 1}"),
     "share": _Kind(lambda value: _is_number(value) and 0 <= value <= 1, "between 0 and 1"),
     "names": _Kind(lambda value: _texts(value) and value != [], "a list of at least one text"),
     "precision": _Kind(lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
@@ -197,6 +207,8 @@ _RANGED: Mapping[str, str] = {
     "embedding_dim": "count",
     "batch_size": "count",
     "stride": "count",
+    "parameters": "amount",
+    "macs": "amount",
     "box_channels": "count",
     "int8_share": "share",
     "class_names": "names",

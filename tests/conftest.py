@@ -64,12 +64,12 @@ def make_lively_network(spec: "NetworkSpec | None" = None) -> "FairMOT":
     torch = pytest.importorskip("torch", reason="needs the convert extra")
     from torch import nn
 
-    from edge_fairmot.convert import FairMOT, NetworkSpec
+    from edge_fairmot.convert import NetworkSpec, build_network
     from edge_fairmot.convert.network import deformable_layers, normalise_images
     from edge_fairmot.convert.parity import draw_images
 
     torch.manual_seed(7)
-    network = FairMOT(spec or NetworkSpec(base_channels=4))
+    network = build_network(spec or NetworkSpec(base_channels=4))
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -5,30 +5,34 @@ once for both; neck and heads learn. Its batch norms keep the teacher's running 
 use: an exported file folds those, a batch of a few crops has none worth taking, and the trained scale and
 shift correct what a plain convolution changes.
 
-A narrower student starts from some of its teacher's channels and learns all weights, with statistics of its
-own. 1x1 convolutions, which are not kept, widen its maps to the teacher's channels for the comparison.
+Any other student learns all weights, with statistics of its own. A narrower one starts from some of its
+teacher's channels; another network starts from random weights, and only its features are compared. 1x1
+convolutions, which are not kept, bring its maps to the teacher's channels for the comparison.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from edge_fairmot.convert.network import FairMOT, level_channels, normalise_images
+from edge_fairmot.convert.checkpoint import deformable_names
+from edge_fairmot.convert.network import FairMOT, NetworkSpec, normalise_images
+from edge_fairmot.convert.networks import build_network, find_spec, network_name
 from edge_fairmot.convert.offset_statistics import measure_offsets
 from edge_fairmot.convert.replacement import make_student
 from edge_fairmot.convert.training.crops import draw_crops
 from edge_fairmot.convert.training.frames import UnlabelledFrames, letterbox_images
 from edge_fairmot.convert.training.learner import Learner
 from edge_fairmot.convert.training.options import DistillationOptions
-from edge_fairmot.convert.training.teacher import LEVELS, Teacher, compare_heads, compare_maps
+from edge_fairmot.convert.training.start import initialise
+from edge_fairmot.convert.training.teacher import Teacher, compare_heads, compare_maps
+from edge_fairmot.errors import InvalidInputError
 
 MOMENTUM = 0.1
 """Momentum of running statistics, as in PyTorch. The first batches weigh more: a narrow student starts with
 those of its teacher, which are far from its own."""
-
-MAP_LEVELS = (2, 3, 4, 2)
-"""Backbone levels with as many channels as the neck's maps: strides 4, 8 and 16, and the features."""
 
 START_IMAGES = 4
 """Images on which offsets are measured: enough for a start that is then trained."""
@@ -49,16 +53,20 @@ class Distillation(Learner):
         *,
         teacher_sha256: str,
     ) -> None:
-        self._is_narrow = student.spec.base_channels != teacher.spec.base_channels
-        student.train(self._is_narrow)
-        student.base.requires_grad_(self._is_narrow)
+        self._learns_all = _without_plain(student.spec) != _without_plain(teacher.spec)
+        student.train(self._learns_all)
+        if not self._learns_all:
+            student.freeze(student.backbone_names)
+        is_other = (student.spec.arch, student.spec.depth) != (teacher.spec.arch, teacher.spec.depth)
         origin = {
             "teacher": teacher_sha256,
             "layers": sorted(student.spec.plain_layers),
             "width": student.spec.base_channels,
             "frames": frames.digest(),
+            **({"network": network_name(student.spec)} if is_other else {}),
         }
-        self._widening = _make_widening(student, teacher)
+        # Maps of two networks mean the same only where their heads read them.
+        self._widening = _make_widening(student, teacher, 1 if is_other else len(student.map_channels))
         super().__init__(student, self._widening, options, origin)
         self._teacher, self._teach, self._frames = teacher, teach, frames
 
@@ -69,14 +77,15 @@ class Distillation(Learner):
         )
         outputs = self._teach(images)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=options.bf16):
-            if self._is_narrow:
+            if self._learns_all:
                 _set_momentum(student, max(MOMENTUM, 1 / (self.steps + 1)))
                 inputs = normalise_images(torch.from_numpy(images).to(self._device))
-                levels = student.base(inputs.contiguous(memory_format=torch.channels_last))[2:]
+                levels = student.levels(inputs.contiguous(memory_format=torch.channels_last))
             else:
                 levels = [level.to(memory_format=torch.channels_last) for level in outputs.levels]
             maps = student.neck(levels)
-            widened = [widen(level) for widen, level in zip(self._widening, maps, strict=True)]
+            compared = maps[-len(self._widening) :]
+            widened = [widen(level) for widen, level in zip(self._widening, compared, strict=True)]
         heads = compare_heads(student, self._teacher, maps[-1], outputs)
         parts = {"features": compare_maps(widened, outputs), **heads}
         # Unweighted: at the start of a plain student, no part drowns the others.
@@ -91,14 +100,41 @@ def start_student(
     return make_student(teacher, measure_offsets(teacher, images), layers)
 
 
-def _make_widening(student: FairMOT, teacher: FairMOT) -> nn.ModuleList:
-    """Make what brings each of the neck's maps to the teacher's channels; nothing at the same width."""
-    if student.spec.base_channels == teacher.spec.base_channels:
-        return nn.ModuleList(nn.Identity() for _ in range(LEVELS))
-    narrow, wide = (level_channels(spec.base_channels) for spec in (student.spec, teacher.spec))
+def start_other(teacher: FairMOT, name: str, seed: int) -> FairMOT:
+    """Make a student of another network, of random weights and plain layers, with the teacher's outputs.
+
+    In evaluation mode, on the teacher's device. Raises InvalidInputError for an unknown name, and for the
+    teacher's own network.
+    """
+    outputs = teacher.spec
+    if name == network_name(outputs):
+        raise InvalidInputError(
+            f"the teacher is {name} itself: leave --network out for a student with its backbone, "
+            "or give --width 0.5 for a narrower one"
+        )
+    spec = replace(
+        find_spec(name),
+        num_classes=outputs.num_classes,
+        box_channels=outputs.box_channels,
+        embedding_dim=outputs.embedding_dim,
+    )
+    student = build_network(replace(spec, plain_layers=deformable_names(spec)))
+    initialise(student, seed)
+    return student.to(next(teacher.parameters()).device).eval()
+
+
+def _without_plain(spec: NetworkSpec) -> NetworkSpec:
+    return replace(spec, plain_layers=frozenset())
+
+
+def _make_widening(student: FairMOT, teacher: FairMOT, count: int) -> nn.ModuleList:
+    """Make what brings the neck's last maps to the teacher's channels; nothing for the same network."""
+    if _without_plain(student.spec) == _without_plain(teacher.spec):
+        return nn.ModuleList(nn.Identity() for _ in range(count))
+    channels = zip(student.map_channels[-count:], teacher.map_channels[-count:], strict=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return nn.ModuleList(nn.Conv2d(narrow[i], wide[i], 1) for i in MAP_LEVELS)
+        return nn.ModuleList(nn.Conv2d(ours, theirs, 1) for ours, theirs in channels)
 
 
 def _set_momentum(network: FairMOT, momentum: float) -> None:

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 
 from edge_fairmot.errors import InvalidInputError
 
-FREEZABLE = {
-    "nothing": (),
-    "early": ("base.base_layer", "base.level0", "base.level1"),
-    "backbone": ("base",),
-}
-"""Modules whose weights stay, those of batch norms too. The early layers have the most pixels: without them a
-step is a third shorter."""
+FREEZABLE = ("nothing", "early", "backbone")
+"""What weights stay, those of batch norms too. The early layers are the first ones, with the most pixels."""
 
 SIZE_MULTIPLE = 32
 """Sides of images must divide by the backbone's largest stride."""
@@ -54,7 +49,7 @@ class TrainingOptions(LearningOptions):
     steps: int = 3000  # in all; the learning rate falls to zero over them
     overlap_weight: float = 0.0  # of 1 - GIoU beside the original's losses, which measure boxes in pixels
     pairs: bool = False  # crops come in pairs of one place, and identities are contrasted, not classified
-    freeze: str = "nothing"  # a key of FREEZABLE
+    freeze: str = "nothing"  # one of FREEZABLE
     mosaics: float = 0.0  # share of the crops that four images are put together in
     degrade: bool = False  # some crops are blurred, noisy, compressed or dark
     batch_statistics: bool = False  # batch norms learn statistics (from scratch), or keep the start's

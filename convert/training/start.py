@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from edge_fairmot.benchmarks.mot_text import PEOPLE
+from edge_fairmot.convert.checkpoint import deformable_names
 from edge_fairmot.convert.network import DCN, FairMOT, NetworkSpec, deformable_layers
+from edge_fairmot.convert.networks import build_network
 from edge_fairmot.convert.recovery import load_start
 from edge_fairmot.errors import InvalidInputError
 
@@ -24,13 +26,16 @@ START_BIAS = math.log(START_SCORE / (1 - START_SCORE))
 HEATMAP_STD = 0.001
 
 
-def start_network(start: Path | None, *, plain: bool, seed: int) -> tuple[FairMOT, str]:
+def start_network(
+    start: Path | None, *, plain: bool, seed: int, spec: NetworkSpec | None = None
+) -> tuple[FairMOT, str]:
     """Load a file, or make a new network, of plain convolutions or not; return the file's SHA-256 too."""
     if start:
         return load_start(start)
-    with torch.device("meta"):
-        layers = deformable_layers(FairMOT(NetworkSpec()))
-    network = FairMOT(NetworkSpec(plain_layers=frozenset(layers) if plain else frozenset()))
+    spec = spec or NetworkSpec()
+    if plain:
+        spec = replace(spec, plain_layers=deformable_names(spec))
+    network = build_network(spec)
     initialise(network, seed)
     return network, ""
 
@@ -91,8 +96,9 @@ def initialise(network: FairMOT, seed: int = 0) -> None:
 
 
 def _interpolate(layer: nn.ConvTranspose2d) -> None:
-    """Set a transposed convolution to bilinear enlargement."""
+    """Set a transposed convolution to bilinear enlargement of each channel."""
     size = layer.weight.shape[2]
     line = 1 - (torch.arange(size) + 0.5 - size / 2).abs() / (size // 2)
+    own = torch.eye(*layer.weight.shape[:2]) if layer.groups == 1 else torch.ones(layer.weight.shape[:2])
     with torch.no_grad():
-        layer.weight.copy_((line[:, None] * line[None]).expand_as(layer.weight))
+        layer.weight.copy_(own[:, :, None, None] * line[:, None] * line[None])

@@ -14,12 +14,9 @@ from torch import Tensor, nn
 
 from edge_fairmot.convert.deploy import decode_boxes, extents_of, find_peaks, heads_at
 from edge_fairmot.convert.export import export_module
-from edge_fairmot.convert.network import FairMOT, normalise_images, set_lowering
+from edge_fairmot.convert.network import LEVELS, FairMOT, normalise_images, set_lowering
 from edge_fairmot.errors import ConversionError
 from edge_fairmot.types import UInt8Array
-
-LEVELS = 4
-"""Maps of the backbone that the neck aggregates."""
 
 PEAKS = 32
 """Number of the teacher's highest peaks per image. Each counts by its score: the tail adds little."""
@@ -33,7 +30,7 @@ class TeacherOutputs:
     """Outputs of a teacher for N images."""
 
     levels: list[Tensor]  # of the backbone, float32 (N, C, H / s, W / s), strides 4 to 32: the neck's input
-    maps: list[Tensor]  # of the neck, strides 4, 8 and 16, and last the features that the heads take
+    maps: list[Tensor]  # of the neck; the last are the features that the heads take
     heatmap: Tensor  # float32 (N, classes, H / 4, W / 4), before the sigmoid
 
 
@@ -49,8 +46,11 @@ def make_teacher(network: FairMOT, image_shape: tuple[int, int, int]) -> Teacher
 
 
 def compare_maps(maps: Sequence[Tensor], outputs: TeacherOutputs) -> Tensor:
-    """Compute how far a student's neck is from the teacher's: mean square errors, relative, averaged."""
-    pairs = zip(maps, outputs.maps, strict=True)
+    """Compute how far a student's neck is from the teacher's: mean square errors, relative, averaged.
+
+    ``maps`` are the last maps of the neck, as many as both networks have in common.
+    """
+    pairs = zip(maps, outputs.maps[-len(maps) :], strict=True)
     errors = [F.mse_loss(a.float(), b) / b.square().mean().clamp_min(1e-12) for a, b in pairs]
     return torch.stack(errors).mean()
 
@@ -104,7 +104,7 @@ class _Outputs(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         network = self.network
-        levels = network.base(normalise_images(images))[2:]
+        levels = network.levels(normalise_images(images))
         maps = network.neck(levels)
         return (*levels, *maps, network.hm(maps[-1]))
 
@@ -129,7 +129,7 @@ class _OnnxTeacher:
         outputs = _Outputs(copy.deepcopy(network).eval().requires_grad_(False))
         set_lowering(outputs, "native")
         example = torch.zeros(*image_shape, 3, dtype=torch.uint8)
-        names = [f"output_{i}" for i in range(2 * LEVELS + 1)]
+        names = [f"output_{i}" for i in range(LEVELS + len(network.map_channels) + 1)]
         model = export_module(outputs, {"images": example}, names, "native")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()

@@ -15,7 +15,7 @@ from edge_fairmot.convert.training.frames import UnlabelledFrames
 from edge_fairmot.convert.training.labels import LabelledSet
 from edge_fairmot.convert.training.learner import Learner
 from edge_fairmot.convert.training.losses import ClassLoss, ContrastLoss, TaskLoss
-from edge_fairmot.convert.training.options import FREEZABLE, TrainingOptions
+from edge_fairmot.convert.training.options import TrainingOptions
 from edge_fairmot.convert.training.targets import make_targets
 from edge_fairmot.convert.training.teacher import TeacherOutputs, compare_heads, make_teacher
 from edge_fairmot.errors import InvalidInputError
@@ -76,8 +76,8 @@ class Training(Learner):
     ) -> None:
         _check(network, labelled, rehearsal)
         network.train(options.batch_statistics)
-        for name in FREEZABLE[options.freeze]:
-            network.get_submodule(name).requires_grad_(False)
+        parts = {"early": network.early_names, "backbone": network.backbone_names}
+        network.freeze(parts.get(options.freeze, ()))
         origin = {
             "start": start_sha256,
             "plain layers": sorted(network.spec.plain_layers),

@@ -99,7 +99,7 @@ class Variant:
 
 
 def sweep(
-    checkpoint: Annotated[Path, typer.Argument(help="FairMOT DLA-34 checkpoint (.pth).")],
+    checkpoint: Annotated[Path, typer.Argument(help="FairMOT checkpoint (.pth).")],
     sizes: Annotated[str, typer.Option(help="Input sizes, WIDTHxHEIGHT, comma-separated.")] = (
         "1088x608,864x480,576x320"
     ),

@@ -32,7 +32,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="FairMOT DLA-34 checkpoint (.pth).")],
+    checkpoint: Annotated[Path, typer.Argument(help="FairMOT checkpoint (.pth).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")] = Path(
         "fairmot.onnx"
     ),
@@ -137,6 +137,7 @@ def convert(
     manifest = result.manifest
     rows = [
         ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {manifest.opset})"),
+        ("network", f"FairMOT on {manifest.network}"),
         ("deformable convolutions", _deformable_layers(manifest, lowering)),
         *([("because", reason)] if reason else []),
     ]

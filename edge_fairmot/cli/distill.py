@@ -1,4 +1,4 @@
-"""``edge-fairmot distill``: a student without deformable layers, from a teacher and unlabelled frames."""
+"""``edge-fairmot distill``: a smaller student, from a teacher and unlabelled frames."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from edge_fairmot.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.parity_report import ParityReport
+    from edge_fairmot.convert import FairMOT
 
 DEFAULT_MINUTES = 60.0
 
-LEARNING_RATE, NARROW_LEARNING_RATE = 1e-4, 1e-3
+LEARNING_RATE, SCRATCH_LEARNING_RATE = 1e-4, 1e-3
 
-AVERAGE_DECAY, NARROW_AVERAGE_DECAY = 0.98, 0.998
-"""A narrow student learns all of its weights, at a higher rate, and is averaged over longer."""
+AVERAGE_DECAY, SCRATCH_AVERAGE_DECAY = 0.98, 0.998
+"""A narrow or another network learns all of its weights, at a higher rate, and is averaged over longer."""
 
 
 def distill(
     teacher: Annotated[
-        Path, typer.Argument(help="FairMOT DLA-34 checkpoint (.pth), or ONNX file without deformable layers.")
+        Path, typer.Argument(help="FairMOT checkpoint (.pth), or ONNX file without deformable layers.")
     ],
     frames: Annotated[
         list[str],
@@ -47,6 +48,7 @@ def distill(
         float,
         typer.Option(help="Share of the teacher's channels; below 1, training is from scratch."),
     ] = 1.0,
+    other: flags.NetworkFlag = None,
     size: flags.SizeFlag = "576x320",
     minutes: Annotated[
         float | None, typer.Option(help=f"Stop after this time; {DEFAULT_MINUTES:g} without --steps.")
@@ -64,7 +66,8 @@ def distill(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help=f"Adam's rate. [default: {LEARNING_RATE:g}; {NARROW_LEARNING_RATE:g} for --width below 1]"
+            help=f"Adam's rate. [default: {LEARNING_RATE:g}; {SCRATCH_LEARNING_RATE:g} with --width or "
+            "--network]"
         ),
     ] = None,
     bf16: flags.Bf16Flag = False,
@@ -72,10 +75,14 @@ def distill(
     device: flags.DeviceFlag = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the last report as JSON.")] = None,
 ) -> None:
-    """Distill a network into one without deformable convolutions.
+    """Distill a network into one without deformable convolutions, a narrower one or another.
 
-    Plain 3x3 convolutions are trained to compute the same, on frames without labels.
+    The student is trained to compute the same, on frames without labels.
     """
+    if other and (layers or width != 1):
+        raise InvalidInputError(
+            f"--network {other} is a whole network: --layers and --width are for the teacher's own"
+        )
     flags.check_counts(images=images, validation_images=validation_images)
     flags.check_device(device)
     for path in filter(None, (output, json_path)):
@@ -84,17 +91,16 @@ def distill(
     # Nothing up to here and in this one loads torch.
     from edge_fairmot.convert.training.options import DistillationOptions, RunLimits
 
-    rate, decay = LEARNING_RATE, AVERAGE_DECAY
-    if width != 1:
-        rate, decay = NARROW_LEARNING_RATE, NARROW_AVERAGE_DECAY
+    usual, scratch = (LEARNING_RATE, AVERAGE_DECAY), (SCRATCH_LEARNING_RATE, SCRATCH_AVERAGE_DECAY)
+    rate, decay = scratch if other or width != 1 else usual
     rate = rate if learning_rate is None else learning_rate
     options = DistillationOptions(parse_size(size), crop_size, batch_size, rate, decay, bf16, seed)
-    if minutes is None and steps is None:
-        minutes = DEFAULT_MINUTES
+    minutes = DEFAULT_MINUTES if minutes is None and steps is None else minutes
     limits = RunLimits(steps, minutes, validate_every, early_stop)
     from edge_fairmot.convert.checkpoint import write_checkpoint
+    from edge_fairmot.convert.networks import network_name
     from edge_fairmot.convert.recovery import load_start
-    from edge_fairmot.convert.replacement import choose_layers, make_narrow
+    from edge_fairmot.convert.replacement import choose_layers
     from edge_fairmot.convert.training.agreement import Agreement
     from edge_fairmot.convert.training.distillation import Distillation, start_student
     from edge_fairmot.convert.training.frames import read_frames
@@ -103,8 +109,8 @@ def distill(
 
     network, teacher_sha256 = load_start(teacher)
     network.requires_grad_(False).to(flags.choose_device(device))
-    plain_layers = choose_layers(network, layers or ())
-    student = None if width == 1 else make_narrow(network, width, plain_layers)
+    plain_layers = frozenset() if other else choose_layers(network, layers or ())
+    student = _make_unlike(network, other, width, plain_layers, seed)
     with stderr.status("reading frames ...") as status:
         found = read_frames(frames, held_out or [], options.input_size, images, validation_images)
         status.update("running the teacher on the validation frames ...")
@@ -121,7 +127,8 @@ def distill(
     if resume:
         learner.resume(resume_path)
     stdout.print(
-        f"{len(plain_layers)} layers to be plain, {len(found.train)} images to learn from, "
+        f"{network_name(student.spec)}, {len(student.spec.plain_layers)} layers to be plain, "
+        f"{len(found.train)} images to learn from, "
         f"{sum(len(s.frames) for s in found.validation)} for validation, with {agreement.people} people",
         highlight=False,
     )
@@ -141,6 +148,18 @@ def distill(
         ("to continue", f"{resume_path}, --resume"),
     )
     _finish(reports[0], written, json_path)
+
+
+def _make_unlike(
+    teacher: FairMOT, other: str | None, width: float, plain_layers: frozenset[str], seed: int
+) -> FairMOT | None:
+    """Make a student that shares no backbone with its teacher, if one is wanted."""
+    from edge_fairmot.convert.replacement import make_narrow
+    from edge_fairmot.convert.training.distillation import start_other
+
+    if other:
+        return start_other(teacher, other, seed)
+    return None if width == 1 else make_narrow(teacher, width, plain_layers)
 
 
 def _finish(report: ParityReport, written: tuple[tuple[str, str], ...], json_path: Path | None) -> None:

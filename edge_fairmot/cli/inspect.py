@@ -13,7 +13,6 @@ import typer
 from rich.table import Table
 
 from edge_fairmot.cli.console import print_pairs, stdout, warn
-from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.model_file import OnnxFile, certificate_fault, read_onnx_file
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 def inspect(
     model: Annotated[
         Path,
-        typer.Argument(help="ONNX file made by edge-fairmot convert; with --frames, a checkpoint (.pth)."),
+        typer.Argument(help="ONNX file made by edge-fairmot convert, or a checkpoint (.pth)."),
     ],
     frames: Annotated[
         list[str] | None,
@@ -34,7 +33,7 @@ def inspect(
             "sample, and the error of plain convolutions in their place. May be repeated.",
         ),
     ] = None,
-    size: Annotated[str, typer.Option(help="With --frames: input size, WIDTHxHEIGHT.")] = "576x320",
+    size: Annotated[str, typer.Option(help="Of a checkpoint: input size, WIDTHxHEIGHT.")] = "576x320",
     count: Annotated[
         int, typer.Option(help="With --frames: frames of each source, taken at equal intervals.")
     ] = 16,
@@ -43,16 +42,15 @@ def inspect(
     """Show what a model file or a checkpoint is.
 
     Of an ONNX file: manifest, certificate, inputs, outputs, layers; exit status 1 when the graph was changed.
-    With --frames: offset statistics of the deformable layers of a checkpoint.
+    Of a checkpoint: network, parameters, multiply-adds; with --frames, offset statistics of its deformable
+    layers.
     """
     if frames:
         _inspect_offsets(model, frames, size, count, as_json)
         return
     if model.suffix in (".pth", ".pt"):
-        raise InvalidInputError(
-            f"{model} is a checkpoint: give --frames street.mp4 for its offset statistics, "
-            "or the ONNX file that edge-fairmot convert makes of it"
-        )
+        _inspect_checkpoint(model, size, as_json)
+        return
     file = read_onnx_file(model)
     manifest = file.manifest
     fault = certificate_fault(model, manifest)
@@ -103,6 +101,7 @@ def _manifest_rows(file: OnnxFile) -> list[tuple[str, str]]:
     lowerings = Counter(manifest.deform_conv.values())
     float_layers = len(manifest.precision)
     return [
+        ("network", describe_network(manifest.network, manifest.parameters, manifest.macs)),
         ("input size", "{}x{}".format(*manifest.input_size)),
         ("classes", ", ".join(manifest.class_names)),
         ("detections", f"{manifest.max_detections} at most, embeddings of {manifest.embedding_dim}"),
@@ -119,6 +118,13 @@ def _manifest_rows(file: OnnxFile) -> list[tuple[str, str]]:
     ]
 
 
+def describe_network(name: str, parameters: int, macs: int) -> str:
+    """Name a network, its size and its cost; files of earlier releases have neither."""
+    if not name:
+        return "FairMOT on dla_34"
+    return f"FairMOT on {name}, {parameters / 1e6:.1f} M parameters, {macs / 1e9:.1f} GMAC an image"
+
+
 def _certificate_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
     kept = [name for name in manifest.precision if name not in manifest.deform_conv]
     rows = [("against", manifest.parity_basis)]
@@ -130,6 +136,46 @@ def _certificate_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
             ("calibration frames", f"sha256 {manifest.calibration_sha256}"),
         ]
     return [*rows, ("graph", f"sha256 {manifest.graph_sha256}")]
+
+
+def _inspect_checkpoint(path: Path, size: str, as_json: bool) -> None:
+    from edge_fairmot.cli.convert import parse_size
+    from edge_fairmot.convert.checkpoint import load_network
+    from edge_fairmot.convert.deploy import DeployGraph, GraphOptions, count_macs
+    from edge_fairmot.convert.network import deformable_layers
+    from edge_fairmot.convert.networks import network_name
+
+    options = GraphOptions(parse_size(size))
+    network, checkpoint = load_network(path)
+    spec, name = checkpoint.spec, network_name(checkpoint.spec)
+    macs, deformable = count_macs(DeployGraph(network, options)), len(deformable_layers(network))
+    if as_json:
+        data = {
+            "path": str(path),
+            "network": name,
+            "parameters": checkpoint.parameters,
+            "macs": macs,
+            "input_size": options.input_size,
+            "classes": spec.num_classes,
+            "box_channels": spec.box_channels,
+            "embedding_dim": spec.embedding_dim,
+            "deformable_layers": deformable,
+            "plain_layers": sorted(spec.plain_layers),
+            "sha256": checkpoint.sha256,
+            "teacher_sha256": checkpoint.teacher_sha256,
+        }
+        stdout.print_json(data=data, ensure_ascii=True)
+        return
+    rows = [
+        ("path", str(path)),
+        ("network", describe_network(name, checkpoint.parameters, macs) + f" of {size}"),
+        ("classes", str(spec.num_classes)),
+        ("boxes", f"{spec.box_channels} channels, embeddings of {spec.embedding_dim}"),
+        ("deformable layers", f"{deformable}, {len(spec.plain_layers)} plain ones in place of others"),
+        ("checkpoint", f"sha256 {checkpoint.sha256}"),
+        *([("distilled from", f"sha256 {checkpoint.teacher_sha256}")] if checkpoint.teacher_sha256 else []),
+    ]
+    print_pairs(rows, title="checkpoint")
 
 
 def _inspect_offsets(checkpoint: Path, frames: list[str], size: str, count: int, as_json: bool) -> None:

@@ -29,6 +29,10 @@ ValidationImagesFlag: TypeAlias = Annotated[
 ValidateEveryFlag: TypeAlias = Annotated[
     int, typer.Option("--validate-every", "--judge-every", help="Steps between two validations.")
 ]
+NetworkFlag: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--network", help="yolov5s, dla_34, resdcn_18, hrnet_18 or another network's name."),
+]
 CropSizeFlag: TypeAlias = Annotated[
     int, typer.Option("--crop-size", "--piece", help="Side of the training crops, pixels.")
 ]

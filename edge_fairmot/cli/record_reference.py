@@ -17,7 +17,7 @@ USUAL_THRESHOLD = 0.4
 
 
 def record_reference(
-    checkpoint: Annotated[Path, typer.Argument(help="FairMOT DLA-34 checkpoint (.pth).")],
+    checkpoint: Annotated[Path, typer.Argument(help="FairMOT checkpoint (.pth).")],
     video: Annotated[str, typer.Option(help="Video file, image folder or MOTChallenge sequence folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("reference.npz"),
     size: Annotated[str, typer.Option(help="Input size, WIDTHxHEIGHT, multiples of 32.")] = "1088x608",

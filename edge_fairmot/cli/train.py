@@ -74,6 +74,7 @@ def train(
     plain: Annotated[
         bool, typer.Option("--plain", help="From scratch: plain convolutions in place of deformable ones.")
     ] = False,
+    network_of: flags.NetworkFlag = None,
     size: flags.SizeFlag = "576x320",
     steps: Annotated[int, typer.Option(help="Total steps; the learning rate falls over them.")] = 3000,
     minutes: Annotated[
@@ -121,6 +122,8 @@ def train(
         raise InvalidInputError("--plain is for training from scratch: a checkpoint knows its own layers")
     start = start and choose_model(start)
     teacher = choose_model(teacher) if teacher else start
+    if start and network_of:
+        raise InvalidInputError("--network is for training from scratch: --start knows its own network")
     if remember and teacher is None:
         raise InvalidInputError("--remember needs a network that was trained: give --start or --teacher")
     if freeze != "nothing" and start is None:
@@ -151,12 +154,14 @@ def train(
     )
     limits = RunLimits(steps, minutes, validate_every)
     sources = _find_sources([*(data or []), *(frames or [])])
+    from edge_fairmot.convert.networks import find_spec
     from edge_fairmot.convert.recovery import load_start
     from edge_fairmot.convert.training.frames import read_frames
     from edge_fairmot.convert.training.start import learn_classes, start_network
     from edge_fairmot.convert.training.training import Rehearsal, Training
 
-    network, start_sha256 = start_network(start, plain=plain, seed=seed)
+    spec = find_spec(network_of) if network_of else None
+    network, start_sha256 = start_network(start, plain=plain, seed=seed, spec=spec)
     learn_classes(network, names or ("person",), seed)
     network.to(flags.choose_device(device))
     with stderr.status("reading images ..."):

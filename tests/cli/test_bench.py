@@ -243,11 +243,11 @@ class Blank:
 def test_a_plain_student_is_made_once_and_found_again(lively_network, tmp_path, monkeypatch):
     import torch
 
-    from edge_fairmot.convert import FairMOT, GraphOptions, NetworkSpec, convert
+    from edge_fairmot.convert import GraphOptions, NetworkSpec, build_network, convert
     from edge_fairmot.convert.network import deformable_layers
 
     spec = NetworkSpec(base_channels=4)
-    spec = replace(spec, plain_layers=frozenset(deformable_layers(FairMOT(spec))))
+    spec = replace(spec, plain_layers=frozenset(deformable_layers(build_network(spec))))
     student = tmp_path / "student.pth"
     torch.save(lively_network(spec).state_dict(), student)
     made = []

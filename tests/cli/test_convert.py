@@ -119,7 +119,7 @@ def test_wrong_input_is_refused(small_model, tmp_path):
         (InvalidInputError, "choose from auto, native", lambda: convert(text, output, deform_conv="magic")),
         (InvalidInputError, "choose from fp32, fp16, int8", lambda: convert(text, output, precision="int4")),
         (InvalidInputError, "--calibrate VIDEO belong", lambda: convert(text, output, precision="int8")),
-        (InvalidInputError, "is a checkpoint: give --frames", lambda: inspect(text)),
+        (CheckpointError, "is not a PyTorch checkpoint", lambda: inspect(text)),
         (ManifestError, "is not an ONNX file", lambda: inspect(text.rename(tmp_path / "text.onnx"))),
     ):
         with pytest.raises(error, match=message):

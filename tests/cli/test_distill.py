@@ -1,5 +1,6 @@
 """``distill`` as a user runs it, and the student's way on to a verified file."""
 
+import hashlib
 import json
 
 import cv2
@@ -74,7 +75,23 @@ def test_a_narrow_student_takes_one_step_and_says_that_it_is_not_enough(teacher,
     assert len(torch.load(tmp_path / "narrow.pth")["state_dict"]["base.base_layer.0.weight"]) == 2
 
 
+def test_another_network_is_distilled_and_named(teacher, images, tmp_path):
+    student = tmp_path / "light.pth"
+    arguments = ("distill", teacher, "--frames", images, "-o", student, "--network", "yolov5n")
+
+    result = run(*arguments, *SMALL, "--steps", 1, status=1)
+
+    assert "yolov5n, 0 layers to be plain" in result.stdout
+    assert "FairMOT on yolov5n, 1." in run("inspect", student, "--size", "96x64").stdout
+    inspected = json.loads(run("inspect", student, "--size", "96x64", "--json").stdout)
+    assert (inspected["network"], inspected["embedding_dim"]) == ("yolov5n", 16)
+    assert inspected["teacher_sha256"] == hashlib.sha256(teacher.read_bytes()).hexdigest()
+
+
 def test_bad_input_is_one_line(teacher, images, tmp_path):
     distill = ("distill", teacher, "--frames", images, "--size", "96x64", "-o", tmp_path / "a.pth")
     assert "no deformable layer is called 'dla'" in error_of(*distill, "--layers", "dla")
     assert "a width of 0.3 leaves" in error_of(*distill, "--width", 0.3)
+    assert "unknown network 'vgg': choose from dla_34" in error_of(*distill, "--network", "vgg")
+    narrow = ("--network", "yolov5s", "--width", 0.5)
+    assert "--network yolov5s is a whole network" in error_of(*distill, *narrow)

@@ -19,10 +19,10 @@ STREET = ("--frames", "synthetic:frames=20,size=160x96")
 @pytest.fixture(scope="module")
 def tiny(lively_network, tmp_path_factory):
     """A checkpoint with few channels and plain layers."""
-    from edge_fairmot.convert import FairMOT, NetworkSpec
+    from edge_fairmot.convert import NetworkSpec, build_network
     from edge_fairmot.convert.network import deformable_layers
 
-    layers = frozenset(deformable_layers(FairMOT(NetworkSpec(base_channels=4))))
+    layers = frozenset(deformable_layers(build_network(NetworkSpec(base_channels=4))))
     network = lively_network(NetworkSpec(embedding_dim=16, base_channels=4, plain_layers=layers))
     path = tmp_path_factory.mktemp("tiny") / "tiny.pth"
     torch.save(network.state_dict(), path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge_fairmot.convert import FairMOT, NetworkSpec, load_network, read_checkpoint
+from edge_fairmot.convert import NetworkSpec, build_network, load_network, read_checkpoint
 from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.errors import CheckpointError
 
@@ -16,7 +16,7 @@ SPEC = NetworkSpec(base_channels=4)
 @pytest.fixture(scope="module")
 def tensors():
     torch.manual_seed(0)
-    return FairMOT(SPEC).state_dict()
+    return build_network(SPEC).state_dict()
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_a_compressed_file_is_refused_before_it_fills_the_memory(save, tensors, 
     "spec", [NetworkSpec(1, 2, 128, base_channels=8), NetworkSpec(5, 4, 32, base_channels=4)]
 )
 def test_the_shape_of_the_network_is_read_from_the_tensors(save, spec):
-    assert read_checkpoint(save(FairMOT(spec).state_dict())).spec == spec
+    assert read_checkpoint(save(build_network(spec).state_dict())).spec == spec
 
 
 def test_the_unused_classifier_is_accepted(save, tensors):
@@ -187,5 +187,5 @@ def test_other_contents_are_refused(tmp_path, save, tensors):
 
 def test_a_checkpoint_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(CheckpointError, match="cannot write"):
-        write_checkpoint(tmp_path / "absent" / "student.pth", FairMOT(SPEC), 0)
+        write_checkpoint(tmp_path / "absent" / "student.pth", build_network(SPEC), 0)
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge_fairmot.convert import FairMOT, NetworkSpec, load_network, set_lowering
+from edge_fairmot.convert import NetworkSpec, build_network, load_network, set_lowering
 from edge_fairmot.convert.network import deformable_layers, normalise_images
 from edge_fairmot.errors import InvalidInputError
 
@@ -17,7 +17,7 @@ HEAD_TOLERANCE = 2e-5
 def test_tensor_names_and_shapes_are_the_originals(shared):
     official = json.loads((shared / "official_dla34_keys.json").read_text())["tensors"]
     with torch.device("meta"):
-        network = FairMOT(NetworkSpec())
+        network = build_network(NetworkSpec())
     assert {name: list(value.shape) for name, value in network.state_dict().items()} == official
     assert len(deformable_layers(network)) == 16
     assert list(network.heads) == ["hm", "wh", "id", "reg"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from edge_fairmot.convert import load_network
 from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.convert.deform_conv import deform_conv2d_gather
-from edge_fairmot.convert.network import FairMOT, NetworkSpec, deformable_layers, normalise_images
+from edge_fairmot.convert.network import NetworkSpec, deformable_layers, normalise_images
+from edge_fairmot.convert.networks import build_network
 from edge_fairmot.convert.offset_statistics import fold_taps, measure_offsets
 from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.convert.replacement import choose_layers, copy_plain, make_narrow, make_student
@@ -128,7 +129,7 @@ def test_a_student_of_a_stiff_teacher_is_its_equal(stiff_teacher, images):
 @pytest.mark.parametrize("times", [2, 4])
 def test_a_narrow_student_of_equal_channels_computes_the_same(lively_network, images, times):
     narrow = lively_network(NetworkSpec(base_channels=8 // times))
-    wide = FairMOT(NetworkSpec(base_channels=8)).eval()
+    wide = build_network(NetworkSpec(base_channels=8)).eval()
     weights = narrow.state_dict()
     wide.load_state_dict(
         {name: repeat_channels(weights[name], value.shape) for name, value in wide.state_dict().items()}

@@ -7,14 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the convert extra")
 
-from edge_fairmot.convert import FairMOT, NetworkSpec  # noqa: E402
+from edge_fairmot.convert import NetworkSpec, build_network  # noqa: E402
 from edge_fairmot.convert.network import deformable_layers  # noqa: E402
 from edge_fairmot.convert.training.labels import LabelledImage, LabelledSet  # noqa: E402
 
 from ...conftest import make_lively_network  # noqa: E402, TID252
 
 TINY = NetworkSpec(embedding_dim=16, base_channels=4)
-LAYERS = frozenset(deformable_layers(FairMOT(TINY)))
+LAYERS = frozenset(deformable_layers(build_network(TINY)))
 TINY_PLAIN = dataclasses.replace(TINY, plain_layers=LAYERS)
 
 

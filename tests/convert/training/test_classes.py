@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from edge_fairmot.convert import FairMOT
+from edge_fairmot.convert.networks import build_network
 from edge_fairmot.convert.training.crops import Crop
 from edge_fairmot.convert.training.labels import LabelledSet
 from edge_fairmot.convert.training.losses import ClassLoss, ContrastLoss, TaskLoss
@@ -115,7 +115,7 @@ def test_sizes_of_each_class_are_learned_by_its_own_channels():
         np.zeros(2, bool),
         class_id=np.array([2, 0]),
     )
-    network = FairMOT(dataclasses.replace(TINY_PLAIN, num_classes=3, box_channels=6))
+    network = build_network(dataclasses.replace(TINY_PLAIN, num_classes=3, box_channels=6))
     targets = make_targets([crop], 6, 3)
     assert targets.wh[0].tolist() == [[4, 4], [4, 8]]
     parts = TaskLoss(ContrastLoss())(network, torch.randn(1, 16, 16, 16), targets)
@@ -138,7 +138,7 @@ def test_two_classes_are_learned_and_told_apart():
         images.append(make_image(pixels, boxes, identity=[2 * n, 2 * n + 1], class_id=np.array([0, 1])))
     labelled = LabelledSet(tuple(images), tuple(images), 8)
     assert labelled.class_of_identity().tolist() == [0, 1] * 4
-    network = FairMOT(dataclasses.replace(TINY_PLAIN, num_classes=2))
+    network = build_network(dataclasses.replace(TINY_PLAIN, num_classes=2))
     initialise(network, 1)
     training = Training(network, labelled, OPTIONS, start_sha256="")
     for _ in range(OPTIONS.steps):

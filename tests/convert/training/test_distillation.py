@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from edge_fairmot.convert import GraphOptions, convert, load_network
+from edge_fairmot.convert import GraphOptions, NetworkSpec, convert, load_network
 from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.convert.network import deformable_layers, normalise_images
+from edge_fairmot.convert.networks import network_name
 from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.convert.replacement import make_narrow
 from edge_fairmot.convert.training import agreement as agreement_module
 from edge_fairmot.convert.training.agreement import Agreement
-from edge_fairmot.convert.training.distillation import Distillation, start_student
+from edge_fairmot.convert.training.distillation import Distillation, start_other, start_student
 from edge_fairmot.convert.training.frames import UnlabelledFrames, ValidationSequence
 from edge_fairmot.convert.training.options import DistillationOptions
 from edge_fairmot.convert.training.teacher import TorchTeacher, make_teacher
-from edge_fairmot.errors import CheckpointError
+from edge_fairmot.errors import CheckpointError, InvalidInputError
 from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.types import Frame
 
@@ -179,6 +180,32 @@ def test_a_narrow_student_learns_all_weights_with_statistics_of_its_own(start, t
     assert checkpoint.teacher_sha256 == "abc"
     assert len(deformable_layers(network)) == 4
     assert not convert(tmp_path / "narrow.pth", tmp_path / "narrow.onnx", GraphOptions(SIZE)).warnings
+
+
+def test_a_student_of_another_network_learns_from_random_weights(teacher, frames, tmp_path):
+    student = start_other(teacher, "yolov5n", seed=1)
+    options = dataclasses.replace(OPTIONS, learning_rate=3e-3)
+    learner = Distillation(student, teacher, TorchTeacher(teacher), frames, options, teacher_sha256="abc")
+
+    first, again = step_on_first_batch(learner, 8)
+
+    assert again < 0.9 * first
+    write_checkpoint(tmp_path / "student.pth", learner.average, 1, "abc")
+    spec = load_network(tmp_path / "student.pth")[1].spec
+    assert (network_name(spec), spec.embedding_dim) == ("yolov5n", 16)
+    assert len(start_other(teacher, "resdcn_18", seed=1).spec.plain_layers) == 3
+    with pytest.raises(InvalidInputError, match="the teacher is yolov5n itself: leave --network out"):
+        start_other(student, "yolov5n", seed=1)
+
+
+def test_any_network_teaches(teacher, frames):
+    """YOLO is the teacher of DLA; a step needs its levels, maps and heads."""
+    spec = NetworkSpec(arch="yolo", base_channels=4, depth=1, embedding_dim=16)
+    other = make_lively_network(spec).requires_grad_(False)
+    student = copy.deepcopy(teacher).requires_grad_(True)
+    learner = Distillation(student, other, TorchTeacher(other), frames, OPTIONS, teacher_sha256="abc")
+    assert set(learner.step()) == {"features", "heatmap", "boxes", "embeddings", "total"}
+    assert [outputs.shape[1] for outputs in TorchTeacher(other)(frames.train[0][None]).maps] == [32, 16, 8]
 
 
 def test_a_student_agrees_with_its_teacher_as_far_as_it_detects_the_same(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge_fairmot.convert import FairMOT, NetworkSpec, load_network
+from edge_fairmot.convert import NetworkSpec, build_network, load_network
 from edge_fairmot.convert.checkpoint import write_checkpoint
 from edge_fairmot.convert.network import deformable_layers, normalise_images
 from edge_fairmot.convert.training import learner
@@ -51,7 +51,7 @@ def rehearse(monkeypatch, plain, noise):
 def start(labelled):
     def start(options=OPTIONS, network=None, labelled=labelled, rehearsal=None, sha256="abc"):
         if network is None:
-            network = FairMOT(TINY_PLAIN)
+            network = build_network(TINY_PLAIN)
             initialise(network, 1)
         return Training(network, labelled, options, rehearsal, start_sha256=sha256)
 
@@ -166,8 +166,8 @@ def test_a_run_is_not_resumed_with_other_arguments(start, rehearse, labelled, no
 
 
 def test_networks_and_labels_that_cannot_be_trained_are_refused(start, rehearse, labelled):
-    three = FairMOT(dataclasses.replace(TINY_PLAIN, num_classes=3))
-    narrow = FairMOT(dataclasses.replace(TINY_PLAIN, embedding_dim=8))
+    three = build_network(dataclasses.replace(TINY_PLAIN, num_classes=3))
+    narrow = build_network(dataclasses.replace(TINY_PLAIN, embedding_dim=8))
     image = labelled.train[0]
     ignored = dataclasses.replace(image, ignore=np.ones(1, bool))
     taught = dataclasses.replace(image, embedding=np.ones((1, 3), np.float32))
@@ -197,7 +197,7 @@ def test_a_new_network_loads_strictly_and_by_the_originals_names(shared, tmp_pat
 
 
 def test_a_new_network_finds_nothing_and_keeps_signals_their_size():
-    network = FairMOT(dataclasses.replace(TINY, base_channels=8))
+    network = build_network(dataclasses.replace(TINY, base_channels=8))
     initialise(network)
     network.train()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from edge_fairmot.convert.network import FairMOT
+from edge_fairmot.convert.networks import build_network
 from edge_fairmot.convert.training.crops import letterbox_labelled
 from edge_fairmot.convert.training.targets import make_targets
 from edge_fairmot.convert.training.validation import WORKING_THRESHOLD, validate, with_working_threshold
@@ -107,7 +107,7 @@ def test_embeddings_are_compared_with_those_of_the_teacher_at_the_centres():
 
 @pytest.mark.parametrize("best", [0.07, 0.8])
 def test_the_best_score_becomes_the_working_threshold(best):
-    network = FairMOT(TINY)
+    network = build_network(TINY)
     shifted = with_working_threshold(network, best)
 
     logit = torch.logit(torch.tensor(best)) + shifted.hm[-1].bias - network.hm[-1].bias
