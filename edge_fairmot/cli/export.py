@@ -36,10 +36,11 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
-    """Write trajectories as a table, one row per identity and frame.
+    """Write trajectories as CSV or Parquet, and mean embeddings.
 
-    Columns: id, frame (from 1), time_s, class_id, x1, y1, x2, y2, foot_x, foot_y (pixels), score,
-    predicted, filled. Rows are ordered by identity and time.
+    One row per identity and frame, ordered by identity and time. Columns: id,
+    frame (from 1), time_s, class_id, x1, y1, x2, y2, foot_x, foot_y (pixels),
+    score, predicted, filled.
     """
     if output.suffix not in FORMATS:
         raise InvalidInputError(f"-o {output} must end in {' or '.join(FORMATS)}")
