@@ -32,7 +32,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "demo": Command("demo:demo", "Track people on a synthetic street and score the tracks."),
+    "demo": Command("demo:demo", "Track people in a video and on a synthetic street, scored."),
     "track": Command("track:track", "Track people in a video; writes tracks, video and a summary."),
     "track-many": Command("track_many:app", "Track many videos, with several workers at once."),
     "refine": Command("refine:refine", "Fill gaps of finished tracks, join fragments, drop short tracks."),
