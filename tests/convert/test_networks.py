@@ -234,6 +234,21 @@ def test_the_network_is_read_from_the_tensors(save, tensors, arch):
     assert read_checkpoint(save(lean)).spec == NARROW[arch]
 
 
+@pytest.mark.parametrize("arch", NARROW)
+def test_a_frozen_backbone_leaves_neck_and_heads_learning(arch):
+    with torch.device("meta"):
+        network = build_network(NARROW[arch])
+    network.set_backbone_learning(False)
+    assert not network.get_submodule(network.first_convolution).weight.requires_grad
+    learning = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    heads = {name for name in learning if name.split(".")[0] in network.heads}
+    neck = learning - heads
+    assert len(heads) == 16
+    assert bool(neck) == (arch != "hrnet")  # whose neck has no weights
+    network.set_backbone_learning(True)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
 @pytest.fixture(scope="module")
 def yolo_file(tmp_path_factory):
     """ONNX file of a narrow YOLO, with its checkpoint beside it."""

@@ -58,6 +58,18 @@ def start(labelled):
     return start
 
 
+@pytest.mark.parametrize(("arch", "depth", "channels"), [("yolo", 1, 16), ("hrnet", 0, 4), ("resdcn", 18, 8)])
+def test_every_network_learns_from_scratch(start, arch, depth, channels):
+    spec = NetworkSpec(embedding_dim=16, base_channels=channels, arch=arch, depth=depth)
+    network, _ = start_network(None, plain=True, seed=0, spec=spec)
+    assert not deformable_layers(network)
+    training = start(network=network)
+
+    losses = [training.step()["total"] for _ in range(25)]
+
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+
+
 @pytest.mark.parametrize("pairs", [False, True])
 def test_the_loss_falls_from_scratch(start, pairs):
     training = start(dataclasses.replace(OPTIONS, pairs=pairs, batch_size=4, steps=80))
