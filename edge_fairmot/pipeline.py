@@ -12,12 +12,15 @@ from typing import Any, TypeAlias
 
 from edge_fairmot.channel import Channel, ChannelClosedError
 from edge_fairmot.counting import Counter
-from edge_fairmot.protocols import Detector, PreparingDetector, Sink, Source
+from edge_fairmot.protocols import Detector, PreparingDetector, SharedDetector, Sink, Source
 from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
 from edge_fairmot.tracking import Tracker
 from edge_fairmot.types import CountingEvent, Counts, Detections, Frame, FrameResult, Tracks
 
 STAGES = ("decode", "letterbox", "inference", "association", "sinks")
+
+TURN = "turn"
+"""One more stage, with a detector that several loops share: waiting for its turn."""
 
 QUEUE_DEPTH = 2
 """Maximum number of frames between two stages: enough for an uneven decoder, and little memory."""
@@ -121,7 +124,7 @@ class Pipeline:
         self._tracker = tracker
         self._counter = counter
         self._on_detections = on_detections
-        self._times = _StageTimes(clock)
+        self._times = _StageTimes(clock, (*STAGES, TURN) if isinstance(detector, SharedDetector) else STAGES)
         self._schedule = schedule or DetectionSchedule()
         self._stages: _Stages | None = None
         self._detected = self._predicted = self._identities = self._detections = 0
@@ -254,10 +257,10 @@ class Pipeline:
 class _StageTimes:
     """Busy seconds of each stage. Each stage writes its own entries only, so no lock is needed."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], stages: Sequence[str]) -> None:
         self.clock = clock
-        self.busy_s = dict.fromkeys(STAGES, 0.0)
-        self.since_s: dict[str, float | None] = dict.fromkeys(STAGES)  # None: not at work
+        self.busy_s = dict.fromkeys(stages, 0.0)
+        self.since_s: dict[str, float | None] = dict.fromkeys(stages)  # None: not at work
 
     def begin(self, stage: str) -> float:
         """Note that a stage begins with a frame; returns the time."""
@@ -289,13 +292,16 @@ class _Stages:
             if isinstance(detector, PreparingDetector)
             else lambda frame: partial(detector.detect, frame)
         )
+        self._shared = detector if isinstance(detector, SharedDetector) else None
         self._pacer = DetectionPacer(schedule)
         self._replaced = self._outdated = 0
         self._captured: Channel[Frame] = Channel(1 if self._live else QUEUE_DEPTH)
         self._prepared: Channel[tuple[Frame, Detecting | None]] = Channel(QUEUE_DEPTH)
         self._detected: Channel[tuple[Frame, Detections | None]] = Channel(1)
-        # One token for each frame that may be prepared ahead of the detector.
-        self._tokens: Channel[bool] = Channel(1 if self._live else QUEUE_DEPTH)
+        # One token for each frame that may be prepared ahead of the detector. With a shared one, a loop must
+        # wait for its next turn while it still has one, or two loops could only alternate.
+        self._ahead = 1 if self._live and self._shared is None else QUEUE_DEPTH
+        self._tokens: Channel[bool] = Channel(self._ahead)
         self._threads = (
             _worker("capture", self._run_capture, self._captured),
             _worker("letterbox", self._run_letterbox, self._prepared),
@@ -308,7 +314,7 @@ class _Stages:
         return self._replaced + self._outdated
 
     def start(self) -> None:
-        for _ in range(1 if self._live else QUEUE_DEPTH):
+        for _ in range(self._ahead):
             self._tokens.put(True)
         for thread in self._threads:
             thread.start()
@@ -325,6 +331,8 @@ class _Stages:
         """End the threads and wait for them, ``STUCK_S`` at most: one may never return."""
         for channel in (self._captured, self._tokens, self._prepared, self._detected):
             channel.close()
+        if self._shared is not None:
+            self._shared.leave()
         until_s = monotonic() + STUCK_S
         capture, *others = self._threads
         for thread in others:
@@ -360,6 +368,10 @@ class _Stages:
             detecting: Detecting | None = None
             if self._pacer.wants_detection(self._times.clock(), source_was_awaited=awaited):
                 self._tokens.get()
+                if self._shared is not None:
+                    started_s = self._times.begin(TURN)
+                    self._shared.take_turn()
+                    self._times.add(TURN, started_s)
                 frame = self._newest(frame)
                 started_s = self._times.begin("letterbox")
                 detecting = self._prepare(frame)

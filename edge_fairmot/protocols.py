@@ -163,6 +163,17 @@ class PreparingDetector(Detector, Protocol):
         """Do the first part; the returned function does the second and returns what ``detect`` would."""
 
 
+@runtime_checkable
+class SharedDetector(PreparingDetector, Protocol):
+    """A detector that several loops share. A loop takes a turn for each frame that it prepares."""
+
+    def take_turn(self) -> None:
+        """Wait until a frame may be prepared; raises ChannelClosedError after :meth:`leave`."""
+
+    def leave(self) -> None:
+        """End all waiting of this loop. Safe in any thread, and a second time."""
+
+
 OutputHealth: TypeAlias = Mapping[str, Any]
 """State of an output that continues after an error. ``trouble`` is the present error, or empty. Keys that
 begin with ``missed_`` count lost frames and events."""

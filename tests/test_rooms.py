@@ -63,6 +63,7 @@ ROOMS = {
     "tracking": Room("types errors boxes", "numpy lap"),
     "counting": Room(VALUES, "numpy"),
     "detector": Room("types errors letterbox manifest protocols", "numpy"),
+    "sharing": Room("types errors channel protocols detector", "numpy"),
     "detection_cache": Room("types errors system", "numpy"),
     "pipeline": Room(CORE, ""),
     "sources": Room(f"{VALUES} protocols channel", "numpy cv2", "", "av picamera2 libcamera"),
@@ -76,8 +77,8 @@ ROOMS = {
         "paho",
     ),
     "cli": Room(
-        f"{CORE} detector detection_cache pipeline sources sinks bundled doctor service system model_file "
-        "runtimes",
+        f"{CORE} detector sharing detection_cache pipeline sources sinks bundled doctor service system "
+        "model_file runtimes",
         "numpy cv2 typer rich tomli",
         "convert benchmarks",
         "onnx onnxruntime openvino trackeval",
