@@ -298,10 +298,8 @@ class _Stages:
         self._captured: Channel[Frame] = Channel(1 if self._live else QUEUE_DEPTH)
         self._prepared: Channel[tuple[Frame, Detecting | None]] = Channel(QUEUE_DEPTH)
         self._detected: Channel[tuple[Frame, Detections | None]] = Channel(1)
-        # One token for each frame that may be prepared ahead of the detector. With a shared one, a loop must
-        # wait for its next turn while it still has one, or two loops could only alternate.
-        self._ahead = 1 if self._live and self._shared is None else QUEUE_DEPTH
-        self._tokens: Channel[bool] = Channel(self._ahead)
+        # One token for each frame that may be prepared ahead of the detector; a shared one has turns instead.
+        self._tokens: Channel[bool] = Channel(1 if self._live else QUEUE_DEPTH)
         self._threads = (
             _worker("capture", self._run_capture, self._captured),
             _worker("letterbox", self._run_letterbox, self._prepared),
@@ -314,7 +312,7 @@ class _Stages:
         return self._replaced + self._outdated
 
     def start(self) -> None:
-        for _ in range(self._ahead):
+        for _ in range(1 if self._live else QUEUE_DEPTH):
             self._tokens.put(True)
         for thread in self._threads:
             thread.start()
@@ -367,16 +365,21 @@ class _Stages:
             awaited = self._live and waiting is None
             detecting: Detecting | None = None
             if self._pacer.wants_detection(self._times.clock(), source_was_awaited=awaited):
-                self._tokens.get()
-                if self._shared is not None:
-                    started_s = self._times.begin(TURN)
-                    self._shared.take_turn()
-                    self._times.add(TURN, started_s)
+                self._await_detector()
                 frame = self._newest(frame)
                 started_s = self._times.begin("letterbox")
                 detecting = self._prepare(frame)
                 self._times.add("letterbox", started_s)
             self._prepared.put((frame, detecting))
+
+    def _await_detector(self) -> None:
+        """Wait until one more frame may be prepared."""
+        if self._shared is None:
+            self._tokens.get()
+            return
+        started_s = self._times.begin(TURN)
+        self._shared.take_turn()
+        self._times.add(TURN, started_s)
 
     def _newest(self, frame: Frame) -> Frame:
         """Return the newest frame: a live source may deliver one while this one waits for the detector."""
@@ -393,7 +396,8 @@ class _Stages:
                 started_s = self._times.begin("inference")
                 detections = detecting()
                 self._pacer.took(self._times.add("inference", started_s))
-                self._tokens.put(True)
+                if self._shared is None:
+                    self._tokens.put(True)
             self._detected.put((frame, detections))
 
 

@@ -119,6 +119,7 @@ class SharedRuntime:
             self._closed = True
             for place in tuple(self._places):
                 self._leave(place)
+            self._changed.notify_all()
         self._thread.join(CLOSING_S)
 
     def _take_turn(self, place: _Place) -> None:
