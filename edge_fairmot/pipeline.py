@@ -378,8 +378,10 @@ class _Stages:
             self._tokens.get()
             return
         started_s = self._times.begin(TURN)
-        self._shared.take_turn()
-        self._times.add(TURN, started_s)
+        try:
+            self._shared.take_turn()
+        finally:
+            self._times.add(TURN, started_s)
 
     def _newest(self, frame: Frame) -> Frame:
         """Return the newest frame: a live source may deliver one while this one waits for the detector."""

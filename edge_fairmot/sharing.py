@@ -25,8 +25,8 @@ CLOSING_S = 2.0
 class _Place:
     """The place of one camera in the order of turns.
 
-    ``start`` is the virtual time of its next turn, which moves on by ``1 / weight`` with each turn (start-time
-    fair queueing, Goyal, Vin and Cheng 1996). A camera that did not wait gains no credit for it.
+    ``start`` is the virtual time of its next turn; each turn moves it on by ``1 / weight`` (start-time fair
+    queueing: Goyal, Vin and Cheng, 1996). A camera that did not wait gains no credit for it.
     """
 
     weight: float

@@ -138,7 +138,9 @@ class Group:
 def alone(camera, schedule=None):
     sink = Rows()
     with closing(SharedRuntime(Runtime())) as shared:
-        Pipeline(camera, shared.detector(), Tracker(TrackerConfig(frame_rate=25)), schedule=schedule).run([sink])
+        Pipeline(camera, shared.detector(), Tracker(TrackerConfig(frame_rate=25)), schedule=schedule).run(
+            [sink]
+        )
     return sink.rows
 
 

@@ -19,8 +19,9 @@ from edge_fairmot.detection_cache import CachedDetector, CacheInfo, DetectionWri
 from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline
-from edge_fairmot.protocols import Detector, OutputHealth, Source, SourceInfo
+from edge_fairmot.protocols import Detector, OutputHealth, Runtime, Source, SourceInfo
 from edge_fairmot.service.web import saved_drawing
+from edge_fairmot.sharing import SharedRuntime
 from edge_fairmot.sinks import JsonLinesHeader
 from edge_fairmot.sinks.text import counts_document
 from edge_fairmot.system import atomic_write
@@ -83,21 +84,24 @@ def open_run(
     *,
     detections: Path | None = None,
     save_detections: Path | None = None,
-    drawn: bool = False,
+    drawn: str = "",
+    shared: SharedNetwork | None = None,
 ) -> Run:
     """Open the model, the tracker and the counter of a run; the stack closes what was opened.
 
     ``detections`` is a cache to be read instead of running the network, ``save_detections`` one to be
-    written. ``drawn`` makes a counter also where nothing is counted yet, because shapes may be drawn.
+    written. ``drawn`` is the name under which a page saves shapes, if there is one: then there is a counter
+    also where nothing is counted yet. ``shared`` is the network of several cameras.
     """
     info = source.info
     tracker = config.tracker_config(info.frame_rate)
-    detector, model = (
-        _open_network(config, tracker, stack)
-        if detections is None
-        else _open_cache(detections, tracker, info)
-    )
-    saved = saved_drawing(config.web, info.name) if drawn else None
+    if detections is not None:
+        detector, model = _open_cache(detections, tracker, info)
+    elif shared is not None:
+        detector, model = shared.detector(config, tracker), shared.model
+    else:
+        detector, model = _open_network(config, tracker, stack)
+    saved = saved_drawing(config.web, drawn) if drawn else None
     counting = config.counted
     if saved is not None:  # what was drawn on the page replaces the lines and zones of the file
         counting = replace(counting, lines=saved.lines, zones=saved.zones)
@@ -111,7 +115,40 @@ def open_run(
     return Run(config, source, model, tracker, counter, pipeline)
 
 
+@dataclass(frozen=True, slots=True)
+class SharedNetwork:
+    """The network of several cameras; each has turns in proportion to its target."""
+
+    runtime: SharedRuntime
+    model: ModelInfo
+    highest_target_fps: float
+
+    def detector(self, config: RunConfig, tracker: TrackerConfig) -> Detector:
+        """Return the detector of one more camera. Without a target, it has the highest one's share."""
+        weight = config.schedule.target_fps or self.highest_target_fps
+        return self.runtime.detector(tracker.lowest_score, weight=weight, frame_rate=tracker.frame_rate)
+
+
+def open_shared_network(configs: Sequence[RunConfig], stack: ExitStack) -> SharedNetwork:
+    """Open one runtime for several cameras, all of one model; the stack closes it."""
+    runtime, model = _open_runtime(configs[0], stack)
+    shared = SharedRuntime(runtime)
+    stack.callback(shared.close)
+    targets = [config.schedule.target_fps for config in configs]
+    return SharedNetwork(shared, model, max(filter(None, targets), default=1.0))
+
+
 def _open_network(config: RunConfig, tracker: TrackerConfig, stack: ExitStack) -> tuple[Detector, ModelInfo]:
+    runtime, model = _open_runtime(config, stack)
+    if runtime.manifest.batch_size != 1:
+        raise InvalidInputError(
+            f"{config.model_path} takes batches of {runtime.manifest.batch_size}, a run of one source needs "
+            "1: convert again without --batch-size"
+        )
+    return FairMotDetector(runtime, tracker.lowest_score), model
+
+
+def _open_runtime(config: RunConfig, stack: ExitStack) -> tuple[Runtime, ModelInfo]:
     from edge_fairmot.runtimes import open_runtime
 
     runtime = open_runtime(
@@ -122,16 +159,11 @@ def _open_network(config: RunConfig, tracker: TrackerConfig, stack: ExitStack) -
     )
     stack.callback(runtime.close)
     manifest = runtime.manifest
-    if manifest.batch_size != 1:
-        raise InvalidInputError(
-            f"{config.model_path} takes batches of {manifest.batch_size}, a run needs 1: "
-            "convert again without --batch-size"
-        )
     advise_on_precision(runtime)
     model = ModelInfo(
         str(config.model_path), manifest.checkpoint_sha256, runtime.name, tuple(manifest.class_names)
     )
-    return FairMotDetector(runtime, tracker.lowest_score), model
+    return runtime, model
 
 
 def _open_cache(folder: Path, tracker: TrackerConfig, info: SourceInfo) -> tuple[Detector, ModelInfo]:

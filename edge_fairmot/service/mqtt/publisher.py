@@ -48,7 +48,7 @@ class Publisher:
 
     def __init__(self, config: MqttConfig, outbox: Outbox, run: RunView, view: Callable[[], View]) -> None:
         self._config, self._outbox, self._run, self._view = config, outbox, run, view
-        self._topics = Topics(f"{config.root}/{config.device}")
+        self._topics = Topics(config.base)
         self._wake, self._stopping = threading.Event(), threading.Event()
         self.connection = Connection(config, self._topics, self._wake.set)
         path = config.outbox_path
@@ -137,7 +137,10 @@ class Publisher:
             return
         self._announced = shapes
         prefix = self._config.discovery_prefix
-        messages = discovery_messages(prefix, self._config.device, self._topics, *shapes) if prefix else {}
+        config, messages = self._config, {}
+        if prefix:
+            shown = f"{config.device} {config.camera}".rstrip()
+            messages = discovery_messages(prefix, config.identifier, self._topics, *shapes, shown=shown)
         texts = dict.fromkeys(self._registry.topics - messages.keys(), "")
         texts |= {topic: to_json(document) for topic, document in messages.items()}
         for topic, text in texts.items():

@@ -88,7 +88,7 @@ export class Drawing extends EventTarget {
     let answer;
     let document;
     try {
-      answer = await fetch("/api/counting", {
+      answer = await fetch("api/counting", {
         method: "PUT",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ revision: this.#revision, line: this.line, zone: this.zone }),
@@ -114,7 +114,7 @@ export class Drawing extends EventTarget {
   async #refused(reason) {
     this.#complain(reason);
     try {
-      this.#accept(await (await fetch("/api/counting")).json());
+      this.#accept(await (await fetch("api/counting")).json());
     } catch {
       this.#revision = 0; // the next status brings the shapes of the device
     }
