@@ -138,6 +138,15 @@ class Runtime(Protocol):
         """Release the session. May be called twice."""
 
 
+@runtime_checkable
+class ParallelRuntime(Runtime, Protocol):
+    """A runtime that takes several calls of :meth:`infer` at a time, from as many threads."""
+
+    @property
+    def parallel_calls(self) -> int:
+        """Number of calls at a time that makes it fastest."""
+
+
 class Detector(Protocol):
     """What finds the objects of a frame.
 

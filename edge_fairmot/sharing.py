@@ -14,11 +14,11 @@ import numpy as np
 from edge_fairmot.channel import ChannelClosedError
 from edge_fairmot.detector import check_outputs, letterbox_frame, select_detections
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.protocols import Runtime
+from edge_fairmot.protocols import ParallelRuntime, Runtime
 from edge_fairmot.types import Detections, Frame, RawDetections, UInt8Array
 
 CLOSING_S = 2.0
-"""Maximum wait for the network's thread at the end: the runtime may never return."""
+"""Maximum wait for the network's threads at the end: the runtime may never return."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +46,7 @@ class _Job:
 
 
 class SharedRuntime:
-    """Runs the frames of several cameras with one runtime, in its own thread.
+    """Runs the frames of several cameras with one runtime, in its own threads.
 
     The camera that has waited longest is next; where cameras have weights, turns are in proportion to them.
     A camera without a frame waits for nothing and holds up no other one. With a file of batches, a batch
@@ -75,12 +75,16 @@ class SharedRuntime:
         self._changed = Condition()
         self._places: list[_Place] = []
         self._jobs: deque[_Job] = deque()
-        self._turns = self._batch_size  # that may be granted now
+        calls = runtime.parallel_calls if isinstance(runtime, ParallelRuntime) else 1
+        self._turns = calls * self._batch_size  # that may be granted now
         self._start = 0.0  # of the last turn
         self._closed = False
-        # The name is known to the command line: it ends the process where this thread hangs.
-        self._thread = Thread(target=self._run, name="edge-fairmot inference", daemon=True)
-        self._thread.start()
+        # The name is known to the command line: it ends the process where such a thread hangs.
+        self._threads = [
+            Thread(target=self._run, name="edge-fairmot inference", daemon=True) for _ in range(calls)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def detector(
         self, score_threshold: float = 0.4, *, weight: float = 1.0, frame_rate: float = 30.0
@@ -114,13 +118,15 @@ class SharedRuntime:
         return CameraDetector(self, place, score_threshold)
 
     def close(self) -> None:
-        """End the thread; cameras that still wait are turned away. May be called twice."""
+        """End the threads; cameras that still wait are turned away. May be called twice."""
         with self._changed:
             self._closed = True
             for place in tuple(self._places):
                 self._leave(place)
             self._changed.notify_all()
-        self._thread.join(CLOSING_S)
+        until_s = monotonic() + CLOSING_S
+        for thread in self._threads:
+            thread.join(max(0.0, until_s - monotonic()))
 
     def _take_turn(self, place: _Place) -> None:
         with self._changed:

@@ -12,6 +12,7 @@ import pytest
 
 import edge_fairmot.pipeline
 from edge_fairmot import Frame, Pipeline, RawDetections, SharedRuntime, Tracker, TrackerConfig
+from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import InferenceError, InvalidInputError, SourceError
 from edge_fairmot.manifest import ModelManifest
 from edge_fairmot.protocols import SourceInfo
@@ -295,6 +296,48 @@ def test_a_network_that_never_returns_is_abandoned_and_told_of_every_camera(monk
     while any(one.name.startswith("edge-fairmot") for one in threading.enumerate()):
         assert time.monotonic() < until_s
         time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def models(small_model, lively_network, tmp_path_factory):
+    """Files of one network, by their batch size."""
+    torch = pytest.importorskip("torch", reason="needs the convert extra")
+    from edge_fairmot.convert import GraphOptions, convert
+
+    folder = tmp_path_factory.mktemp("batches")
+    torch.save(lively_network().state_dict(), folder / "lively.pth")
+    options = GraphOptions((128, 96), "native", max_detections=64, batch_size=3)
+    return {1: small_model, 3: convert(folder / "lively.pth", folder / "small.onnx", options).path}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "hint"), [("cpu", "latency"), ("openvino", "latency"), ("openvino", "throughput")]
+)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_real_file_gives_each_camera_the_detections_of_single_images(models, runtime, hint, batch_size):
+    from edge_fairmot.runtimes import RuntimeOptions, open_runtime
+
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    noise = np.random.default_rng(3).integers(0, 256, (4, 6, 90, 120, 3), np.uint8)
+
+    class Noise(Camera):
+        def __iter__(self):
+            for index, image in enumerate(noise[self.grey]):
+                yield Frame(image, index, index / 25)
+
+    with closing(open_runtime(models[batch_size], runtime, RuntimeOptions(hint=hint))) as net:
+        group = Group(net)
+        sinks = [group.add(Noise(6, grey=grey))[1] for grey in range(4)]
+        group.start().wait()
+        assert group.errors == {}
+        for grey, sink in enumerate(sinks):
+            single, tracker = FairMotDetector(net), Tracker(TrackerConfig(frame_rate=25))
+            for row, image in zip(sink.rows, noise[grey], strict=True):
+                (found,) = single.detect_batch([Frame(image, row[0], row[0] / 25)])
+                tracks = tracker.update(found, row[0] / 25)
+                assert len(found) > 3
+                assert row[1:3] == (tracks.track_id.tobytes(), tracks.xyxy.tobytes())
 
 
 def test_what_a_camera_may_not_ask_for_is_told():

@@ -189,8 +189,8 @@ def test_cameras_have_their_own_tracks_events_and_part_of_the_summary(
     config = tmp_path / "shop.toml"
     hall = '[[camera.zone]]\nname = "hall"\npolygon = [[0, 0], [1, 0], [1, 1], [0, 1]]\n'
     config.write_text(
-        f'model = "{still_model}"\n[log]\nevery_s = 0.3\nformat = "json"\n[record]\npath = "{tmp_path}/kept"\n'
-        f'[output]\nsummary = "{tmp_path}/summary.json"\n'
+        f'model = "{still_model}"\n[log]\nevery_s = 0.3\nformat = "json"\n'
+        f'[record]\npath = "{tmp_path}/kept"\n[output]\nsummary = "{tmp_path}/summary.json"\n'
         f'[[camera]]\nname = "door"\nsource = "{STREET}"\n{hall}'
         '[[camera]]\nname = "Tür 2"\nsource = "synthetic:size=96x64,people=1,fps=10,frames=12"\n'
     )
