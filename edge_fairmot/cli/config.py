@@ -20,6 +20,9 @@ SHAPES = """\
 # [[zone]]
 # name = "queue"
 # polygon = [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]
+
+## Several cameras: in place of [camera], a table [[camera]] for each, with name, source, target_fps, and what
+## differs from the rest of this file: keys of [camera], and tracker, schedule, counting, line, zone.
 """
 
 
