@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, TypeAlias
 from edge_fairmot.channel import Channel, ChannelClosedError
 from edge_fairmot.counting import Counter
 from edge_fairmot.protocols import Detector, PreparingDetector, SharedDetector, Sink, Source
-from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
+from edge_fairmot.schedule import HORIZON_S, DetectionPacer, DetectionSchedule
 from edge_fairmot.tracking import Tracker
 from edge_fairmot.types import CountingEvent, Counts, Detections, Frame, FrameResult, Tracks
 
@@ -293,7 +294,10 @@ class _Stages:
             else lambda frame: partial(detector.detect, frame)
         )
         self._shared = detector if isinstance(detector, SharedDetector) else None
-        self._pacer = DetectionPacer(schedule)
+        # Turns limit the detections of a shared detector; the target is kept by prediction until one comes.
+        self._pacer = DetectionPacer(schedule if self._shared is None else DetectionSchedule(schedule.every))
+        self._period_s = None if schedule.target_fps is None else 1 / schedule.target_fps
+        self._due_s, self._postponed = -math.inf, 0
         self._replaced = self._outdated = 0
         self._captured: Channel[Frame] = Channel(1 if self._live else QUEUE_DEPTH)
         self._prepared: Channel[tuple[Frame, Detecting | None]] = Channel(QUEUE_DEPTH)
@@ -365,23 +369,34 @@ class _Stages:
             awaited = self._live and waiting is None
             detecting: Detecting | None = None
             if self._pacer.wants_detection(self._times.clock(), source_was_awaited=awaited):
-                self._await_detector()
+                has_turn = self._await_detector()
                 frame = self._newest(frame)
-                started_s = self._times.begin("letterbox")
-                detecting = self._prepare(frame)
-                self._times.add("letterbox", started_s)
+                if has_turn:
+                    started_s = self._times.begin("letterbox")
+                    detecting = self._prepare(frame)
+                    self._times.add("letterbox", started_s)
             self._prepared.put((frame, detecting))
 
-    def _await_detector(self) -> None:
-        """Wait until one more frame may be prepared."""
+    def _await_detector(self) -> bool:
+        """Wait until one more frame may be prepared; False if the next result is due before that."""
         if self._shared is None:
-            self._tokens.get()
-            return
+            return self._tokens.get()
         started_s = self._times.begin(TURN)
         try:
-            self._shared.take_turn()
+            has_turn = self._shared.take_turn(self._turn_timeout_s(started_s))
         finally:
             self._times.add(TURN, started_s)
+        self._postponed = 0 if has_turn else self._postponed + 1
+        if not has_turn:
+            self._pacer.postpone()
+        return has_turn
+
+    def _turn_timeout_s(self, now_s: float) -> float | None:
+        """Return the time until the next result is due; None without a target, or if tracks get too old."""
+        if self._period_s is None:
+            return None
+        self._due_s = max(self._due_s + self._period_s, now_s)
+        return None if (self._postponed + 1) * self._period_s >= HORIZON_S else self._due_s - now_s
 
     def _newest(self, frame: Frame) -> Frame:
         """Return the newest frame: a live source may deliver one while this one waits for the detector."""

@@ -176,8 +176,11 @@ class PreparingDetector(Detector, Protocol):
 class SharedDetector(PreparingDetector, Protocol):
     """A detector that several loops share. A loop takes a turn for each frame that it prepares."""
 
-    def take_turn(self) -> None:
-        """Wait until a frame may be prepared; raises ChannelClosedError after :meth:`leave`."""
+    def take_turn(self, timeout_s: float | None = None) -> bool:
+        """Wait until a frame may be prepared, ``timeout_s`` at most; False if the turn has not come.
+
+        Raises ChannelClosedError after :meth:`leave`.
+        """
 
     def leave(self) -> None:
         """End all waiting of this loop. Safe in any thread, and a second time."""

@@ -75,6 +75,10 @@ class DetectionPacer:
         self._frames_since = 0 if wanted else (self._frames_since or 0) + 1
         return wanted
 
+    def postpone(self) -> None:
+        """Want the detection in the next frame: there was none in this one."""
+        self._frames_since = self._every - 1
+
     def took(self, cost_s: float) -> None:
         """Record the duration of a detection. May be called from another thread."""
         self._costs_s = (*self._costs_s[1 - COSTS_REMEMBERED :], cost_s)

@@ -26,7 +26,7 @@ class _Place:
     """The place of one camera in the order of turns.
 
     ``start`` is the virtual time of its next turn; each turn moves it on by ``1 / weight`` (start-time fair
-    queueing: Goyal, Vin and Cheng, 1996). A camera that did not wait gains no credit for it.
+    queueing: Goyal, Vin and Cheng, 1996). A camera that did not wait keeps a credit of one turn at most.
     """
 
     weight: float
@@ -128,15 +128,17 @@ class SharedRuntime:
         for thread in self._threads:
             thread.join(max(0.0, until_s - monotonic()))
 
-    def _take_turn(self, place: _Place) -> None:
+    def _take_turn(self, place: _Place, timeout_s: float | None) -> bool:
         with self._changed:
-            place.start = max(place.start, self._start)
+            place.start = max(place.start, self._start - 1 / place.weight)
             place.waiting = True
             self._grant()
-            self._changed.wait_for(lambda: place.granted or place.left)
+            self._changed.wait_for(lambda: place.granted or place.left, timeout_s)
+            granted = place.granted
             place.waiting = place.granted = False
             if place.left:
                 raise ChannelClosedError
+            return granted
 
     def _grant(self) -> None:
         """Give free turns to those that wait; the lock is held."""
@@ -240,9 +242,9 @@ class CameraDetector:
         """Name of the runtime, as in ``openvino:CPU``."""
         return self.runtime.name
 
-    def take_turn(self) -> None:
+    def take_turn(self, timeout_s: float | None = None) -> bool:
         """Wait until this camera may prepare a frame; see :class:`edge_fairmot.protocols.SharedDetector`."""
-        self._shared._take_turn(self._place)
+        return self._shared._take_turn(self._place, timeout_s)
 
     def leave(self) -> None:
         """Leave the shared runtime, from any thread: this camera gets no turn any more."""

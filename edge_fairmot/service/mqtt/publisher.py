@@ -78,12 +78,13 @@ class Publisher:
         """Wake the thread for new events; returns at once."""
         self._wake.set()
 
-    def stop(self, timeout_s: float) -> None:
-        """Send the last events and disconnect, within a time."""
+    def stop(self, timeout_s: float) -> bool:
+        """Send the last events and disconnect, within a time; False if the thread has not ended by then."""
         self._stopping.set()
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _loop(self) -> None:
         self.connection.start()
