@@ -12,6 +12,7 @@ import pytest
 
 import edge_fairmot.pipeline
 from edge_fairmot import Frame, Pipeline, RawDetections, SharedRuntime, Tracker, TrackerConfig
+from edge_fairmot.channel import ChannelClosedError
 from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import InferenceError, InvalidInputError, SourceError
 from edge_fairmot.manifest import ModelManifest
@@ -308,6 +309,41 @@ def test_cameras_that_come_to_an_end_at_any_moment_take_no_turn_with_them():
     wait_until(lambda: last.summary().frames >= before + 20)
     group.end()
     assert group.errors == {}
+
+
+def test_a_camera_that_leaves_gives_its_turn_back():
+    frame = Frame(np.zeros((64, 64, 3), np.uint8), 0, 0.0)
+    with closing(SharedRuntime(Runtime(2))) as shared:
+        left = [shared.detector(frame_rate=0.01) for _ in range(3)]
+        stays, other = shared.detector(frame_rate=0.01), shared.detector(frame_rate=0.01)
+
+        def both_turns_are_there():
+            assert stays.take_turn(PATIENCE_S)
+            assert other.take_turn(PATIENCE_S)
+
+        assert left[0].take_turn()
+        answer = left[0].prepare(frame)  # waits for a second image
+        left[0].leave()
+        with pytest.raises(ChannelClosedError):
+            answer()
+        assert left[1].take_turn()
+        left[1].leave()  # while its frame is letterboxed
+        with pytest.raises(ChannelClosedError):
+            left[1].prepare(frame)
+        both_turns_are_there()
+
+        def wait_in_vain():
+            with pytest.raises(ChannelClosedError):
+                left[2].take_turn()
+
+        waiting = threading.Thread(target=wait_in_vain)
+        waiting.start()
+        wait_until(lambda: left[2]._place.waiting)
+        with shared._changed:  # it has its turn, and leaves before it wakes
+            shared._give_back(2)
+            left[2].leave()
+        waiting.join(PATIENCE_S)
+        both_turns_are_there()
 
 
 def test_a_network_that_never_returns_is_abandoned_and_told_of_every_camera(monkeypatch):

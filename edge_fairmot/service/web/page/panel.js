@@ -2,7 +2,8 @@
 
 const HISTORY = 120; // seconds, one value each
 
-const STAGES = { decode: "wait, decode" }; // the stage waits for the camera's next frame
+// They wait: for the camera's next frame, and for the network that cameras share.
+const STAGES = { decode: "wait, decode", turn: "wait for turn" };
 
 const byId = (id) => document.getElementById(id);
 
