@@ -105,7 +105,8 @@ def open_run(
     counting = config.counted
     if saved is not None:  # what was drawn on the page replaces the lines and zones of the file
         counting = replace(counting, lines=saved.lines, zones=saved.zones)
-    counter = Counter(counting, info.frame_size) if drawn or counting.lines or counting.zones else None
+    counted = bool(drawn or counting.lines or counting.zones)
+    counter = Counter(counting, info.frame_size, live=info.live) if counted else None
     writer: DetectionWriter | None = None
     if save_detections is not None:
         writer = stack.enter_context(_open_writer(save_detections, detector, model, tracker, info))

@@ -41,6 +41,8 @@ class Counter:
     config : CountingConfig
     frame_size : (int, int)
         Width and height of the images, pixels.
+    live : bool
+        Times are those of a camera: long ones between frames are real, and no wrong unit.
 
     Raises
     ------
@@ -55,17 +57,16 @@ class Counter:
     0
     """
 
-    def __init__(self, config: CountingConfig, frame_size: tuple[int, int]) -> None:
+    def __init__(self, config: CountingConfig, frame_size: tuple[int, int], *, live: bool = False) -> None:
         if min(frame_size) < 1:
             raise InvalidInputError(f"frame_size must be positive, not {frame_size}")
         self._frame_size = frame_size
-        # Unit of length: the image's height, across and down.
-        self._aspect = frame_size[0] / frame_size[1]
+        self._aspect = frame_size[0] / frame_size[1]  # unit of length: the image's height, across and down
         self._persons = Persons(config.memory_s, self._aspect)
         self._lines: dict[str, LineCrossing] = {}
         self._zones: dict[str, ZoneOccupancy] = {}
         self._time_s = -math.inf
-        self._first_steps_s: list[float] = []
+        self._first_steps_s = [0.0] * FIRST_STEPS if live else []
         self.config = self._drawn = config
         self._apply_drawn()
 
