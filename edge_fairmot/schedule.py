@@ -26,7 +26,8 @@ class DetectionSchedule:
         Detect in every Nth frame, or less often if ``target_fps`` requires it.
     target_fps : float or None
         Frame rate to keep, frames per second. Detections are as frequent as this rate allows. If the rest of
-        the work alone is slower, one detection per second remains.
+        the work alone is slower, one detection per second remains. With a detector that several
+        cameras share, frames are predicted in time until the turn comes, for a second at most.
 
     Raises
     ------
