@@ -195,6 +195,8 @@ def run_all(cameras: Sequence[Camera], after_frame: Callable[[Camera], None]) ->
 def _run_one(camera: Camera, after_frame: Callable[[Camera], None]) -> None:
     try:
         camera.follow(after_frame)
+        if camera.source.state().status == "ended":  # by itself: the run was not stopped
+            _log.info("%s has ended", camera.name)
     except EdgeFairmotError as error:
         camera.failure = reason_of(error)
         _log.error("%s: %s", camera.name, error)
