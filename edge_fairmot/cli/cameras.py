@@ -45,6 +45,7 @@ class Camera:
     run: Run
     sinks: list[Sink] = field(default_factory=list)
     failure: str = ""
+    stopped: bool = False
 
     def state(self) -> SourceState:
         """Return the state of the source, ``stalled`` if the run hangs, ``ended`` if it failed."""
@@ -175,6 +176,7 @@ def _page_of(camera: Camera) -> CameraPage:
 def stop(cameras: Sequence[Camera]) -> None:
     """End the runs of all cameras after their current results; safe in a signal handler."""
     for camera in cameras:
+        camera.stopped = True
         camera.run.pipeline.stop()
 
 
@@ -200,6 +202,8 @@ def run_all(cameras: Sequence[Camera], after_frame: Callable[[Camera], None]) ->
 def _run_one(camera: Camera, after_frame: Callable[[Camera], None]) -> None:
     try:
         camera.follow(after_frame)
+        if not camera.stopped:
+            _log.info("%s has ended", camera.name)
     except EdgeFairmotError as error:
         camera.failure = reason_of(error)
         _log.error("%s: %s", camera.name, error)
