@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -81,6 +83,23 @@ def test_each_camera_has_the_settings_of_the_file_and_its_own_over_them(tmp_path
         "edge-fairmot/shop/Yard_2_edaad8a8",
     ]
     assert [one.record.folder for one in (door, yard)] == [Path("kept/door"), Path("kept/Yard_2_edaad8a8")]
+
+
+def test_presets_ignored_zones_and_classes_are_each_camera_s(tmp_path):
+    mirror = '[[camera.ignore]]\nname = "mirror"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
+    own = 'tracker = { preset = "bytetrack", score_threshold = 0.6, classes = ["car"] }\n' + mirror
+    path = tmp_path / "shop.toml"
+    path.write_text(f'[[camera]]\nname = "a"\nsource = "x"\n{own}[[camera]]\nname = "b"\nsource = "y"\n')
+    given = {"tracker.preset": "low-fps", "tracker.classes": ["bus"]}
+    cameras = read_live_configs(path, (), given, ignored=("sky:0,0;1,0;1,0.1",))
+    single = [
+        read_run_config(None, (), {"source": "x", "tracker.preset": name, "tracker.score_threshold": score})
+        for name, score in (("bytetrack", 0.6), ("low-fps", None))
+    ]
+    for camera, run, chosen in zip(cameras.values(), single, ("car", "bus"), strict=True):
+        assert camera.tracker == replace(run.tracker, classes=(chosen,))
+    zones = [[zone.name for zone in camera.counted.ignore] for camera in cameras.values()]
+    assert zones == [["mirror", "sky"], ["sky"]]
 
 
 def test_cameras_of_the_command_line_have_names_and_the_file_s_settings(tmp_path):
@@ -217,6 +236,41 @@ def test_cameras_have_their_own_tracks_events_and_part_of_the_summary(
     assert summary["cameras"]["door"]["counts"]["zones"]["hall"]["occupancy"] == 1
     assert summary["cameras"]["Tür 2"]["counts"] is None
     assert summary["cameras"]["Tür 2"]["frames"] + summary["cameras"]["Tür 2"]["dropped"] == 12
+
+
+def test_cameras_track_their_own_classes_outside_their_own_zones(
+    three_class_model: Path, traffic: Path, tmp_path: Path
+) -> None:
+    street = tmp_path / "street"
+    (street / "img1").mkdir(parents=True)
+    for index in range(60):
+        shutil.copy(traffic / "000001.png", street / "img1" / f"{index:06d}.png")
+    (street / "seqinfo.ini").write_text("[Sequence]\nframeRate=20\nimWidth=64\nimHeight=32\n")
+    hall = '[[camera.zone]]\nname = "hall"\npolygon = [[0, 0], [1, 0], [1, 1], [0, 1]]\n'
+    config = tmp_path / "shop.toml"
+    config.write_text(
+        f'model = "{three_class_model}"\n[output]\nsummary = "{tmp_path}/summary.json"\n'
+        f'[[camera]]\nname = "all"\nsource = "{street}"\n{hall}'
+        f'[[camera]]\nname = "some"\nsource = "{street}"\n'
+        'tracker = { classes = ["car", "person"], camera_motion = "sparse" }\n'
+        '[[camera.ignore]]\nname = "mirror"\npolygon = [[0, 0.8], [1, 0.8], [1, 1], [0, 1]]\n'
+        f"{hall}"
+    )
+    with live("--config", config) as run:
+        assert run.end(None) == 0, run.log
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    validate(summary)
+    everyone, some = summary["cameras"].values()
+    assert everyone["identities_by_class"] == {"car": 1, "bus": 1, "person": 1}
+    assert some["identities_by_class"] == {"car": 1}
+    assert summary["identities_by_class"] == {"car": 2, "bus": 1, "person": 1}
+    assert list(everyone["counts"]["zones"]["hall"]["classes"]) == ["car", "bus", "person"]
+    assert list(some["counts"]["zones"]["hall"]["classes"]) == ["car", "person"]
+    assert ("camera_motion" in everyone["tracker"], some["tracker"]["camera_motion"]) == (False, "sparse")
+    config.write_text(config.read_text().replace('"person"]', '"dog"]'))
+    with live("--config", config) as run:
+        assert run.end(None) == 1
+    assert any("camera some: " in line and "dog" in line for line in run.lines)
 
 
 def test_a_camera_that_fails_ends_no_other_one_and_the_exit_status_tells(
