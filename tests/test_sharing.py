@@ -235,7 +235,7 @@ def test_no_camera_stops_another():
     wait_until(lambda: min(one.summary().frames for one in well) > 60)
     assert "dead" in str(group.errors[dead])
     assert frozen.summary().frames <= 3
-    assert flooding.summary().frames > 60
+    assert flooding.summary().frames > 30
     assert [len(sink.rows), blocked.summary().frames] == [1, 0]
     after = [pipeline.summary() for pipeline in well]
     lost = [late.dropped - early.dropped for early, late in zip(before, after, strict=True)]
