@@ -109,7 +109,7 @@ class Group:
         detector = self.shared.detector(weight=weight, frame_rate=camera.info.frame_rate)
         pipeline = Pipeline(camera, detector, Tracker(TrackerConfig(frame_rate=25)), schedule=schedule)
         sink = sink or Rows()
-        thread = threading.Thread(target=self._run, args=(pipeline, sink))
+        thread = threading.Thread(target=self._run, args=(pipeline, sink), daemon=True)
         self.members.append((camera, pipeline, thread))
         return pipeline, sink
 
