@@ -291,7 +291,7 @@ def test_a_camera_that_fails_ends_no_other_one_and_the_exit_status_tells(
     validate(document)
     assert (document["complete"], document["ended"]) == (False, "ended by an error: gone")
     assert document["cameras"]["well"]["complete"]
-    assert document["cameras"]["well"]["frames"] > 5
+    assert document["cameras"]["well"]["frames"] > 0
     assert "given up after" in document["cameras"]["gone"]["ended"]
 
 
@@ -338,7 +338,7 @@ def test_an_rtsp_camera_a_file_and_a_street_run_beside_a_server_that_sends_nothi
             rtsp_camera(port)
             wait_until(lambda: frames("door")[1] == "running")
             assert frames("silent") == (0, "starting")
-            assert run.end() == 0
+            assert run.end() == 0, run.log
     assert "hunter2" not in run.log
 
 
