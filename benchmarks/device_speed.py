@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge_fairmot.pipeline import QUEUE_DEPTH
 from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
+from edge_fairmot.stages import QUEUE_DEPTH
 from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.types import Detections, Float64Array, Tracks
 

@@ -9,7 +9,7 @@ from typing import Any
 from edge_fairmot.benchmarks.conditions import Reading
 from edge_fairmot.benchmarks.results import Entry, Results
 from edge_fairmot.errors import MissingDependencyError
-from edge_fairmot.pipeline import STAGES
+from edge_fairmot.stages import STAGES
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#b8a600")
 """Okabe and Ito's palette for colour blindness, with a darker yellow for a white page."""

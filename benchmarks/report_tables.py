@@ -10,7 +10,7 @@ from edge_fairmot.benchmarks.conditions import BUSY_SHARE
 from edge_fairmot.benchmarks.frame_counts import MIN_BLOCKS, Interval
 from edge_fairmot.benchmarks.results import DeviceSpeedScore, Entry, Results, TrackScore
 from edge_fairmot.benchmarks.speed import FRAMES_FOR_P99, Speed, Throughput
-from edge_fairmot.pipeline import STAGES
+from edge_fairmot.stages import STAGES
 
 NOTHING = "–"
 

@@ -10,7 +10,7 @@ import numpy as np
 from edge_fairmot.benchmarks.frame_counts import MIN_BLOCKS, Interval
 from edge_fairmot.benchmarks.turns import Measurement
 from edge_fairmot.benchmarks.worker import Start
-from edge_fairmot.pipeline import STAGES
+from edge_fairmot.stages import STAGES
 from edge_fairmot.types import Float64Array, Int64Array
 
 RESAMPLES = 1000

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge_fairmot.protocols import Detector, Runtime, Sink, Source
     from edge_fairmot.runtimes import open_runtime
     from edge_fairmot.schedule import DetectionSchedule
+    from edge_fairmot.sharing import SharedRuntime
     from edge_fairmot.sources import open_source
     from edge_fairmot.tracking import Tracker, TrackerConfig
     from edge_fairmot.types import Detections, Frame, FrameResult, RawDetections, Tracks
@@ -48,6 +49,7 @@ _HOMES = {
     "RawDetections": "types",
     "RunSummary": "pipeline",
     "Runtime": "protocols",
+    "SharedRuntime": "sharing",
     "Sink": "protocols",
     "Source": "protocols",
     "Tracker": "tracking",
@@ -75,6 +77,7 @@ __all__ = [
     "RawDetections",
     "RunSummary",
     "Runtime",
+    "SharedRuntime",
     "Sink",
     "Source",
     "Tracker",

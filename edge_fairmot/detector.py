@@ -60,7 +60,7 @@ class FairMotDetector:
         return self.detect(Frame(image, 0, 0.0))
 
     def detect_batch(self, frames: Sequence[Frame]) -> list[Detections]:
-        """Return the detections of each frame; the file's batch size is filled, the rest is padding.
+        """Return the detections of each frame; short batches are padded with the last frame.
 
         Raises
         ------
@@ -72,16 +72,19 @@ class FairMotDetector:
         batch_size = self.runtime.manifest.batch_size
         if len(frames) > batch_size:
             raise InvalidInputError(f"the file takes batches of {batch_size}, not {len(frames)} frames")
-        batch, letterboxes = self._new_batch(), [self._letterbox(frame) for frame in frames]
-        for row, (frame, letterbox) in enumerate(zip(frames, letterboxes, strict=True)):
-            _fill(batch[row], frame, letterbox)
+        if not frames:
+            return []
+        batch = self._new_batch()
+        letterboxes = [self._letterbox(frame, batch[row]) for row, frame in enumerate(frames)]
+        batch[len(frames) :] = batch[len(frames) - 1]
         raw = self._infer(batch)
         return [self._select(raw, row, letterbox) for row, letterbox in enumerate(letterboxes)]
 
     def prepare(self, frame: Frame) -> Callable[[], Detections]:
         """Letterbox a frame; the returned function does the rest, also in another thread."""
-        batch, letterbox = self._new_batch(), self._letterbox(frame)
-        _fill(batch[0], frame, letterbox)
+        batch = self._new_batch()
+        letterbox = self._letterbox(frame, batch[0])
+        batch[1:] = batch[0]
         return lambda: self._select(self._infer(batch), 0, letterbox)
 
     def _infer(self, batch: UInt8Array) -> RawDetections:
@@ -91,8 +94,8 @@ class FairMotDetector:
         (width, height), batch_size = self.runtime.manifest.input_size, self.runtime.manifest.batch_size
         return np.empty((batch_size, height, width, 3), np.uint8)
 
-    def _letterbox(self, frame: Frame) -> Letterbox:
-        return Letterbox(frame.size, self.runtime.manifest.input_size)
+    def _letterbox(self, frame: Frame, out: UInt8Array) -> Letterbox:
+        return letterbox_frame(frame, self.runtime.manifest.input_size, out)
 
     def _select(self, raw: RawDetections, row: int, letterbox: Letterbox) -> Detections:
         return select_detections(raw, letterbox, self.score_threshold, row)
@@ -170,11 +173,15 @@ def select_detections(
     )
 
 
-def _fill(out: UInt8Array, frame: Frame, letterbox: Letterbox) -> None:
-    """Letterbox the frame, or the camera's reduced image of it, into ``out``."""
+def letterbox_frame(frame: Frame, input_size: tuple[int, int], out: UInt8Array) -> Letterbox:
+    """Letterbox the frame, or the camera's reduced image of it, into ``out``, uint8 (H, W, 3).
+
+    InvalidInputError if the reduced image has another shape than the large one.
+    """
+    letterbox = Letterbox(frame.size, input_size)
     if frame.reduced is None:
         letterbox.apply(frame.image, out=out)
-        return
+        return letterbox
     width, height = frame.reduced.shape[1::-1]
     reduced = Letterbox((width, height), letterbox.input_size)
     if reduced.inner_size != letterbox.inner_size:
@@ -184,3 +191,4 @@ def _fill(out: UInt8Array, frame: Frame, letterbox: Letterbox) -> None:
             "ask for one shape, as in size=1152x640,lores=576x320"
         )
     reduced.apply(frame.reduced, out=out)
+    return letterbox

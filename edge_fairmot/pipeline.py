@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
-from threading import Thread
-from time import monotonic, perf_counter
-from typing import Any, TypeAlias
+from time import perf_counter
 
 from edge_fairmot.camera_motion import CameraMotion
-from edge_fairmot.channel import Channel, ChannelClosedError
 from edge_fairmot.classes import class_name
 from edge_fairmot.counting import Counter, IgnoredZones
-from edge_fairmot.protocols import Detector, HasClassNames, PreparingDetector, Sink, Source
-from edge_fairmot.schedule import DetectionPacer, DetectionSchedule
+from edge_fairmot.protocols import Detector, HasClassNames, SharedDetector, Sink, Source
+from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.stages import STAGES, TURN, Stages, StageTimes
 from edge_fairmot.tracking import Tracker
 from edge_fairmot.types import CountingEvent, Counts, Detections, Frame, FrameResult, Tracks
-
-STAGES = ("decode", "letterbox", "inference", "association", "sinks")
-
-QUEUE_DEPTH = 2
-"""Maximum number of frames between two stages: enough for an uneven decoder, and little memory."""
-
-JOIN_TIMEOUT_S = 1.0
-"""Maximum wait for the capture thread of a live source at the end of a run: its read may never return."""
-
-STUCK_S = 2.0
-"""Maximum wait for a decoder and a detector that may never return."""
-
-Detecting: TypeAlias = Callable[[], Detections | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +123,9 @@ class Pipeline:
         self._camera_motion = camera_motion
         self._ignored = ignored or IgnoredZones()
         self._objects = Detections.empty().xyxy  # boxes of the last frame
-        self._times = _StageTimes(clock)
+        self._times = StageTimes(clock, (*STAGES, TURN) if isinstance(detector, SharedDetector) else STAGES)
         self._schedule = schedule or DetectionSchedule()
-        self._stages: _Stages | None = None
+        self._stages: Stages | None = None
         self._class_names = detector.class_names if isinstance(detector, HasClassNames) else ("person",)
         self._detected = self._predicted = self._detections = 0
         self._identities: Tally[int] = Tally()  # by class id
@@ -223,7 +207,7 @@ class Pipeline:
         """Yield each result after the sinks have it. The caller closes the sinks."""
         clock = self._times.clock
         self._started_s = self._last_s = clock()
-        self._stages = stages = _Stages(self._source, self._detector, self._schedule, self._times)
+        self._stages = stages = Stages(self._source, self._detector, self._schedule, self._times)
         try:
             if self._stopped:  # before the stages existed
                 return
@@ -287,152 +271,3 @@ class Pipeline:
         if len(new):  # replaced and not changed: other threads read it
             self._identities = self._identities + Tally(new.tolist())
         self._highest_id = max(self._highest_id, int(tracks.track_id.max(initial=0)))
-
-
-class _StageTimes:
-    """Busy seconds of each stage. Each stage writes its own entries only, so no lock is needed."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock = clock
-        self.busy_s = dict.fromkeys(STAGES, 0.0)
-        self.since_s: dict[str, float | None] = dict.fromkeys(STAGES)  # None: not at work
-
-    def begin(self, stage: str) -> float:
-        """Note that a stage begins with a frame; returns the time."""
-        started_s = self.since_s[stage] = self.clock()
-        return started_s
-
-    def add(self, stage: str, started_s: float) -> float:
-        """Add the time since ``started_s`` and return it."""
-        elapsed_s = self.clock() - started_s
-        self.since_s[stage] = None
-        self.busy_s[stage] += elapsed_s
-        return elapsed_s
-
-
-class _Stages:
-    """Threads that turn a source into (frame, detections), in order, a few frames ahead of the consumer.
-
-    Frames of a file wait in queues, and none is dropped. Of a live source only the newest frame waits. It is
-    prepared only when the detector is free, so that it is recent.
-    """
-
-    def __init__(
-        self, source: Source, detector: Detector, schedule: DetectionSchedule, times: _StageTimes
-    ) -> None:
-        self._source, self._times = source, times
-        self._live = source.info.live
-        self._prepare: Callable[[Frame], Detecting] = (
-            detector.prepare
-            if isinstance(detector, PreparingDetector)
-            else lambda frame: partial(detector.detect, frame)
-        )
-        self._pacer = DetectionPacer(schedule)
-        self._replaced = self._outdated = 0
-        self._captured: Channel[Frame] = Channel(1 if self._live else QUEUE_DEPTH)
-        self._prepared: Channel[tuple[Frame, Detecting | None]] = Channel(QUEUE_DEPTH)
-        self._detected: Channel[tuple[Frame, Detections | None]] = Channel(1)
-        # One token for each frame that may be prepared ahead of the detector.
-        self._tokens: Channel[bool] = Channel(1 if self._live else QUEUE_DEPTH)
-        self._threads = (
-            _worker("capture", self._run_capture, self._captured),
-            _worker("letterbox", self._run_letterbox, self._prepared),
-            _worker("inference", self._run_inference, self._detected),
-        )
-
-    @property
-    def dropped(self) -> int:
-        """Number of frames of a live source that newer ones replaced, here or in the source."""
-        return self._replaced + self._outdated
-
-    def start(self) -> None:
-        for _ in range(1 if self._live else QUEUE_DEPTH):
-            self._tokens.put(True)
-        for thread in self._threads:
-            thread.start()
-
-    def __iter__(self) -> Iterator[tuple[Frame, Detections | None]]:
-        """Yield frames in order, with None for a predicted frame. Raises the error of any stage."""
-        return iter(self._detected)
-
-    def end(self) -> None:
-        """End the iteration. Safe in any thread."""
-        self._detected.close()
-
-    def stop(self) -> None:
-        """End the threads and wait for them, ``STUCK_S`` at most: one may never return."""
-        for channel in (self._captured, self._tokens, self._prepared, self._detected):
-            channel.close()
-        until_s = monotonic() + STUCK_S
-        capture, *others = self._threads
-        for thread in others:
-            if thread.ident is not None:
-                thread.join(max(0.0, until_s - monotonic()))
-        if capture.ident is not None:
-            capture.join(JOIN_TIMEOUT_S if self._live else max(0.0, until_s - monotonic()))
-
-    def _run_capture(self) -> None:
-        times, frames = self._times, iter(self._source)
-        expected: int | None = None
-        while True:
-            started_s = times.begin("decode")
-            try:
-                frame = next(frames, None)
-            finally:
-                times.add("decode", started_s)
-            if frame is None:
-                return
-            if self._live:
-                # A source with its own buffer also skips frames when this thread is late.
-                self._replaced += max(0, frame.index - expected) if expected is not None else 0
-                expected = frame.index + 1
-                self._replaced += self._captured.put_latest(frame)
-            else:
-                self._captured.put(frame)
-
-    def _run_letterbox(self) -> None:
-        while True:
-            waiting = self._captured.poll()
-            frame = self._captured.get() if waiting is None else waiting
-            awaited = self._live and waiting is None
-            detecting: Detecting | None = None
-            if self._pacer.wants_detection(self._times.clock(), source_was_awaited=awaited):
-                self._tokens.get()
-                frame = self._newest(frame)
-                started_s = self._times.begin("letterbox")
-                detecting = self._prepare(frame)
-                self._times.add("letterbox", started_s)
-            self._prepared.put((frame, detecting))
-
-    def _newest(self, frame: Frame) -> Frame:
-        """Return the newest frame: a live source may deliver one while this one waits for the detector."""
-        newer = self._captured.poll() if self._live else None
-        if newer is None:
-            return frame
-        self._outdated += 1
-        return newer
-
-    def _run_inference(self) -> None:
-        for frame, detecting in self._prepared:
-            detections: Detections | None = None
-            if detecting is not None:
-                started_s = self._times.begin("inference")
-                detections = detecting()
-                self._pacer.took(self._times.add("inference", started_s))
-                self._tokens.put(True)
-            self._detected.put((frame, detections))
-
-
-def _worker(name: str, work: Callable[[], None], output: Channel[Any]) -> Thread:
-    def run() -> None:
-        try:
-            work()
-        except ChannelClosedError:
-            output.finish()
-        except BaseException as error:  # raised again by the thread that gets from the channel
-            output.finish(error)
-        else:
-            output.finish()
-
-    # A daemon: a read that never returns must not keep the process alive.
-    return Thread(target=run, name=f"edge-fairmot {name}", daemon=True)

@@ -138,6 +138,15 @@ class Runtime(Protocol):
         """Release the session. May be called twice."""
 
 
+@runtime_checkable
+class ParallelRuntime(Runtime, Protocol):
+    """A runtime that takes several calls of :meth:`infer` at a time, from as many threads."""
+
+    @property
+    def parallel_calls(self) -> int:
+        """Number of calls at a time that makes it fastest."""
+
+
 class Detector(Protocol):
     """What finds the objects of a frame.
 
@@ -170,6 +179,20 @@ class PreparingDetector(Detector, Protocol):
 
     def prepare(self, frame: Frame) -> Callable[[], Detections | None]:
         """Do the first part; the returned function does the second and returns what ``detect`` would."""
+
+
+@runtime_checkable
+class SharedDetector(PreparingDetector, Protocol):
+    """A detector that several loops share. A loop takes a turn for each frame that it prepares."""
+
+    def take_turn(self, timeout_s: float | None = None) -> bool:
+        """Wait until a frame may be prepared, ``timeout_s`` at most; False if the turn has not come.
+
+        Raises ChannelClosedError after :meth:`leave`.
+        """
+
+    def leave(self) -> None:
+        """End all waiting of this loop. Safe in any thread, and a second time."""
 
 
 OutputHealth: TypeAlias = Mapping[str, Any]

@@ -26,7 +26,8 @@ class DetectionSchedule:
         Detect in every Nth frame, or less often if ``target_fps`` requires it.
     target_fps : float or None
         Frame rate to keep, frames per second. Detections are as frequent as this rate allows. If the rest of
-        the work alone is slower, one detection per second remains.
+        the work alone is slower, one detection per second remains. With a detector that several
+        cameras share, frames are predicted in time until the turn comes, for a second at most.
 
     Raises
     ------
@@ -74,6 +75,10 @@ class DetectionPacer:
             wanted = self._is_affordable(now_s, self._period_s)
         self._frames_since = 0 if wanted else (self._frames_since or 0) + 1
         return wanted
+
+    def postpone(self) -> None:
+        """Want the detection in the next frame: there was none in this one."""
+        self._frames_since = self._every - 1
 
     def took(self, cost_s: float) -> None:
         """Record the duration of a detection. May be called from another thread."""

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import edge_fairmot.pipeline
+import edge_fairmot.stages
 from edge_fairmot import Frame, Pipeline, RawDetections, Tracker, TrackerConfig
 from edge_fairmot.detector import FairMotDetector, select_detections
 from edge_fairmot.errors import SourceError
@@ -399,7 +399,7 @@ def test_a_live_source_that_is_slower_than_the_network_loses_nothing():
 
 
 def test_a_camera_that_never_answers_again_does_not_hold_up_the_end(monkeypatch):
-    monkeypatch.setattr(edge_fairmot.pipeline, "JOIN_TIMEOUT_S", 0.005)
+    monkeypatch.setattr(edge_fairmot.stages, "JOIN_TIMEOUT_S", 0.005)
     answer = threading.Event()
 
     def hang(index):

@@ -13,10 +13,10 @@ from edge_fairmot.detector import FairMotDetector, select_detections
 from edge_fairmot.errors import InvalidInputError, SourceError
 from edge_fairmot.letterbox import Letterbox
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.pipeline import STAGES
 from edge_fairmot.protocols import SourceInfo
 from edge_fairmot.schedule import DetectionSchedule
 from edge_fairmot.sinks import JsonLinesHeader, JsonLinesSink
+from edge_fairmot.stages import STAGES
 
 SOURCE_SIZE = (200, 100)
 INPUT_SIZE = (128, 96)

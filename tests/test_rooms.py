@@ -47,7 +47,7 @@ class Room(NamedTuple):
 
 
 VALUES = "types errors classes"
-CORE = f"{VALUES} boxes letterbox manifest protocols channel schedule tracking camera_motion counting"
+CORE = f"{VALUES} boxes letterbox manifest protocols channel schedule tracking camera_motion counting stages"
 ROOMS = {
     "": Room("", "", lazy_rooms="* runtimes"),
     "errors": Room("", ""),
@@ -66,7 +66,9 @@ ROOMS = {
     "counting": Room(VALUES, "numpy"),
     "detector": Room("types errors letterbox manifest protocols", "numpy"),
     "refinement": Room("types errors boxes tracking", "numpy"),
+    "sharing": Room("types errors channel protocols detector", "numpy"),
     "detection_cache": Room("types errors system", "numpy"),
+    "stages": Room("types protocols channel schedule", ""),
     "pipeline": Room(CORE, ""),
     "sources": Room(f"{VALUES} protocols channel", "numpy cv2", "", "av picamera2 libcamera"),
     "sinks": Room(VALUES, "numpy cv2", "", "av"),
@@ -80,8 +82,8 @@ ROOMS = {
         "paho",
     ),
     "cli": Room(
-        f"{CORE} detector detection_cache refinement pipeline sources sinks bundled doctor service system "
-        "fleet model_file runtimes",
+        f"{CORE} detector sharing detection_cache refinement pipeline sources sinks bundled doctor service "
+        "system fleet model_file runtimes",
         "numpy cv2 typer rich tomli",
         "convert benchmarks",
         "onnx onnxruntime openvino trackeval pyarrow",

@@ -26,6 +26,9 @@ SHAPES = """\
 # [[ignore]]                  # nobody who stands in it is tracked
 # name = "mirror"
 # polygon = [[0.8, 0.1], [1.0, 0.1], [1.0, 0.6]]
+
+## Several cameras: in place of [camera], a table [[camera]] for each, with name, source, target_fps, and what
+## differs from the rest of this file: keys of [camera], and tracker, schedule, counting, line, zone, ignore.
 """
 
 

@@ -22,6 +22,7 @@ from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline
 from edge_fairmot.protocols import Detector, OutputHealth, Runtime, Source, SourceInfo
 from edge_fairmot.service.web import saved_drawing
+from edge_fairmot.sharing import SharedRuntime
 from edge_fairmot.sinks import JsonLinesHeader
 from edge_fairmot.sinks.text import counts_document
 from edge_fairmot.system import atomic_write
@@ -93,30 +94,34 @@ def open_run(
     *,
     detections: Path | None = None,
     save_detections: Path | None = None,
-    drawn: bool = False,
+    drawn: str = "",
     runtime: Runtime | None = None,
+    shared: SharedNetwork | None = None,
 ) -> Run:
     """Open the model, the tracker and the counter of a run; the stack closes what was opened.
 
-    ``runtime`` is one of :func:`open_network` that stays open; without it, one is opened here. ``detections``
-    is a cache to be read instead of running the network, ``save_detections`` one to be written. ``drawn``
-    makes a counter also where nothing is counted yet, because shapes may be drawn.
+    ``runtime`` is one of :func:`open_network` that stays open, ``shared`` the network of several cameras;
+    without them, a runtime is opened here. ``detections`` is a cache to be read instead of running the
+    network, ``save_detections`` one to be written. ``drawn`` is the name under which a page saves shapes, if
+    there is one: then there is a counter also where nothing is counted yet.
     """
     info = source.info
     tracker = config.tracker_config(info.frame_rate)
-    detector, model = (
-        _network(config, tracker, runtime or stack.enter_context(closing(open_network(config))))
-        if detections is None
-        else _open_cache(detections, tracker, info)
-    )
+    if detections is not None:
+        detector, model = _open_cache(detections, tracker, info)
+    elif shared is not None:
+        detector, model = shared.detector(config, tracker), shared.model
+    else:
+        runtime = runtime or stack.enter_context(closing(open_network(config)))
+        detector, model = FairMotDetector(runtime, tracker.lowest_score), _model_of(config, runtime)
     counting = config.counted
-    saved = saved_drawing(config.web, info.name, counting) if drawn else None
+    saved = saved_drawing(config.web, drawn, counting) if drawn else None
     counting = saved or counting  # what was drawn on the page replaces the lines and zones of the file
     ignored = IgnoredZones(counting.ignore)
     counter: Counter | None = None
     if drawn or counting.lines or counting.zones:
         try:
-            counter = Counter(counting, info.frame_size, model.class_names, tracker.classes)
+            counter = Counter(counting, info.frame_size, model.class_names, tracker.classes, live=info.live)
         except InvalidInputError as error:
             if saved is None:
                 raise
@@ -138,32 +143,59 @@ def open_run(
     return Run(config, source, model, tracker, counter, ignored, pipeline)
 
 
-def open_network(config: RunConfig, path: Path | None = None) -> Runtime:
-    """Open the model of a run, or a copy of it at another path."""
-    from edge_fairmot.runtimes import open_runtime
+@dataclass(frozen=True, slots=True)
+class SharedNetwork:
+    """The network of several cameras; each has turns in proportion to its target."""
 
-    runtime = open_runtime(
-        path or config.model_path,
-        config.runtime.name,
-        config.runtime.options,
-        integrity_check=config.runtime.integrity_check,
-    )
+    runtime: SharedRuntime
+    model: ModelInfo
+    highest_target_fps: float
+
+    def detector(self, config: RunConfig, tracker: TrackerConfig) -> Detector:
+        """Return the detector of one more camera. Without a target, it has the highest one's share."""
+        weight = config.schedule.target_fps or self.highest_target_fps
+        return self.runtime.detector(tracker.lowest_score, weight=weight, frame_rate=tracker.frame_rate)
+
+
+def open_shared_network(configs: Sequence[RunConfig], stack: ExitStack) -> SharedNetwork:
+    """Open one runtime for several cameras, all of one model; the stack closes it."""
+    runtime = stack.enter_context(closing(_open_runtime(configs[0])))
+    advise_on_precision(runtime)
+    shared = SharedRuntime(runtime)
+    stack.callback(shared.close)
+    targets = [config.schedule.target_fps for config in configs]
+    return SharedNetwork(shared, _model_of(configs[0], runtime), max(filter(None, targets), default=1.0))
+
+
+def open_network(config: RunConfig, path: Path | None = None) -> Runtime:
+    """Open the model of a run of one source, or a copy of it at another path."""
+    runtime = _open_runtime(config, path)
     if runtime.manifest.batch_size != 1:
         runtime.close()
         raise InvalidInputError(
-            f"{config.model_path} takes batches of {runtime.manifest.batch_size}, a run needs 1: "
-            "convert again without --batch-size"
+            f"{config.model_path} takes batches of {runtime.manifest.batch_size}, a run of one source needs "
+            "1: convert again without --batch-size"
         )
     advise_on_precision(runtime)
     return runtime
 
 
-def _network(config: RunConfig, tracker: TrackerConfig, runtime: Runtime) -> tuple[Detector, ModelInfo]:
+def _open_runtime(config: RunConfig, path: Path | None = None) -> Runtime:
+    from edge_fairmot.runtimes import open_runtime
+
+    return open_runtime(
+        path or config.model_path,
+        config.runtime.name,
+        config.runtime.options,
+        integrity_check=config.runtime.integrity_check,
+    )
+
+
+def _model_of(config: RunConfig, runtime: Runtime) -> ModelInfo:
     manifest = runtime.manifest
-    model = ModelInfo(
+    return ModelInfo(
         str(config.model_path), manifest.checkpoint_sha256, runtime.name, tuple(manifest.class_names)
     )
-    return FairMotDetector(runtime, tracker.lowest_score), model
 
 
 def _open_cache(folder: Path, tracker: TrackerConfig, info: SourceInfo) -> tuple[Detector, ModelInfo]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_fairmot.bundled import choose_model
-from edge_fairmot.cli.config_file import build, read_document
+from edge_fairmot.cli.config_file import Document, build, read_document
 from edge_fairmot.counting import CountingConfig, Line, Zone, parse_line, parse_zone
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.runtimes import RuntimeOptions
@@ -227,6 +227,11 @@ def read_run_config(
     ``flags`` maps ``table.key`` to the value of a flag, None where it was not given. ``lines``, ``zones`` and
     ``ignored``, as :func:`edge_fairmot.counting.parse_line` takes them, are added to the file's.
     """
+    return build_run(read_run_document(path, overrides, flags), path, lines, zones, ignored)
+
+
+def read_run_document(path: Path | None, overrides: Sequence[str], flags: Mapping[str, Any]) -> Document:
+    """Read the file, and apply overrides and flags; see :func:`read_run_config`."""
     document = read_document(path, overrides)
     for name, value in flags.items():
         if value is not None:
@@ -235,9 +240,20 @@ def read_run_config(
             for table in tables:
                 target = target.setdefault(table, {})
             target[key] = str(value) if isinstance(value, Path) else value
+    return document
+
+
+def build_run(
+    document: Document,
+    path: Path | None,
+    lines: Sequence[str] = (),
+    zones: Sequence[str] = (),
+    ignored: Sequence[str] = (),
+) -> RunConfig:
+    """Build the settings of a run from a document; see :func:`read_run_config`."""
     tracker = document.get("tracker")
     if isinstance(tracker, dict) and tracker.get("preset") in PRESETS:
-        document["tracker"] = preset_settings(tracker["preset"], tracker) | tracker
+        document = document | {"tracker": preset_settings(tracker["preset"], tracker) | tracker}
     try:
         config = build(RunConfig, document)
     except InvalidInputError as error:

@@ -22,6 +22,7 @@ _NOUNS = {
     "decode": "the decoder",
     "letterbox": "the letterbox",
     "inference": "the detector",
+    "turn": "the detector of all cameras",
     "association": "the tracker",
     "sinks": "an output",
 }
@@ -38,10 +39,20 @@ def stall_of(busy_s: Mapping[str, float], after_s: float) -> str:
 
 
 class StallWatch(AbstractContextManager["StallWatch"]):
-    """Calls ``tell`` in its own thread: with a message when a run stalls, and with "" when it continues."""
+    """Calls ``tell`` in its own thread: with a message when a run stalls, and with "" when it continues.
 
-    def __init__(self, stalled: Callable[[], str], tell: Callable[[str], None], after_s: float) -> None:
+    The health file is touched while ``is_working()``; without it, while nothing stalls.
+    """
+
+    def __init__(
+        self,
+        stalled: Callable[[], str],
+        tell: Callable[[str], None],
+        after_s: float,
+        is_working: Callable[[], bool] | None = None,
+    ) -> None:
         self._stalled, self._tell, self._pause_s = stalled, tell, min(1.0, after_s / 4)
+        self._is_working = is_working
         self._health = Path(path) if (path := os.environ.get(HEALTH_FILE)) else None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="edge-fairmot watch", daemon=True)
@@ -54,7 +65,8 @@ class StallWatch(AbstractContextManager["StallWatch"]):
             if stall != told:
                 told = stall
                 self._tell(stall)
-            if not stall and self._health is not None:
+            works = not stall if self._is_working is None else self._is_working()
+            if works and self._health is not None:
                 with suppress(OSError):
                     self._health.touch()
             if self._ended.wait(self._pause_s):

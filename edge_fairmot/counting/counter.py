@@ -41,6 +41,8 @@ class Counter:
         Name of each class id. Of several classes, counts are also given by class.
     tracked : collection of str
         The classes that are tracked; all of them when empty.
+    live : bool
+        Times are those of a camera: long ones between frames are real, and no wrong unit.
 
     Raises
     ------
@@ -61,18 +63,19 @@ class Counter:
         frame_size: tuple[int, int],
         class_names: Sequence[str] = ("person",),
         tracked: Collection[str] = (),
+        *,
+        live: bool = False,
     ) -> None:
         if min(frame_size) < 1:
             raise InvalidInputError(f"frame_size must be positive, not {frame_size}")
         self._frame_size = frame_size
-        # Unit of length: the image's height, across and down.
-        self._aspect = frame_size[0] / frame_size[1]
+        self._aspect = frame_size[0] / frame_size[1]  # unit of length: the image's height, across and down
         self._persons = Persons(config.memory_s, self._aspect)
         self._lines: dict[str, LineCrossing] = {}
         self._zones: dict[str, ZoneOccupancy] = {}
         self._class_names, self._tracked = tuple(class_names), tuple(tracked)
         self._time_s = -math.inf
-        self._first_steps_s: list[float] = []
+        self._first_steps_s = [0.0] * FIRST_STEPS if live else []
         self.config = self._drawn = config
         self._apply_drawn()
 

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from edge_fairmot.errors import InvalidInputError, SinkError
 
-__all__ = ["state_folder"]
+__all__ = ["slug", "state_folder"]
+
+
+def slug(name: str) -> str:
+    """Return a name of ASCII letters, digits, _ and -, for topics, folders and addresses.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+
+    Returns
+    -------
+    str
+        The same name if it has only these characters, else a similar one with a checksum: different names
+        stay different.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    return plain if plain == name else f"{plain}_{zlib.crc32(name.encode()):08x}"
 
 
 def state_folder(environment: Mapping[str, str] | None = None) -> Path:

@@ -196,7 +196,7 @@ class ReconnectingSource(FrameSource):
     of ``time.monotonic``, so it includes the gap.
 
     The constructor waits for the first opening, so that :attr:`info` is the source's own. If the source is
-    not there yet, ``info`` is an assumption, and the iteration tries again.
+    not there yet, ``info`` is an assumption, and the iteration waits on or tries again.
 
     Parameters
     ----------
@@ -205,6 +205,8 @@ class ReconnectingSource(FrameSource):
     opener : callable
         Opens the source; called in a new thread each time.
     config : ReconnectConfig, optional
+    patience_s : float
+        Longest wait of the constructor, seconds.
 
     Raises
     ------
@@ -213,7 +215,11 @@ class ReconnectingSource(FrameSource):
     """
 
     def __init__(
-        self, name: str, opener: Callable[[], Source], config: ReconnectConfig | None = None
+        self,
+        name: str,
+        opener: Callable[[], Source],
+        config: ReconnectConfig | None = None,
+        patience_s: float = LONGEST_OPENING_S,
     ) -> None:
         super().__init__(name)
         self._opener, self._config = opener, config or ReconnectConfig()
@@ -227,8 +233,10 @@ class ReconnectingSource(FrameSource):
         self._info = SourceInfo(name, ASSUMED_SIZE, ASSUMED_FRAME_RATE, None, live=True)
         self._connection: Connection | None = Connection(opener)
         try:
-            self._info = replace(self._connection.wait_open(LONGEST_OPENING_S), name=name)
+            self._info = replace(self._connection.wait_open(patience_s), name=name)
         except (SourceError, OSError) as error:
+            if isinstance(error, TimeoutError) and patience_s < LONGEST_OPENING_S:
+                return
             self._lose(_reason(error, LONGEST_OPENING_S))
 
     def state(self) -> SourceState:
@@ -385,7 +393,11 @@ ENDLESS = "frames=endless"
 
 
 def open_live_source(
-    spec: str, reconnect: ReconnectConfig | None = None, network: NetworkOptions | None = None
+    spec: str,
+    reconnect: ReconnectConfig | None = None,
+    network: NetworkOptions | None = None,
+    *,
+    patience_s: float = LONGEST_OPENING_S,
 ) -> LiveSource:
     """Open a source as a live one, which ends when it is closed.
 
@@ -397,6 +409,8 @@ def open_live_source(
         When a camera counts as lost, and how long to wait for it.
     network : NetworkOptions, optional
         For the address of a network camera.
+    patience_s : float
+        Longest wait until a camera is open, seconds; after it the iteration waits on.
 
     Returns
     -------
@@ -410,7 +424,7 @@ def open_live_source(
     """
     name = redacted_name(spec)
     if is_camera(spec):
-        return ReconnectingSource(name, lambda: open_source(spec, network=network), reconnect)
+        return ReconnectingSource(name, lambda: open_source(spec, network=network), reconnect, patience_s)
     if find_entry_point(spec) is None:
         return PacedSource(open_source(spec))
     opened = [_open_endless(spec)]

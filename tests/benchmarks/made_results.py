@@ -20,7 +20,7 @@ from edge_fairmot.benchmarks.results import (
     TrackScore,
 )
 from edge_fairmot.benchmarks.speed import FrameTimes, Live, Memory, Speed, measure_throughput, spread
-from edge_fairmot.pipeline import STAGES
+from edge_fairmot.stages import STAGES
 
 MACHINE = Machine(
     *("Made-up board", "aarch64", 4, 8192, "Linux", "6.1", "performance", False, (), "3.11", {"numpy": "2"}),

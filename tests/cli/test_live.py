@@ -250,12 +250,17 @@ def rtsp_camera() -> Iterator[Callable[[int], subprocess.Popen[str]]]:
         server.communicate()
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def test_an_rtsp_server_that_is_killed_and_started_again_costs_no_recorded_track_and_no_password(
     still_model: Path, rtsp_camera: Callable[[int], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = rtsp_camera(port)
     address = f"rtsp://admin:hunter2@127.0.0.1:{port}/live?token=hunter2"
     waits = (

@@ -273,6 +273,12 @@ def test_time_goes_forward(tracks):
         Counter(CONFIG, (0, 10))
 
 
+def test_a_device_that_is_too_slow_for_its_camera_goes_on(tracks):
+    counter = Counter(CONFIG, SIZE, live=True)
+    for number in range(10):
+        counter.update(tracks(), 40.0 * number)
+
+
 def test_milliseconds_are_refused_and_a_slow_start_is_not(watch):
     standing = [(1, 100, 100)]
     with pytest.raises(InvalidInputError, match=r"went forward by 40 or more .*milliseconds divided by 1e3"):

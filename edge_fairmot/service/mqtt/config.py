@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.service import state_folder
+from edge_fairmot.service import slug, state_folder
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -47,6 +47,8 @@ class MqttConfig:
     device : str
         Name in topics and in Home Assistant: letters, digits, _ and -. The name of this machine by default.
         Each run needs its own.
+    camera : str
+        Name of the camera, one more part of the topics after the device; live sets it for named cameras.
     root : str
         First part of the topics.
     discovery_prefix : str
@@ -61,6 +63,7 @@ class MqttConfig:
         Key of the client certificate, PEM; in certfile by default.
     outbox : Path or None
         File that keeps events until the broker has them; ``DEVICE.events.db`` in the state folder by default.
+        A camera with a name has its own, with the name in it.
     outbox_limit : int
         Number of events to keep at most. The oldest ones beyond it are dropped and counted.
 
@@ -72,6 +75,7 @@ class MqttConfig:
 
     broker: str
     device: str = ""
+    camera: str = ""
     root: str = "edge-fairmot"
     discovery_prefix: str = "homeassistant"
     credentials: Path | None = None
@@ -125,9 +129,23 @@ class MqttConfig:
         return Address(parts.hostname, port or PORTS[parts.scheme], parts.scheme == "mqtts")
 
     @property
+    def base(self) -> str:
+        """First parts of all topics: root, device, and camera if it has a name."""
+        return "/".join(filter(None, (self.root, self.device, slug(self.camera))))
+
+    @property
+    def identifier(self) -> str:
+        """Name of the device and the camera towards the broker and Home Assistant."""
+        return "__".join(filter(None, (self.device, slug(self.camera))))
+
+    @property
     def outbox_path(self) -> Path:
         """File of the outbox in use. SinkError if this user has no home folder."""
-        return self.outbox or state_folder() / f"{self.device}.events.db"
+        if self.outbox is None:
+            return state_folder() / f"{self.identifier}.events.db"
+        return (
+            self.outbox.with_stem(f"{self.outbox.stem}__{slug(self.camera)}") if self.camera else self.outbox
+        )
 
     def read_credentials(self, environment: Mapping[str, str] | None = None) -> tuple[str, str]:
         """Return user and password, both empty where there are none; InvalidInputError if one is missing."""

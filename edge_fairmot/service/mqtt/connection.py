@@ -52,11 +52,11 @@ class Connection:
         self._address, self._status_topic, self._on_change = config.address, topics.status, on_change
         self.acknowledged: SimpleQueue[int] = SimpleQueue()
         self._number_in_use = MQTTErrorCode.MQTT_ERR_QUEUE_SIZE  # not of a full queue: no limit is set
-        self._device = config.device
+        self._device = config.identifier
         self._connected = self._refused = self._disconnected = False
         self._times_connected, self._since_s = 0, 0.0
         self._message, self._logged, self._times_dropped = "not connected yet", "", 0
-        self._client: Client = Client(CallbackAPIVersion.VERSION2, f"edge-fairmot-{config.device}")
+        self._client: Client = Client(CallbackAPIVersion.VERSION2, f"edge-fairmot-{config.identifier}")
         user, password = config.read_credentials()
         if user:
             self._client.username_pw_set(user, password or None)

@@ -8,32 +8,40 @@ entity.
 from __future__ import annotations
 
 import json
-import re
-import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import edge_fairmot
+from edge_fairmot.service import slug
 from edge_fairmot.service.mqtt.topics import OFFLINE, ONLINE, Topics
 from edge_fairmot.system import atomic_write
 
 
 def discovery_messages(
-    prefix: str, device: str, topics: Topics, lines: Iterable[str], zones: Iterable[str]
+    prefix: str,
+    device: str,
+    topics: Topics,
+    lines: Iterable[str],
+    zones: Iterable[str],
+    *,
+    shown: str = "",
 ) -> dict[str, dict[str, Any]]:
-    """Return the payloads that announce a device with its lines and zones, by topic."""
+    """Return the payloads that announce a device with its lines and zones, by topic.
+
+    ``device`` is its identifier, ``shown`` its name, if it is another one.
+    """
     counted = {"state_topic": topics.state, "state_class": "total_increasing"}
     present = {"state_topic": topics.state, "state_class": "measurement"}
     entities = _device_entities(topics, present)
     for name in lines:
         for direction, icon in (("in", "enter"), ("out", "exit")):
-            entities["sensor", f"line_{_slug(name)}_{direction}"] = counted | _value(
+            entities["sensor", f"line_{slug(name)}_{direction}"] = counted | _value(
                 "lines", name, direction, name=f"{name} {direction}", icon=f"mdi:location-{icon}"
             )
     for name in zones:
-        zone = f"zone_{_slug(name)}"
+        zone = f"zone_{slug(name)}"
         entities["sensor", f"{zone}_occupancy"] = present | _value(
             "zones", name, "occupancy", name=f"{name} occupancy", icon="mdi:account-multiple"
         )
@@ -42,7 +50,7 @@ def discovery_messages(
         )
         stay = {"name": f"{name} mean stay", "device_class": "duration", "unit_of_measurement": "s"}
         entities["sensor", f"{zone}_dwell"] = present | _value("zones", name, "mean_dwell_s", **stay)
-    shared = _shared(device, topics)
+    shared = _shared(device, shown or device, topics)
     return {
         f"{prefix}/{component}/{device}/{entity}/config": {
             "unique_id": f"edge-fairmot-{device}-{entity}",
@@ -102,7 +110,7 @@ def _value(*path: str, **config: Any) -> dict[str, Any]:
     return config | {"value_template": f"{{{{ value_json{keys} }}}}"}
 
 
-def _shared(device: str, topics: Topics) -> dict[str, Any]:
+def _shared(device: str, name: str, topics: Topics) -> dict[str, Any]:
     version = edge_fairmot.__version__
     return {
         "availability_topic": topics.status,
@@ -110,18 +118,12 @@ def _shared(device: str, topics: Topics) -> dict[str, Any]:
         "payload_not_available": OFFLINE,
         "device": {
             "identifiers": [f"edge-fairmot-{device}"],
-            "name": device,
+            "name": name,
             "model": "edge-fairmot",
             "sw_version": version,
         },
         "origin": {"name": "edge-fairmot", "sw_version": version},
     }
-
-
-def _slug(name: str) -> str:
-    """Return a name that fits into a topic; different names stay different."""
-    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
-    return plain if plain == name else f"{plain}_{zlib.crc32(name.encode()):08x}"
 
 
 class DiscoveryRegistry:

@@ -50,7 +50,7 @@ class Publisher:
 
     def __init__(self, config: MqttConfig, outbox: Outbox, run: RunView, view: Callable[[], View]) -> None:
         self._config, self._outbox, self._run, self._view = config, outbox, run, view
-        self._topics = Topics(f"{config.root}/{config.device}")
+        self._topics = Topics(config.base)
         self._wake, self._stopping = threading.Event(), threading.Event()
         self.connection = Connection(config, self._topics, self._wake.set)
         path = config.outbox_path
@@ -80,12 +80,13 @@ class Publisher:
         """Wake the thread for new events; returns at once."""
         self._wake.set()
 
-    def stop(self, timeout_s: float) -> None:
-        """Send the last events and disconnect, within a time."""
+    def stop(self, timeout_s: float) -> bool:
+        """Send the last events and disconnect, within a time; False if the thread has not ended by then."""
         self._stopping.set()
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _loop(self) -> None:
         self.connection.start()
@@ -139,7 +140,10 @@ class Publisher:
             return
         self._announced = shapes
         prefix = self._config.discovery_prefix
-        messages = discovery_messages(prefix, self._config.device, self._topics, *shapes) if prefix else {}
+        config, messages = self._config, {}
+        if prefix:
+            shown = f"{config.device} {config.camera}".rstrip()
+            messages = discovery_messages(prefix, config.identifier, self._topics, *shapes, shown=shown)
         texts = dict.fromkeys(self._registry.topics - messages.keys(), "")
         texts |= {topic: to_json(document) for topic, document in messages.items()}
         for topic, text in texts.items():

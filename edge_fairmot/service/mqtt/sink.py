@@ -85,5 +85,5 @@ class MqttSink(AbstractContextManager["MqttSink"]):
 
     def close(self) -> None:
         """Send what can be sent soon, keep the rest and disconnect, within a second. May be called twice."""
-        self._publisher.stop(FLUSH_S + DISCONNECT_S)
-        self._outbox.close()
+        if self._publisher.stop(FLUSH_S + DISCONNECT_S):
+            self._outbox.close()  # SQLite crashes where a thread still uses what is closed

@@ -13,6 +13,9 @@ topic                          QoS    retained  payload
 ``edge-fairmot/shop/event``    1      no        one counted event; every one, at least once
 =============================  =====  ========  =======================================================
 
+With several cameras each has its own topics, one part longer: ``edge-fairmot/shop/door/state``. A name with
+other characters than ASCII letters, digits, _ and - is changed there, and a checksum is added to it.
+
 ``state``: ``people`` and ``occupancy`` are null while the source does not run::
 
     {"source": "running", "message": "", "people": 3,
@@ -57,7 +60,7 @@ ONLINE, OFFLINE = "online", "offline"
 
 
 class Topics:
-    """The topics of one device; ``base`` is ``ROOT/DEVICE``."""
+    """The topics of one device; ``base`` is ``ROOT/DEVICE`` or ``ROOT/DEVICE/CAMERA``."""
 
     def __init__(self, base: str) -> None:
         self.status, self.state = f"{base}/status", f"{base}/state"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.service import check_range
+from edge_fairmot.service import check_range, slug
 
 KB, MB, GB = 10**3, 10**6, 10**9
 
@@ -93,6 +93,11 @@ class RecordingConfig:
                 raise InvalidInputError(
                     f"{name} must be between {_size(low)} and {_size(high)}, not {getattr(self, name)}"
                 )
+
+    def of_camera(self, name: str) -> RecordingConfig:
+        """Return the settings of one of several cameras: the same in a folder of its own, with its limits."""
+        folder = self.folder / slug(name)
+        return replace(self, path=folder if self._is_folder else folder / self.path.name)
 
     @property
     def _is_folder(self) -> bool:

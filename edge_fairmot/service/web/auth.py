@@ -128,12 +128,12 @@ class Auth:
         return refusal
 
     def _check_token(self, request: HTTPConnection, method: str) -> Response | None:
-        is_front_page = request.scope["path"] == "/" and method == "GET"
-        if is_front_page and "token" in request.query_params:
+        path = request.scope["path"]
+        if path == "/" and method == "GET" and "token" in request.query_params:
             return self._log_in(request.query_params["token"])
         if self._has_token(request):
             return None
-        if is_front_page:
+        if path.endswith("/") and method == "GET":  # a page: that of a camera, too
             return HTMLResponse(self._login_page, 401)
         return _refuse(401, "the token of the page is needed: Authorization: Bearer TOKEN")
 

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from threading import Thread
@@ -27,8 +27,9 @@ from edge_fairmot.service.web.clients import Clients
 from edge_fairmot.service.web.config import WebConfig
 from edge_fairmot.service.web.drawing import ShapeEditor, parse_request
 from edge_fairmot.service.web.frames import LatestFrame, WebFrame, encode_jpeg, frame_document
-from edge_fairmot.service.web.status import StatusBoard, metrics_writer
+from edge_fairmot.service.web.status import RunCollector, StatusBoard, metrics_writer
 from edge_fairmot.sinks.drawing import Annotator
+from edge_fairmot.sinks.text import counts_document
 
 MAX_BODY, BODY_S = 65_536, 10.0
 
@@ -36,7 +37,7 @@ STATUS_S = 1.0
 
 CONTENT_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
-SCRIPTS = ("page", "stream", "frame_view", "trails", "drawing", "editor", "shapes", "panel")
+SCRIPTS = ("page", "mosaic", "stream", "frame_view", "trails", "drawing", "editor", "shapes", "panel")
 
 FILES = {"/": "index.html", "/page.css": "page.css", "/icon.svg": "icon.svg"} | {
     f"/{name}.js": f"{name}.js" for name in SCRIPTS
@@ -47,24 +48,34 @@ _log = logging.getLogger(__name__)
 
 
 class Site:
-    """Answers with the files of the page, figures, the newest image, and the drawn lines and zones."""
+    """Answers with the files of the page, figures, the newest image, and the drawn lines and zones.
+
+    ``camera`` is the name of the camera, where a run has several; ``editing`` is the lock of the drawing
+    file, which those share.
+    """
 
     def __init__(
-        self, config: WebConfig, run: RunView, source: str, slot: LatestFrame, editor: ShapeEditor | None
+        self,
+        config: WebConfig,
+        run: RunView,
+        source: str,
+        slot: LatestFrame,
+        editor: ShapeEditor | None,
+        *,
+        camera: str = "",
+        editing: asyncio.Lock | None = None,
     ) -> None:
-        self._config, self._slot, self._editor = config, slot, editor
+        self._config, self._slot, self._editor, self._camera = config, slot, editor, camera
         self._board = StatusBoard(run, source, slot)
         self._clients = Clients(slot, lambda: json.dumps(self._status(), allow_nan=False))
-        self._write_metrics = metrics_writer(run, slot, self._clients)
-        self._editing, self._encoding = asyncio.Lock(), asyncio.Lock()
+        self.collector = RunCollector(run, slot, self._clients)
+        self._write_metrics = metrics_writer(self.collector)
+        self._editing, self._encoding = editing or asyncio.Lock(), asyncio.Lock()
 
     def application(self) -> Starlette:
         """Return the application."""
         routes: list[BaseRoute] = [
-            Route(path, functools.partial(_file, page_file(name), CONTENT_TYPES[name.rpartition(".")[2]]))
-            for path, name in FILES.items()
-        ]
-        routes += [
+            *file_routes(FILES),
             Route("/healthz", self._health),
             Route("/metrics", self._metrics),
             Route("/api/status", self._read_status),
@@ -74,10 +85,11 @@ class Site:
             WebSocketRoute("/ws", self._clients.serve),
         ]
         handlers = {InvalidInputError: _invalid_input}
-        return Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
+        return Starlette(routes=routes, lifespan=self.lifespan, exception_handlers=handlers)
 
     @asynccontextmanager
-    async def _lifespan(self, _: Starlette) -> AsyncGenerator[None, None]:
+    async def lifespan(self, _: Starlette) -> AsyncGenerator[None, None]:
+        """Encode images and send the status while the server runs."""
         loop = asyncio.get_running_loop()
 
         def deliver(frame: WebFrame, message: bytes) -> None:
@@ -105,14 +117,27 @@ class Site:
     def _status(self) -> dict[str, Any]:
         delay_s = self._clients.delay_s(0.5)
         return {
+            **({"camera": self._camera} if self._camera else {}),
             **self._board.read(),
             "viewers": len(self._clients),
             "page_delay_ms": None if delay_s is None else round(1e3 * delay_s, 1),
             "counting": None if self._editor is None else self._editor.document(),
         }
 
+    def overview(self) -> dict[str, Any]:
+        """Return figures, counts, and the people in view, None while the camera does not run."""
+        frame, status = self._slot.frame, self._board.read()
+        running = status["source"]["status"] == "running" and frame is not None
+        counts = None if frame is None else frame.result.counts
+        people = len(frame.result.tracks) if running and frame is not None else None
+        return {"camera": self._camera, "people": people, **status, **counts_document(counts)}
+
+    def health(self) -> tuple[bool, str]:
+        """Return whether frames are processed, and the status of the source or ``stalled``."""
+        return self._board.health()
+
     async def _health(self, _: Request) -> Response:
-        healthy, reason = self._board.health()
+        healthy, reason = self.health()
         return JSONResponse({"healthy": healthy, "source": reason}, 200 if healthy else 503)
 
     async def _metrics(self, _: Request) -> Response:
@@ -154,6 +179,13 @@ class Site:
             changed = await run_sync(editor.replace, document)
         self._clients.broadcast_status()
         return JSONResponse(editor.document(), 200 if changed else 409)
+
+
+def file_routes(files_by_path: Mapping[str, str]) -> Iterator[BaseRoute]:
+    """Yield the routes of files of the package."""
+    for path, name in files_by_path.items():
+        media_type = CONTENT_TYPES[name.rpartition(".")[2]]
+        yield Route(path, functools.partial(_file, page_file(name), media_type))
 
 
 def page_file(name: str) -> bytes:

@@ -29,6 +29,8 @@ PREFIX = "edge_fairmot_"
 
 QUANTILES = (0.5, 0.99)
 
+TEMPERATURE = "device_temperature_celsius"
+
 
 class StatusBoard:
     """Reads the status of a run; ``source`` is the name of its source."""
@@ -72,10 +74,10 @@ class StatusBoard:
         return not stalled, "stalled" if stalled else "running"
 
 
-def metrics_writer(run: RunView, slot: LatestFrame, clients: Clients) -> Callable[[], bytes]:
+def metrics_writer(run: Collector) -> Callable[[], bytes]:
     """Return a function that writes all metrics of the run and the process in Prometheus's text format."""
     registry = CollectorRegistry()
-    registry.register(RunCollector(run, slot, clients))
+    registry.register(run)
     ProcessCollector(registry=registry)
     return lambda: generate_latest(registry)
 
@@ -103,9 +105,29 @@ class RunCollector(Collector):
         )
         zone = warmest_zone()
         if zone is not None:
-            yield _gauge("device_temperature_celsius", "Of the warmest thermal zone.", zone.celsius)
+            yield _gauge(TEMPERATURE, "Of the warmest thermal zone.", zone.celsius)
         if self._slot.frame is not None:
             yield from _frame_metrics(self._slot.frame)
+
+
+class CamerasCollector(Collector):
+    """The metrics of several cameras, by name, with a label ``camera``; of the device without one."""
+
+    def __init__(self, cameras: Mapping[str, Collector]) -> None:
+        self._cameras = cameras
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric once, with the samples of all cameras."""
+        found: dict[str, Metric] = {}
+        for camera, collector in self._cameras.items():
+            for metric in collector.collect():
+                if metric.name == PREFIX + TEMPERATURE:
+                    found.setdefault(metric.name, metric)
+                    continue
+                samples = [one._replace(labels={"camera": camera, **one.labels}) for one in metric.samples]
+                first = found.setdefault(metric.name, metric)
+                first.samples = samples if first is metric else first.samples + samples
+        yield from found.values()
 
 
 def _loop_metrics(summary: RunSummary) -> Iterator[Metric]:

@@ -90,7 +90,7 @@ export class Drawing extends EventTarget {
     let answer;
     let document;
     try {
-      answer = await fetch("/api/counting", {
+      answer = await fetch("api/counting", {
         method: "PUT",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ revision: this.#revision, ...copied(this) }),
@@ -116,7 +116,7 @@ export class Drawing extends EventTarget {
   async #refused(reason) {
     this.#complain(reason);
     try {
-      this.#accept(await (await fetch("/api/counting")).json());
+      this.#accept(await (await fetch("api/counting")).json());
     } catch {
       this.#revision = 0; // the next status brings the shapes of the device
     }

@@ -28,8 +28,10 @@ connect({
     showTotals({ lines: header.lines, zones: header.zones }, header.class_names);
   },
   onStatus: (status) => {
-    byId("source").textContent = status.source.name;
-    document.title = status.source.name ? `${status.source.name} · edge-fairmot` : "edge-fairmot";
+    const name = status.camera ?? status.source.name;
+    byId("all").hidden = status.camera === undefined;
+    byId("source").textContent = name;
+    document.title = name ? `${name} · edge-fairmot` : "edge-fairmot";
     device.show(status, people);
     showState(status.source.status, noticeOf(status.source), troubleOf(status.outputs));
     showDrawing(status.counting);

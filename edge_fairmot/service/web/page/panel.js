@@ -4,7 +4,8 @@ import { KINDS } from "./drawing.js";
 
 const HISTORY = 120; // seconds, one value each
 
-const STAGES = { decode: "wait, decode" }; // the stage waits for the camera's next frame
+// They wait: for the camera's next frame, and for the network that cameras share.
+const STAGES = { decode: "wait, decode", turn: "wait for turn" };
 
 const LABELS = { line: { inwards: "in", outwards: "out" }, zone: { occupancy: "inside", entries: "entries", dwell: "mean" }, ignore: {} };
 

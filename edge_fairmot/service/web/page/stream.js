@@ -8,12 +8,13 @@ const decoder = new TextDecoder();
  *
  * onFrame(header, jpeg) returns a promise that resolves when the frame is drawn: the device sends the next ones
  * only as fast as that. onStatus(status) is called once a second, onOpen() and onAway() when the connection changes.
+ * `path` is that of the WebSocket, relative to the page.
  */
-export function connect({ onFrame, onStatus, onOpen, onAway }) {
+export function connect({ onFrame, onStatus, onOpen, onAway }, path = "ws") {
   let wait = 400;
 
   function open() {
-    const address = new URL("/ws", location.href);
+    const address = new URL(path, location.href);
     address.protocol = address.protocol.replace("http", "ws");
     const socket = new WebSocket(address);
     socket.binaryType = "arraybuffer";
@@ -49,7 +50,7 @@ export function connect({ onFrame, onStatus, onOpen, onAway }) {
 
 async function reloadIfTokenIsNeeded() {
   try {
-    const answer = await fetch("/api/status");
+    const answer = await fetch("api/status");
     if (answer.status === 401) location.reload();
   } catch {
     // The device is away: the next connection will show it.
