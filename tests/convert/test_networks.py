@@ -238,15 +238,17 @@ def test_the_network_is_read_from_the_tensors(save, tensors, arch):
 def test_a_frozen_backbone_leaves_neck_and_heads_learning(arch):
     with torch.device("meta"):
         network = build_network(NARROW[arch])
-    network.set_backbone_learning(False)
+    network.freeze(network.early_names)
+    early = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    network.freeze(network.backbone_names)
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert early < frozen
     assert not network.get_submodule(network.first_convolution).weight.requires_grad
     learning = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     heads = {name for name in learning if name.split(".")[0] in network.heads}
     neck = learning - heads
     assert len(heads) == 16
     assert bool(neck) == (arch != "hrnet")  # whose neck has no weights
-    network.set_backbone_learning(True)
-    assert all(parameter.requires_grad for parameter in network.parameters())
 
 
 @pytest.fixture(scope="module")
