@@ -101,9 +101,10 @@ def make_steady_network(spec):
     """Make a network of random weights that amplifies rounding little, as trained ones do."""
     torch.manual_seed(3)
     network = build_network(spec)
+    gain = 0.4 if spec.arch.startswith("hrnet") else 1.6  # HRNet sums up to four maps, again and again
     for module in network.modules():
         if isinstance(module, nn.Conv2d | DCN):
-            nn.init.normal_(module.weight, std=(1.6 / module.weight[0].numel()) ** 0.5)
+            nn.init.normal_(module.weight, std=(gain / module.weight[0].numel()) ** 0.5)
         if isinstance(module, DCN):  # offsets of about a cell, past the borders too
             nn.init.normal_(
                 module.conv_offset_mask.weight, std=module.conv_offset_mask.weight[0].numel() ** -0.5
