@@ -57,7 +57,7 @@ for folder in "$out"/photos/{470,528,626,480,intel}; do unlabelled+=(--frames "$
 learn distill "$start" --width 0.5 "${unlabelled[@]}" --frames synthetic:seed=3301,frames=100,fps=2 --images 800 \
     --validation-images 10 --size 704x384 --steps 581 --no-early-stop --bf16 --validate-every 100000 -o "$out/narrow.pth"
 learn train "${labelled[@]}" --start "$out/narrow.pth" --crop-size 352 --batch-size 8 --learning-rate 5e-4 \
-    --steps 2400 --validate-every 2400 -o "$out/people-light.pth"
+    --steps 2400 --minutes 40 -o "$out/people-light.pth"
 
 # What int8 is calibrated on: photos, the video and streets that were not trained on.
 python - "$out/photos" "$data/videos/one-by-one-432p.mp4" "$out/calibration" <<'PYTHON'
