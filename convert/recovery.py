@@ -102,9 +102,10 @@ class _Recovery:
             assert norm.running_var is not None
             norm.running_var.fill_(1 - norm.eps)
             if isinstance(conv, nn.ConvTranspose2d):  # its weight is one of upsampling
-                phase = f"{name}.phases.0.bias"
-                bias = phase if NAME_PREFIX + phase in self._arrays else f"{name}.bias"
-                norm.bias.copy_(self._tensor(bias))
+                # The biases of all phases are equal, and the simplifier may have kept any of them.
+                phases = (f"{name}.phases.{index}.bias" for index in range(conv.stride[0] ** 2))
+                kept = next((one for one in phases if NAME_PREFIX + one in self._arrays), f"{name}.bias")
+                norm.bias.copy_(self._tensor(kept))
                 continue
             if f"{NAME_PREFIX}{name}.weight" not in self._arrays:
                 conv.weight.zero_()  # a projection that every checkpoint has and the output does not use

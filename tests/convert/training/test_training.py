@@ -63,9 +63,9 @@ def test_every_network_learns_from_scratch(start, arch, depth, channels):
     spec = NetworkSpec(embedding_dim=16, base_channels=channels, arch=arch, depth=depth)
     network, _ = start_network(None, plain=True, seed=0, spec=spec)
     assert not deformable_layers(network)
-    training = start(network=network)
+    training = start(dataclasses.replace(OPTIONS, batch_size=4, steps=60), network=network)
 
-    losses = [training.step()["total"] for _ in range(25)]
+    losses = [training.step()["total"] for _ in range(50)]
 
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
 
