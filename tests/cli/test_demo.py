@@ -44,9 +44,9 @@ def test_real_people_are_tracked_first(shown):
 
     assert json.loads((people / "summary.json").read_text())["complete"]
     assert (people / "video.mp4").stat().st_size > 1e4
-    # A woman leaves, and a man comes, 11 seconds of 10 frames.
+    # A woman leaves, and a man comes.
     rows = [line.split(",") for line in (people / "tracks.txt").read_text().splitlines()]
-    assert len({row[0] for row in rows}) > 50
+    assert len({row[0] for row in rows}) > 30
     assert said.index("a clip of this package") < said.index("synthetic:")
 
 
