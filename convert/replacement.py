@@ -25,7 +25,7 @@ def choose_layers(network: FairMOT, wanted: Sequence[str]) -> frozenset[str]:
     chosen: set[str] = set()
     for name in wanted or (ALL,):
         found = {layer for layer in layers if name == ALL or f"{layer}.".startswith(f"{name}.")}
-        if not found and not (name == ALL and not layers):
+        if not found:
             raise InvalidInputError(
                 f"no deformable layer is called {name!r}: choose {ALL} or from {', '.join(layers) or 'none'}"
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -99,15 +99,13 @@ def unite(image: LabelledImage, teacher: TeacherBoxes) -> LabelledImage:
     xyxy = np.where(better[:, None], teacher.xyxy[replaced] if len(teacher.xyxy) else 0, image.xyxy)
     embedding = np.zeros((len(given), teacher.embedding.shape[1]), np.float32)
     embedding[replaced >= 0] = teacher.embedding[replaced[replaced >= 0]]
-    return LabelledImage(
-        name=image.name,
-        encoded=image.encoded,
+    return replace(
+        image,
         xyxy=np.concatenate([xyxy, teacher.xyxy[new]]).astype(np.float32),
         identity=np.concatenate([image.identity, np.full(new.sum(), -1)]),
         ignore=np.concatenate([image.ignore, ~sure[new]]),
-        stretched=image.stretched,
-        time_s=image.time_s,
         embedding=np.concatenate([embedding, teacher.embedding[new]]),
+        class_id=np.concatenate([image.class_id, np.zeros(new.sum(), np.int64)]),  # teachers see people
     )
 
 

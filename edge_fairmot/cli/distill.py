@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,7 +101,6 @@ def distill(
     from edge_fairmot.convert.checkpoint import write_checkpoint
     from edge_fairmot.convert.networks import network_name
     from edge_fairmot.convert.recovery import load_start
-    from edge_fairmot.convert.replacement import choose_layers
     from edge_fairmot.convert.training.agreement import Agreement
     from edge_fairmot.convert.training.distillation import Distillation, start_student
     from edge_fairmot.convert.training.frames import read_frames
@@ -109,7 +109,7 @@ def distill(
 
     network, teacher_sha256 = load_start(teacher)
     network.requires_grad_(False).to(flags.choose_device(device))
-    plain_layers = frozenset() if other else choose_layers(network, layers or ())
+    plain_layers = _choose_layers(network, other, width, layers or ())
     student = _make_unlike(network, other, width, plain_layers, seed)
     with stderr.status("reading frames ...") as status:
         found = read_frames(frames, held_out or [], options.input_size, images, validation_images)
@@ -148,6 +148,18 @@ def distill(
         ("to continue", f"{resume_path}, --resume"),
     )
     _finish(reports[0], written, json_path)
+
+
+def _choose_layers(
+    teacher: FairMOT, other: str | None, width: float, layers: Sequence[str]
+) -> frozenset[str]:
+    """Choose the layers that become plain; a student of another shape may have a teacher without any."""
+    from edge_fairmot.convert.network import deformable_layers
+    from edge_fairmot.convert.replacement import choose_layers
+
+    if other or (width != 1 and not layers and not deformable_layers(teacher)):
+        return frozenset()
+    return choose_layers(teacher, layers)
 
 
 def _make_unlike(

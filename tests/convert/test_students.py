@@ -168,6 +168,8 @@ def test_the_file_of_a_student_names_its_plain_layers_and_its_teacher(teacher, i
 def test_an_unknown_layer_and_a_width_that_does_not_fit_are_refused(teacher):
     with pytest.raises(InvalidInputError, match=r"no deformable layer is called 'ida_up\.node'"):
         choose_layers(teacher, ["ida_up.node"])
+    with pytest.raises(InvalidInputError, match="or from none"):
+        choose_layers(copy_plain(teacher, choose_layers(teacher, ["all"])), [])
     with pytest.raises(InvalidInputError, match=r"a width of 0\.3 leaves 1\.2 of 4 channels"):
         make_narrow(teacher, 0.3, frozenset())
     with pytest.raises(InvalidInputError, match="no deformable layer"):

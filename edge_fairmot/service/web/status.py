@@ -205,16 +205,18 @@ def _counter(name: str, meaning: str, value: float) -> Metric:
 def _gauges(
     name: str, meaning: str, labels: list[str], values: Iterable[tuple[tuple[str, ...], float]]
 ) -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, meaning, labels=labels)
-    for keys, value in values:
-        family.add_metric(keys, value)
-    return family
+    return _filled(GaugeMetricFamily(PREFIX + name, meaning, labels=labels), values)
 
 
 def _counters(
     name: str, meaning: str, labels: list[str], values: Iterable[tuple[tuple[str, ...], float]]
 ) -> Metric:
-    family = CounterMetricFamily(PREFIX + name, meaning, labels=labels)
+    return _filled(CounterMetricFamily(PREFIX + name, meaning, labels=labels), values)
+
+
+def _filled(
+    family: GaugeMetricFamily | CounterMetricFamily, values: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
     for keys, value in values:
         family.add_metric(keys, value)
     return family
