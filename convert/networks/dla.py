@@ -124,9 +124,10 @@ class Upsampling(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map (N, C, H, W) to (N, C, factor * H, factor * W)."""
-        if not torch.is_autocast_enabled(x.device.type):
+        kind = x.device.type
+        if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):  # never on "meta"
             return super().forward(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(kind, enabled=False):
             return super().forward(x.float())
 
 

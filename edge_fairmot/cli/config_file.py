@@ -78,7 +78,7 @@ def build(cls: type[T], table: Mapping[str, Any], where: str = "") -> T:
     try:
         return cls(**values)
     except InvalidInputError as error:
-        raise InvalidInputError(f"{prefix}{error}") from None
+        raise InvalidInputError(redact_text(f"{prefix}{error}")) from None
 
 
 def field_types(cls: type) -> dict[str, Any]:

@@ -135,10 +135,12 @@ def run() -> None:
 
 
 def _leave_hung_threads(status: int) -> None:
-    """End the process at once if a detector still runs: the interpreter's end could wait for it, or crash."""
-    if not {"edge-fairmot letterbox", "edge-fairmot inference"}.isdisjoint(
-        thread.name for thread in threading.enumerate()
-    ):
+    """End the process at once if a thread of ours still runs, in a driver or a detector.
+
+    The interpreter's end could wait for it, or crash: a thread that is still inside FFmpeg or a runtime uses
+    what the process tears down.
+    """
+    if any(thread.daemon and thread.name.startswith("edge-fairmot") for thread in threading.enumerate()):
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()

@@ -160,7 +160,7 @@ def test_a_camera_that_is_not_there_is_waited_for(still_model: Path, tmp_path: P
     with live("/dev/video99", "-m", still_model, *waits, *files(tmp_path)) as run:
         run.wait_for("/dev/video99 is not there: plug the camera in")
         run.wait_for("next try in")
-        assert run.end() == 0
+        assert run.end() == 0, run.log
     assert json.loads((tmp_path / "summary.json").read_text())["frames"] == 0
 
 
@@ -215,7 +215,7 @@ def test_systemd_is_told_and_given_signs_of_life(still_model: Path, tmp_path: Pa
                 seen.append(receiver.recv(4096).decode())
             assert "STATUS=opening still.onnx" in seen
             assert "READY=1\nSTATUS=running" in seen
-            assert run.end() == 0
+            assert run.end() == 0, run.log
             while seen[-1] != "STOPPING=1":
                 seen.append(receiver.recv(4096).decode())
 
@@ -278,7 +278,7 @@ def test_an_rtsp_server_that_is_killed_and_started_again_costs_no_recorded_track
         run.wait_for("next try in")
         rtsp_camera(port)
         run.wait_for('"reconnects": 1, "source": "running"')
-        assert run.end() == 0
+        assert run.end() == 0, run.log
     header, frames = read_json_lines(recorded(tmp_path))
     rows = list(frames)
     summary = json.loads((tmp_path / "summary.json").read_text())

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -127,8 +127,13 @@ def test_a_lost_node_costs_the_videos_it_had_at_work(videos, still_model, tmp_pa
     try:
         node = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
         with running(folder, "-m", still_model, "-o", output, "--ray", cluster.address) as process:
+            wait_for(lambda: busy_parts(output), process)
+            first = writer_of(busy_parts(output)[0], os.getpid())
+            os.kill(first, signal.SIGSTOP)  # both are at work when the node goes, however fast they are
             wait_for(lambda: len(busy_parts(output)) == 2, process)
             cluster.remove_node(node, allow_graceful=False)
+            with suppress(ProcessLookupError):
+                os.kill(first, signal.SIGCONT)
             shown, _ = process.communicate(timeout=400)
     finally:
         cluster.shutdown()
