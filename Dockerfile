@@ -1,4 +1,4 @@
-# For x86-64 and arm64; every package has a wheel for both. See examples/service/README.md.
+# For x86-64 and arm64; every package has a wheel for both. See docs/guides/service.md.
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./

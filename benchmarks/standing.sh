@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The project's standing benchmark, from one checkpoint: the tables under "How fast, and how right" in the README
+# The project's standing benchmark, from one checkpoint: the tables in docs/guides/benchmark.md
 # (one of the three sizes) and the tracker's times. DATA does not come with this project: `edge-fairmot bench sweep`
-# does the same with your own. See README.md beside this.
+# does the same with your own. See docs/guides/benchmark.md.
 #   benchmarks/standing.sh DATA OUT [FRAMES]
 set -euo pipefail
 data=${1:?the folder of shared data} out=${2:?a folder for the reports} frames=${3:-300}

@@ -165,7 +165,7 @@ def gpu_install_command() -> str:
     packages = _ort_packages()
     removal = f"pip uninstall -y {' '.join(packages)} && " if packages else ""
     if TEGRA_RELEASE.exists():
-        return f"{removal}pip install the onnxruntime-gpu wheel made for your JetPack (examples/jetson)"
+        return f"{removal}pip install the onnxruntime-gpu wheel made for your JetPack (docs/start/jetson.md)"
     return f"{removal}pip install onnxruntime-gpu"
 
 

@@ -39,7 +39,7 @@ def test_frames_come_as_the_pipeline_says(width: int) -> None:
 
 @needs_gstreamer
 def test_the_camera_of_a_jetson_with_a_test_image_in_its_place() -> None:
-    text = (Path(__file__).parents[2] / "examples" / "jetson" / "README.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "start" / "jetson.md").read_text()
     (pipeline,) = re.findall(r"^CAMERA='(.*)'$", text, re.MULTILINE)
     assert stated_format(pipeline) == stated_format(EXAMPLE) == (1280, 720, 30.0)
     for theirs, ours in (
