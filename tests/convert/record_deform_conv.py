@@ -1,14 +1,16 @@
 """Deformable convolutions to compute, and what ``torchvision.ops.deform_conv2d`` makes of them.
 
-    python tests/convert/record_deform_conv.py
+    python tests/convert/record_deform_conv.py [FOLDER]
 
-writes ``goldens/deform_conv_cuda.npz``, or ``deform_conv_cpu.npz`` where there is no GPU: of every case the
-hash of its inputs and the output, and what made them. torchvision's kernels are not this project's, so they
-are a second witness; the tests need the file alone.
+writes ``deform_conv_cuda.npz``, or ``deform_conv_cpu.npz`` where there is no GPU, to ``goldens`` here unless
+told: of every case the hash of its inputs and the output, and what made them. torchvision's kernels are not
+this project's, so they are a second witness; the tests need the file alone. Without torchvision the record
+is of PyTorch's ``grid_sample`` on that device, and says so.
 """
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,26 +55,35 @@ def hash_inputs(inputs):
     return hashlib.sha256(b"".join(value.tobytes() for value in inputs.values())).hexdigest()
 
 
-def main():
+def main(folder=GOLDENS):
     import torch
-    from torchvision.ops import deform_conv2d
 
+    from edge_fairmot.convert.deform_conv import deform_conv2d_gridsample
     from edge_fairmot.convert.reference import describe_reference, full_float32, has_cuda
 
     device = torch.device("cuda" if has_cuda() else "cpu")
-    about = describe_reference(device, "torchvision.ops.deform_conv2d")
+    try:
+        from torchvision.ops import deform_conv2d as torchvisions
+
+        def deform_conv2d(x, offset, mask, weight, bias):
+            return torchvisions(x, offset, weight, bias, padding=1, mask=mask)
+
+        about = describe_reference(device, "torchvision.ops.deform_conv2d")
+    except ImportError:
+        deform_conv2d = deform_conv2d_gridsample
+        about = describe_reference(device, "grid_sample")
     hashes, outputs = {}, {}
     for name, case in RECORDED.items():
         inputs = make_inputs(**case)
         hashes[name] = hash_inputs(inputs)
         x, offset, mask, weight, bias = (torch.from_numpy(value).to(device) for value in inputs.values())
         with full_float32():
-            outputs[name] = deform_conv2d(x, offset, weight, bias, padding=1, mask=mask).cpu().numpy()
-    path = GOLDENS / f"deform_conv_{device.type}.npz"
+            outputs[name] = deform_conv2d(x, offset, mask, weight, bias).cpu().numpy()
+    path = Path(folder) / f"deform_conv_{device.type}.npz"
     path.parent.mkdir(exist_ok=True)
     np.savez_compressed(path, about=json.dumps(about), hashes=json.dumps(hashes), **outputs)
     print(path, json.dumps(about))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
