@@ -384,6 +384,6 @@ def _read_truth(path: Path, source_name: str, frames: int) -> MotTruth:
         if not any(frame.number in labelled for frame in islice(source, frames)):
             raise EvaluationError(
                 f"{path} has no box in the first {frames} frames, so nothing can be scored: give more "
-                "--frames"
+                "--max-frames"
             )
     return truth

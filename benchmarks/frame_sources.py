@@ -119,7 +119,7 @@ def letterboxed(
     The array is valid until the next frame.
     """
     if max_frames is not None and max_frames < 1:
-        raise EvaluationError(f"--frames must be at least 1, not {max_frames}")
+        raise EvaluationError(f"--max-frames must be at least 1, not {max_frames}")
     batch = np.empty((1, *input_size[::-1], 3), np.uint8)
     end = None if max_frames is None else first_frame + max_frames
     for frame in islice(source, first_frame, end):

@@ -153,7 +153,7 @@ def _check_precision(core: Any, device: str, precision: str) -> None:
             offered = ", ".join(name for name in PRECISIONS if name.upper() in capabilities)
             raise InvalidInputError(
                 f"OpenVINO's {name} does not compute in {precision} here, only in {offered}: "
-                "choose one of these, or leave --precision out"
+                "choose one of these, or leave --inference-precision out"
             )
 
 

@@ -161,7 +161,7 @@ def tensorrt_provider(options: RuntimeOptions, default_precision: str) -> Provid
     if options.precision == "bf16" or (options.precision, default_precision) == ("fp32", "fp16"):
         raise InvalidInputError(
             f"runtime tensorrt does not run an {default_precision} file in {options.precision}: leave "
-            "--precision out, or give fp16 for an fp32 file"
+            "--inference-precision out, or give fp16 for an fp32 file"
         )
     fp16 = "fp16" in (default_precision, options.precision)
     settings = {

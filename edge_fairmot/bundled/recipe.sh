@@ -29,7 +29,7 @@ labelled=(
 )
 
 # 1. Real people as two detectors and a re-identification network see them, and a minority of streets.
-learn train "${labelled[@]}" --start "$start" --freeze early --crop-size 352 --batch-size 8 --learning-rate 2e-4 \
+learn train "${labelled[@]}" --from "$start" --freeze early --crop-size 352 --batch-size 8 --learning-rate 2e-4 \
     --steps 2700 --validate-every 2700 -o "$out/people.pth"
 
 # Photos without labels, as their cameras saw them: those that were squeezed into a square, wide again.
@@ -56,7 +56,7 @@ for folder in "$out"/photos/{470,528,626,480,intel}; do unlabelled+=(--frames "$
 # 2. Half as wide, a quarter of the work: first what the start computes, then what the teachers and step 1 see.
 learn distill "$start" --width 0.5 "${unlabelled[@]}" --frames synthetic:seed=3301,frames=100,fps=2 --images 800 \
     --validation-images 10 --size 704x384 --steps 581 --no-early-stop --bf16 --validate-every 100000 -o "$out/narrow.pth"
-learn train "${labelled[@]}" --start "$out/narrow.pth" --crop-size 352 --batch-size 8 --learning-rate 5e-4 \
+learn train "${labelled[@]}" --from "$out/narrow.pth" --crop-size 352 --batch-size 8 --learning-rate 5e-4 \
     --steps 2400 --minutes 40 -o "$out/people-light.pth"
 
 # What int8 is calibrated on: photos, the video and streets that were not trained on.

@@ -51,7 +51,7 @@ class ManyModels(TyperGroup):
         return super().parse_args(ctx, spread)
 
 
-app = typer.Typer(cls=ManyModels, invoke_without_command=True)
+app = typer.Typer(cls=ManyModels, invoke_without_command=True, add_completion=False)
 app.command("sweep")(sweep)
 
 
@@ -79,7 +79,7 @@ def bench(
     detect_every: DetectEvery = None,
     worst_frames: WorstFramesFlag = 4,
 ) -> None:
-    """Measure models on runtimes: speed, accuracy, a report.
+    """Measure models on runtimes: speed and accuracy.
 
     Writes report.html, report.md and results.json.
     """
@@ -119,7 +119,7 @@ def bench(
 @app.command("tracker")
 def tracker(
     targets: Annotated[str, typer.Option(help="Numbers of people, comma-separated.")] = "10,50,100,200,500",
-    frames: Annotated[int, typer.Option(help="Timed frames per crowd.")] = 300,
+    frames: Annotated[int, typer.Option("--timed-frames", help="Timed frames per crowd.")] = 300,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the table as Markdown.")
     ] = None,

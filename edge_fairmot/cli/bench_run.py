@@ -30,20 +30,20 @@ Video: TypeAlias = Annotated[
 GroundTruth: TypeAlias = Annotated[
     list[Path] | None, typer.Option("--gt", help="gt.txt; once for each --video, in order.")
 ]
-Frames: TypeAlias = Annotated[int, typer.Option(help="Maximum frames of each video.")]
+Frames: TypeAlias = Annotated[int, typer.Option("--max-frames", help="Maximum frames of each video.")]
 Threads: TypeAlias = Annotated[
     int | None, typer.Option(help="Threads of one inference. [default: as each runtime chooses]")
 ]
 ScoreThreshold: TypeAlias = Annotated[float, typer.Option(help="Detections need a higher score.")]
 LiveS: TypeAlias = Annotated[
-    float, typer.Option("--live", help="Seconds of each video played at its own pace; 0 for none.")
+    float, typer.Option("--live-seconds", help="Seconds of each video played at its own pace; 0 for none.")
 ]
 DetectEvery: TypeAlias = Annotated[
     int | None,
     typer.Option(help="Interval for accuracy at device speed. [default: the least that keeps up]"),
 ]
 WorstFramesFlag: TypeAlias = Annotated[
-    int, typer.Option("--pictures", help="Most different frames of each row, for the report; 0 for none.")
+    int, typer.Option("--worst-frames", help="Most different frames of each row, for the report; 0 for none.")
 ]
 
 
@@ -54,10 +54,10 @@ def make_settings(
     from edge_fairmot.benchmarks.results import Settings
 
     for name, value, low, high in (
-        ("--frames", frames, 2, None),
+        ("--max-frames", frames, 2, None),
         ("--threads", threads, 1, None),
         ("--score-threshold", score_threshold, 0, 1),
-        ("--live", live_s, 0, None),
+        ("--live-seconds", live_s, 0, None),
         ("--detect-every", detect_every, 1, None),
     ):
         if value is not None and not (low <= value and (high is None or value <= high)):

@@ -33,7 +33,7 @@ SHAPES = """\
 
 
 def config() -> None:
-    """Print a configuration file with every key and its default.
+    """Print a configuration file with every key.
 
     Save it, remove the # before a key, and give the file to track or live with --config.
     """

@@ -38,7 +38,7 @@ def demo(
     model: ModelFlag = None,
     runtime: RuntimeFlag = None,
 ) -> None:
-    """Track people in a video and on a synthetic street, scored.
+    """Track people in a clip and on a synthetic street, scored.
 
     The street's ground truth is known: its tracks are scored beside FairMOT's own rules and a baseline
     without a network.

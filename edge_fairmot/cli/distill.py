@@ -74,9 +74,8 @@ def distill(
     bf16: flags.Bf16Flag = False,
     seed: flags.SeedFlag = 0,
     device: flags.DeviceFlag = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the last report as JSON.")] = None,
 ) -> None:
-    """Distill a network into one without deformable convolutions, a narrower one or another.
+    """Distill a network into a plain or smaller one.
 
     The student is trained to compute the same, on frames without labels.
     """
@@ -86,8 +85,7 @@ def distill(
         )
     flags.check_counts(images=images, validation_images=validation_images)
     flags.check_device(device)
-    for path in filter(None, (output, json_path)):
-        check_writable(path)
+    check_writable(output)
     resume_path = flags.choose_resume_file(output, resume)
     # Nothing up to here and in this one loads torch.
     from edge_fairmot.convert.training.options import DistillationOptions, RunLimits
@@ -147,7 +145,7 @@ def distill(
         ("written", f"{output}, after {learner.steps} steps"),
         ("to continue", f"{resume_path}, --resume"),
     )
-    _finish(reports[0], written, json_path)
+    _finish(reports[0], written)
 
 
 def _choose_layers(
@@ -174,11 +172,9 @@ def _make_unlike(
     return None if width == 1 else make_narrow(teacher, width, plain_layers)
 
 
-def _finish(report: ParityReport, written: tuple[tuple[str, str], ...], json_path: Path | None) -> None:
+def _finish(report: ParityReport, written: tuple[tuple[str, str], ...]) -> None:
     print_report(report)
     print_pairs(written)
-    if json_path:
-        json_path.write_text(report.to_json() + "\n", encoding="utf-8")
     if not report.passed:
         warn("the student is not within its budget yet: continue with --resume, or give more frames")
         raise typer.Exit(1)

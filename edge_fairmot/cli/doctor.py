@@ -37,7 +37,7 @@ def doctor(
     ] = Path(),
     as_json: JsonFlag = False,
 ) -> None:
-    """Examine this device: cameras, runtimes, heat, disk.
+    """Check this device: packages, runtimes, cameras, heat.
 
     The exit status is 1 after an error.
     """

@@ -47,7 +47,7 @@ def evaluate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, ratios as fractions.")] = False,
 ) -> None:
-    """Score tracks against ground truth with TrackEval.
+    """Score tracks against ground truth.
 
     Shows HOTA, DetA, AssA, MOTA, IDF1, IDSW, FP and FN.
 

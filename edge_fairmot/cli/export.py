@@ -36,7 +36,7 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
-    """Write trajectories as CSV or Parquet, and mean embeddings.
+    """Write trajectories as CSV or Parquet.
 
     One row per identity and frame, ordered by identity and time. Columns: id,
     frame (from 1), time_s, class_id, x1, y1, x2, y2, foot_x, foot_y (pixels),

@@ -35,11 +35,12 @@ def inspect(
     ] = None,
     size: Annotated[str, typer.Option(help="Of a checkpoint: input size, WIDTHxHEIGHT.")] = "576x320",
     count: Annotated[
-        int, typer.Option(help="With --frames: frames of each source, taken at equal intervals.")
+        int,
+        typer.Option("--max-frames", help="With --frames: frames of each source, taken at equal intervals."),
     ] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what a model file or a checkpoint is.
+    """Describe a model file or a checkpoint.
 
     Of an ONNX file: manifest, certificate, inputs, outputs, layers; exit status 1 when the graph was changed.
     Of a checkpoint: network, parameters, multiply-adds; with --frames, offset statistics of its deformable

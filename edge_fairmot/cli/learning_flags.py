@@ -20,21 +20,19 @@ SizeFlag: TypeAlias = Annotated[str, typer.Option(help="Input size in use, WIDTH
 ResumeFlag: TypeAlias = Annotated[
     bool, typer.Option("--resume", help="Continue from OUTPUT.resume, with the same arguments.")
 ]
-ImagesFlag: TypeAlias = Annotated[
-    int, typer.Option("--images", "--pictures", help="Maximum training images per source.")
-]
+ImagesFlag: TypeAlias = Annotated[int, typer.Option("--images", help="Maximum training images per source.")]
 ValidationImagesFlag: TypeAlias = Annotated[
-    int, typer.Option("--validation-images", "--judged", help="Maximum validation images per source.")
+    int, typer.Option("--validation-images", help="Maximum validation images per source.")
 ]
 ValidateEveryFlag: TypeAlias = Annotated[
-    int, typer.Option("--validate-every", "--judge-every", help="Steps between two validations.")
+    int, typer.Option("--validate-every", help="Steps between two validations.")
 ]
 NetworkFlag: TypeAlias = Annotated[
     str | None,
     typer.Option("--network", help="yolov5s, dla_34, resdcn_18, hrnet_18 or another network's name."),
 ]
 CropSizeFlag: TypeAlias = Annotated[
-    int, typer.Option("--crop-size", "--piece", help="Side of the training crops, pixels.")
+    int, typer.Option("--crop-size", help="Side of the training crops, pixels.")
 ]
 BatchSizeFlag: TypeAlias = Annotated[int, typer.Option(help="Crops per step.")]
 Bf16Flag: TypeAlias = Annotated[

@@ -40,7 +40,7 @@ def live(
     precision: flags.PrecisionFlag = None,
     hint: flags.HintFlag = None,
     cache_folder: flags.CacheFolderFlag = None,
-    integrity_check: flags.IntegrityFlag = None,
+    no_integrity_check: flags.NoIntegrityFlag = False,
     stall_after: flags.StallAfterFlag = None,
     classes: flags.ClassesFlag = None,
     score_threshold: flags.ScoreThresholdFlag = None,
@@ -82,14 +82,14 @@ def live(
     config: flags.ConfigFlag = None,
     setting: flags.SetFlag = None,
 ) -> None:
-    """Track people in front of one or several cameras until stopped.
+    """Track people before cameras until stopped.
 
     Every setting has a key in the file of --config, and --set sets any key: see edge-fairmot config.
     """
     given = flags.runtime_flags(runtime, device_id, threads, precision, hint, cache_folder) | {
         "model": model,
         "stall_after_s": stall_after,
-        "runtime.integrity_check": integrity_check,
+        "runtime.integrity_check": False if no_integrity_check else None,
         **flags.class_flags(classes, score_threshold),
         "tracker.track_buffer": track_buffer,
         "tracker.preset": flags.chosen_preset(preset, crowded),

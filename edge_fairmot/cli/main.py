@@ -11,11 +11,13 @@ from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 import edge_fairmot
 from edge_fairmot.cli.console import fail, stdout
+from edge_fairmot.cli.help_pages import arrange
 from edge_fairmot.errors import EdgeFairmotError
 
 WINDOW_LIBRARIES = ("libGL", "libgthread", "libxcb")
@@ -25,36 +27,93 @@ OS_ADVICE = "check the free space, the network and the devices in use"
 
 
 class Command(NamedTuple):
-    """The module of a command, and its line in the overview."""
+    """The module of a command, and what the overview and its help say."""
 
     target: str  # "module:function", or "module:app" of a group
     help: str
+    group: str  # panel of the overview
+    example: str
 
+
+START, RUN, CONVERT, MEASURE, TRAIN = "Start", "Run", "Convert", "Measure", "Train"
 
 COMMANDS = {
-    "demo": Command("demo:demo", "Track people in a video and on a synthetic street, scored."),
-    "track": Command("track:track", "Track people in a video; writes tracks, video and a summary."),
-    "track-many": Command("track_many:app", "Track many videos, with several workers at once."),
-    "refine": Command("refine:refine", "Fill gaps of finished tracks, join fragments, drop short tracks."),
-    "export": Command("export:export", "Write trajectories as CSV or Parquet, and mean embeddings."),
-    "live": Command("live:live", "Track people in front of one or several cameras until stopped."),
-    "convert": Command("convert:convert", "Convert a FairMOT checkpoint to an ONNX file."),
-    "inspect": Command("inspect:inspect", "Show what a model file or a checkpoint is."),
-    "verify": Command("verify:verify", "Compare a model file with its reference, level by level."),
-    "eval": Command("eval:evaluate", "Score tracks against ground truth with TrackEval."),
-    "bench": Command("bench:app", "Measure models on runtimes: speed, accuracy, a report."),
-    "train": Command("train:train", "Train a network, or fine-tune one on your data."),
+    "demo": Command(
+        "demo:demo", "Track people in a clip and on a synthetic street, scored.", START, "demo street.mp4"
+    ),
+    "doctor": Command(
+        "doctor:doctor", "Check this device: packages, runtimes, cameras, heat.", START, "doctor"
+    ),
+    "runtimes": Command("doctor:runtimes", "List the runtimes of this device.", START, "runtimes --json"),
+    "config": Command(
+        "config:config", "Print a configuration file with every key.", START, "config > shop.toml"
+    ),
+    "track": Command(
+        "track:track", "Track people in a video.", RUN, "track street.mp4 --line door:0.2,0.8,0.8,0.8 -o out/"
+    ),
+    "live": Command(
+        "live:live", "Track people before cameras until stopped.", RUN, "live door=rtsp://10.0.0.5/1 --web"
+    ),
+    "track-many": Command(
+        "track_many:app", "Track many videos with several workers.", RUN, "track-many videos/ -o out/"
+    ),
+    "refine": Command(
+        "refine:refine",
+        "Fill gaps of tracks, join and drop fragments.",
+        RUN,
+        "refine out/tracks.jsonl -o refined/",
+    ),
+    "export": Command(
+        "export:export", "Write trajectories as CSV or Parquet.", RUN, "export out/tracks.jsonl -o walks.csv"
+    ),
+    "convert": Command(
+        "convert:convert",
+        "Convert a FairMOT checkpoint to an ONNX file.",
+        CONVERT,
+        "convert fairmot_dla34.pth --for openvino --calibrate street.mp4 -o fairmot.onnx",
+    ),
+    "inspect": Command(
+        "inspect:inspect", "Describe a model file or a checkpoint.", CONVERT, "inspect fairmot.onnx"
+    ),
+    "verify": Command(
+        "verify:verify",
+        "Compare a model file with its reference.",
+        CONVERT,
+        "verify int8.onnx --checkpoint fairmot_dla34.pth --video street.mp4",
+    ),
+    "record-reference": Command(
+        "record_reference:record_reference",
+        "Save outputs of a checkpoint as a reference.",
+        CONVERT,
+        "record-reference fairmot_dla34.pth --video street.mp4 -o reference.npz",
+    ),
+    "bench": Command(
+        "bench:app",
+        "Measure models on runtimes: speed and accuracy.",
+        MEASURE,
+        "bench --models out/*.onnx --runtimes cpu,openvino --video street.mp4 -o bench/",
+    ),
+    "eval": Command(
+        "eval:evaluate", "Score tracks against ground truth.", MEASURE, "eval out/tracks.txt --gt gt/gt.txt"
+    ),
+    "synthesize": Command(
+        "synthesize:synthesize",
+        "Write a synthetic street with ground truth.",
+        MEASURE,
+        "synthesize synthetic:seed=3 -o street/",
+    ),
+    "train": Command(
+        "train:train",
+        "Train a network, or fine-tune one on your data.",
+        TRAIN,
+        "train --data my_shop/ --from people --freeze backbone -o my.pth",
+    ),
     "distill": Command(
         "distill:distill",
-        "Distill a network into one without deformable convolutions, a narrower one or another.",
+        "Distill a network into a plain or smaller one.",
+        TRAIN,
+        "distill fairmot_dla34.pth --frames street.mp4 -o fairmot_plain.pth",
     ),
-    "doctor": Command("doctor:doctor", "Examine this device: cameras, runtimes, heat, disk."),
-    "runtimes": Command("doctor:runtimes", "List the runtimes of this device."),
-    "synthesize": Command("synthesize:synthesize", "Write a synthetic street as a MOTChallenge sequence."),
-    "record-reference": Command(
-        "record_reference:record_reference", "Save a checkpoint's outputs as a reference."
-    ),
-    "config": Command("config:config", "Print a configuration file with every key and its default."),
 }
 
 
@@ -73,7 +132,7 @@ class LazyGroup(TyperGroup):
         if command is None:
             return None
         if self._listing:
-            return TyperCommand(cmd_name, help=command.help)
+            return TyperCommand(cmd_name, help=command.help, rich_help_panel=command.group)
         module, _, name = command.target.partition(":")
         found = getattr(importlib.import_module(f"edge_fairmot.cli.{module}"), name)
         app = found if isinstance(found, typer.Typer) else _typer()
@@ -81,10 +140,14 @@ class LazyGroup(TyperGroup):
             app.command(cmd_name)(found)
         built = get_command(app)
         built.name = cmd_name
+        built.epilog = f"[bold]Example:[/] edge-fairmot {escape(command.example)}"
+        arrange(built)
         return built
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the overview."""
+        for parameter in self.get_params(ctx):
+            parameter.metavar = ""  # all are flags
         self._listing = True
         try:
             super().format_help(ctx, formatter)
@@ -92,12 +155,16 @@ class LazyGroup(TyperGroup):
             self._listing = False
 
 
+EPILOG = "The help of a command ends with an example: edge-fairmot track -h"
+
+
 def _typer(cls: type[TyperGroup] | None = None, help_text: str | None = None) -> typer.Typer:
     return typer.Typer(
         cls=cls,
         help=help_text,
+        epilog=cls and EPILOG,
         no_args_is_help=cls is not None,
-        add_completion=False,
+        add_completion=cls is not None,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},

@@ -21,20 +21,24 @@ def record_reference(
     video: Annotated[str, typer.Option(help="Video file, image folder or MOTChallenge sequence folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("reference.npz"),
     size: Annotated[str, typer.Option(help="Input size, WIDTHxHEIGHT, multiples of 32.")] = "1088x608",
-    frames: Annotated[int, typer.Option(help="Number of frames.")] = 20,
-    start: Annotated[int, typer.Option(help="The first frame, counted from 1.")] = 1,
+    frames: Annotated[int, typer.Option("--max-frames", help="Number of frames.")] = 20,
+    start: Annotated[int, typer.Option("--first-frame", help="The first frame, counted from 1.")] = 1,
     max_detections: Annotated[int, typer.Option(help="Detections kept of each frame, the best.")] = 100,
     device: Annotated[
         str | None, typer.Option(help="cuda or cpu. [default: cuda where PyTorch finds it]")
     ] = None,
 ) -> None:
-    """Save a checkpoint's outputs as a reference.
+    """Save outputs of a checkpoint as a reference.
 
     They are computed in PyTorch float32; verify --reference compares with them.
     """
     if device not in (None, "cuda", "cpu"):
         raise InvalidInputError(f"--device {device!r}: choose from cuda and cpu")
-    for name, value in (("--frames", frames), ("--start", start), ("--max-detections", max_detections)):
+    for name, value in (
+        ("--max-frames", frames),
+        ("--first-frame", start),
+        ("--max-detections", max_detections),
+    ):
         if value < 1:
             raise InvalidInputError(f"{name} must be at least 1, not {value}")
     check_writable(output)
@@ -46,7 +50,7 @@ def record_reference(
     with closing(open_source(video)) as source:
         count = source.info.frame_count
         if count is not None and start > count:
-            raise InvalidInputError(f"--start {start}: {video} has {count} frames")
+            raise InvalidInputError(f"--first-frame {start}: {video} has {count} frames")
         from edge_fairmot.benchmarks.reference_outputs import (
             ReferenceOutputs,
             record_frames,
@@ -76,7 +80,7 @@ def record_reference(
     if best <= USUAL_THRESHOLD:
         warn(
             f"no frame holds a detection above {USUAL_THRESHOLD} (the best is {best:.2f}), so verify has "
-            "nothing to compare: record frames with people, see --start"
+            "nothing to compare: record frames with people, see --first-frame"
         )
     print_pairs(
         (

@@ -51,7 +51,7 @@ def refine(
     ] = USUAL.join_s,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results in the folder.")] = False,
 ) -> None:
-    """Fill gaps of finished tracks, join fragments, drop short tracks.
+    """Fill gaps of tracks, join and drop fragments.
 
     Writes tracks.jsonl, in which filled boxes have "filled": true, and tracks.txt.
     Nothing is filled where a box leaves the image, or across classes.

@@ -20,7 +20,11 @@ ConfigFlag: TypeAlias = Annotated[
 ]
 SetFlag: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Set any key of the file; repeat."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a key of the file, as in tracker.track_buffer=60; may be repeated.",
+    ),
 ]
 ModelFlag: TypeAlias = Annotated[
     Path | None,
@@ -33,7 +37,9 @@ ModelFlag: TypeAlias = Annotated[
 ]
 RuntimeFlag: TypeAlias = Annotated[
     str | None,
-    typer.Option("--runtime", metavar="NAME[:DEVICE]", help="Runtime, as in openvino:GPU. [default: cpu]"),
+    typer.Option(
+        "--runtime", metavar="NAME", help="Runtime, with a device as in openvino:GPU. [default: cpu]"
+    ),
 ]
 DeviceIdFlag: TypeAlias = Annotated[
     int | None, typer.Option("--device-id", metavar="N", help="Number of the GPU; the same as cuda:N.")
@@ -41,21 +47,25 @@ DeviceIdFlag: TypeAlias = Annotated[
 ThreadsFlag: TypeAlias = Annotated[int | None, typer.Option("--threads", help="Threads of one inference.")]
 PrecisionFlag: TypeAlias = Annotated[
     str | None,
-    typer.Option("--precision", metavar="fp32|fp16|bf16", help="Arithmetic of float layers. [default: fp32]"),
+    typer.Option(
+        "--inference-precision",
+        metavar="TYPE",
+        help="Arithmetic of float layers on the runtime: fp32, fp16 or bf16. [default: fp32]",
+    ),
 ]
 HintFlag: TypeAlias = Annotated[
     str | None,
-    typer.Option("--hint", metavar="latency|throughput", help="Goal of the optimisation. [default: latency]"),
+    typer.Option("--hint", metavar="GOAL", help="Optimise for latency or throughput. [default: latency]"),
 ]
 CacheFolderFlag: TypeAlias = Annotated[
     Path | None,
     typer.Option("--cache-folder", metavar="DIR", help="Folder of compiled models, for the next start."),
 ]
-IntegrityFlag: TypeAlias = Annotated[
-    bool | None,
+NoIntegrityFlag: TypeAlias = Annotated[
+    bool,
     typer.Option(
-        "--integrity-check/--no-integrity-check",
-        help="Compare the model file with the hash in its certificate first. [default: on]",
+        "--no-integrity-check",
+        help="Do not compare the model file with the hash in its certificate first.",
     ),
 ]
 StallAfterFlag: TypeAlias = Annotated[
@@ -66,24 +76,27 @@ ScoreThresholdFlag: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--score-threshold",
-        metavar="F|CLASS=F,...",
-        help="Detections need a higher score; also by class, as in car=0.5,person=0.4. [default: 0.4]",
+        metavar="X",
+        help="Detections need a higher score, from 0 to 1; by class as in car=0.5,person=0.4. [default: 0.4]",
     ),
 ]
 ClassesFlag: TypeAlias = Annotated[
     str | None,
-    typer.Option("--classes", metavar="NAME,NAME", help="Track only these classes. [default: all]"),
+    typer.Option(
+        "--classes", metavar="NAMES", help="Track only these classes, as in car,bus. [default: all]"
+    ),
 ]
 TrackBufferFlag: TypeAlias = Annotated[
     int | None,
-    typer.Option("--track-buffer", help="How long lost tracks are kept, frames at 30 Hz. [default: 30]"),
+    typer.Option("--track-buffer", help="Lost tracks are kept for N frames at 30 Hz. [default: 30]"),
 ]
 PresetFlag: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        metavar="fairmot|bytetrack|low-fps",
-        help="Rules of association: bytetrack for crowds, low-fps for 1 to 5 frames/s. [default: fairmot]",
+        metavar="NAME",
+        help="Rules of association: fairmot, bytetrack for crowds, or low-fps for 1 to 5 frames/s. "
+        "[default: fairmot]",
     ),
 ]
 CrowdedFlag: TypeAlias = Annotated[bool, typer.Option("--crowded", help="The same as --preset bytetrack.")]
@@ -97,28 +110,32 @@ DetectEveryFlag: TypeAlias = Annotated[
 ]
 TargetFpsFlag: TypeAlias = Annotated[
     float | None,
-    typer.Option("--target-fps", metavar="F", help="Detect as often as keeps F frames/s, predict between."),
+    typer.Option(
+        "--target-fps", metavar="F", help="Detect as often as keeps F frames/s; predict between detections."
+    ),
 ]
 LineFlag: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--line",
-        metavar="NAME:X1,Y1,X2,Y2[;CLASS,..]",
-        help="Count over this line, in shares of the image; repeat.",
+        metavar="LINE",
+        help="Count over this line, NAME:X1,Y1,X2,Y2[;CLASS,...] in shares of the image; may be repeated.",
     ),
 ]
 ZoneFlag: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--zone",
-        metavar="NAME:X,Y;X,Y;X,Y[;CLASS,..]",
-        help="Count in this polygon, in shares of the image; repeat.",
+        metavar="ZONE",
+        help="Count in this polygon, NAME:X,Y;X,Y;X,Y[;CLASS,...] in shares of the image; may be repeated.",
     ),
 ]
 IgnoreFlag: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--ignore", metavar="NAME:X,Y;X,Y;X,Y", help="Track nobody who stands in this polygon; repeat."
+        "--ignore",
+        metavar="ZONE",
+        help="Track nobody who stands in this polygon, NAME:X,Y;X,Y;X,Y; may be repeated.",
     ),
 ]
 

@@ -22,7 +22,7 @@ def synthesize(
         ),
     ] = "synthetic:",
 ) -> None:
-    """Write a synthetic street as a MOTChallenge sequence.
+    """Write a synthetic street with ground truth.
 
     The sequence has ground truth with visibility.
     """

@@ -54,7 +54,7 @@ def track(
     precision: flags.PrecisionFlag = None,
     hint: flags.HintFlag = None,
     cache_folder: flags.CacheFolderFlag = None,
-    integrity_check: flags.IntegrityFlag = None,
+    no_integrity_check: flags.NoIntegrityFlag = False,
     stall_after: flags.StallAfterFlag = None,
     classes: flags.ClassesFlag = None,
     score_threshold: flags.ScoreThresholdFlag = None,
@@ -70,7 +70,7 @@ def track(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results in the folder, instead of making DIR-2.")
     ] = False,
-    video: Annotated[bool, typer.Option(help="Write the annotated video.")] = True,
+    no_video: Annotated[bool, typer.Option("--no-video", help="Write no annotated video.")] = False,
     crops: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write the best crop of each identity to this folder."),
@@ -85,7 +85,7 @@ def track(
     config: flags.ConfigFlag = None,
     setting: flags.SetFlag = None,
 ) -> None:
-    """Track people in a video; writes tracks, video and a summary.
+    """Track people in a video.
 
     The folder holds tracks.txt (MOTChallenge), tracks.jsonl, video.mp4 and summary.json; with lines or zones
     also events.jsonl, and for synthetic: gt.txt, the ground truth for eval. A folder with results is left as
@@ -95,7 +95,7 @@ def track(
         "source": source,
         "model": model,
         "stall_after_s": stall_after,
-        "runtime.integrity_check": integrity_check,
+        "runtime.integrity_check": False if no_integrity_check else None,
         "input.frame_rate": fps,
         "input.start_s": start,
         "input.duration_s": duration,
@@ -118,7 +118,7 @@ def track(
         inputs = (Path(settings.source), settings.model_path)
         output, lock = take_folder(output, inputs, overwrite=overwrite)
         stack.callback(lock.close)
-        sinks = open_sinks(output, run, video=video, crops=crops)
+        sinks = open_sinks(output, run, video=not no_video, crops=crops)
         files = _identify(output)
         signals.give_up = lambda: _finish(output, run, "interrupted, and the run did not end")
         signals.stop = run.pipeline.stop

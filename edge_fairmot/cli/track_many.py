@@ -53,7 +53,7 @@ class OptionalAddress(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command("track-many", cls=OptionalAddress)
@@ -84,7 +84,7 @@ def track_many(
     line: flags.LineFlag = None,
     zone: flags.ZoneFlag = None,
     ignore: flags.IgnoreFlag = None,
-    video: Annotated[bool, typer.Option(help="Write the annotated videos.")] = True,
+    no_video: Annotated[bool, typer.Option("--no-video", help="Write no annotated videos.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Track again what failed in an earlier run.")
     ] = False,
@@ -113,7 +113,7 @@ def track_many(
     config: flags.ConfigFlag = None,
     setting: flags.SetFlag = None,
 ) -> None:
-    """Track many videos, with several workers at once.
+    """Track many videos with several workers.
 
     out/NAME/ holds for each video what track writes, index.jsonl has a line for each, summary.csv their
     counts. The same command goes on where it was: videos that are done with the same model and settings are
@@ -138,7 +138,7 @@ def track_many(
     model_bytes = _read_model(settings.model_path)
     sha256 = hashlib.sha256(model_bytes).hexdigest()
     jobs = [
-        replace(job, fingerprint=fingerprint_of(settings, sha256, job.size, video=video))
+        replace(job, fingerprint=fingerprint_of(settings, sha256, job.size, video=not no_video))
         for job in find_videos(videos, output)
     ]
     cores = len(os.sched_getaffinity(0))
@@ -159,7 +159,7 @@ def track_many(
         started_s, driver = time.monotonic(), None
         try:
             if plan.jobs:
-                task = TrackingTask(settings, video, "" if upload else str(results.parts))
+                task = TrackingTask(settings, not no_video, "" if upload else str(results.parts))
                 crew: Workers = ProcessWorkers(task, output / LOG_NAME)
                 if ray is not None:
                     crew = RayWorkers(

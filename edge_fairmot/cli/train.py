@@ -58,8 +58,9 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
+            "--from",
             help="Checkpoint, or ONNX file without deformable convolutions, to continue from; people or "
-            "people-light: a model of this package. [default: train from scratch]"
+            "people-light: a model of this package. [default: train from scratch]",
         ),
     ] = None,
     remember: Annotated[
@@ -69,7 +70,7 @@ def train(
         ),
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="Teacher of --remember. [default: the network of --start]")
+        Path | None, typer.Option(help="Teacher of --remember. [default: the network of --from]")
     ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="From scratch: plain convolutions in place of deformable ones.")
@@ -123,11 +124,11 @@ def train(
     start = start and choose_model(start)
     teacher = choose_model(teacher) if teacher else start
     if start and network_of:
-        raise InvalidInputError("--network is for training from scratch: --start knows its own network")
+        raise InvalidInputError("--network is for training from scratch: --from knows its own network")
     if remember and teacher is None:
-        raise InvalidInputError("--remember needs a network that was trained: give --start or --teacher")
+        raise InvalidInputError("--remember needs a network that was trained: give --from or --teacher")
     if freeze != "nothing" and start is None:
-        raise InvalidInputError(f"--freeze {freeze} needs weights that were trained: give --start")
+        raise InvalidInputError(f"--freeze {freeze} needs weights that were trained: give --from")
     names = _class_names(classes)
     check_writable(output)
     resume_path = flags.choose_resume_file(output, resume)

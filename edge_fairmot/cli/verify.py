@@ -61,9 +61,9 @@ def verify(
     precision: PrecisionFlag = None,
     hint: HintFlag = None,
     cache_folder: CacheFolderFlag = None,
-    frames: Annotated[int | None, typer.Option(help="Maximum frames of each video.")] = None,
+    frames: Annotated[int | None, typer.Option("--max-frames", help="Maximum frames of each video.")] = None,
     score_threshold: Annotated[float, typer.Option(help="Peaks and tracks need a higher score.")] = 0.4,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     html_path: Annotated[
         Path | None, typer.Option("--html", help="Write the report as HTML, with images.")
     ] = None,
@@ -71,7 +71,7 @@ def verify(
         bool, typer.Option("--certify", help="Write the figures into the file, if it is within budget.")
     ] = False,
 ) -> None:
-    """Compare a model file with its reference, level by level.
+    """Compare a model file with its reference.
 
     Exit status 1 when it is over budget.
 
@@ -79,8 +79,8 @@ def verify(
     """
     videos, truth_files = video or [], ground_truth or []
     _check_arguments(checkpoint, reference, videos, truth_files, frames, score_threshold)
-    for path in filter(None, (json_path, html_path)):
-        check_writable(path)
+    if html_path:
+        check_writable(html_path)
     options = runtime_options(device_id, threads, precision, hint, cache_folder)
     from edge_fairmot.benchmarks.mot_text import read_ground_truth
     from edge_fairmot.benchmarks.observation import RuntimeObserver, check_same_network
@@ -123,9 +123,7 @@ def verify(
                     )
         details = {"certificate": fault or "of this graph"}
         report = check.report(subject, _subject(str(candidate), observer.name, manifest, details))
-    print_report(report)
-    if json_path:
-        _write(json_path, report.to_json() + "\n")
+    print_report(report, as_json=as_json)
     if html_path:
         _write(html_path, render_parity_page(report, check.worst_frames()))
     if not report.passed:
@@ -146,8 +144,11 @@ def check_checkpoint(path: Path) -> None:
         raise InvalidInputError(f"no checkpoint at {path}: give a FairMOT .pth file")
 
 
-def print_report(report: ParityReport) -> None:
-    """Print the levels, figure by figure, and the verdict."""
+def print_report(report: ParityReport, *, as_json: bool = False) -> None:
+    """Print the levels, figure by figure, and the verdict; or all of it as JSON."""
+    if as_json:
+        stdout.print_json(report.to_json())
+        return
     from rich.table import Table
 
     table = Table(box=None)

@@ -77,7 +77,7 @@ def test_frames_are_letterboxed_from_the_first_one_on():
 
     assert [(index, size) for index, size, _ in images] == [(3, SIZE), (4, SIZE)]
     assert [image[0, 1, 1, 1] for _, _, image in images] == [3, 4]
-    with pytest.raises(EvaluationError, match="--frames must be at least 1"):
+    with pytest.raises(EvaluationError, match="--max-frames must be at least 1"):
         next(letterboxed(Numbers(9), (4, 4), max_frames=0))
 
 

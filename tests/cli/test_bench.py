@@ -67,8 +67,8 @@ def truth(people_model, pictures, tmp_path_factory):
 @pytest.fixture(scope="module")
 def options(pictures):
     return (
-        *("--video", pictures, "--frames", FRAMES, "--score-threshold", 0.3),
-        *("--live", 0.4, "--threads", 1, "--pictures", 2),
+        *("--video", pictures, "--max-frames", FRAMES, "--score-threshold", 0.3),
+        *("--live-seconds", 0.4, "--threads", 1, "--worst-frames", 2),
     )
 
 
@@ -196,7 +196,17 @@ def test_an_interrupted_run_leaves_a_report_that_says_so(people_model, options, 
 def test_a_sweep_makes_measures_and_resumes(people_checkpoint, options, tmp_path):
     command = (
         *("bench", "sweep", people_checkpoint, "--sizes", "96x64", "--precisions", "fp32", "--naive"),
-        *("--runtimes", "cpu,moody:unwilling", "-o", tmp_path, *options, "--frames", 6, "--live", 0),
+        *(
+            "--runtimes",
+            "cpu,moody:unwilling",
+            "-o",
+            tmp_path,
+            *options,
+            "--max-frames",
+            6,
+            "--live-seconds",
+            0,
+        ),
     )
     path = tmp_path / "results.json"
     result = run(*command)
@@ -224,7 +234,7 @@ def test_a_sweep_makes_measures_and_resumes(people_checkpoint, options, tmp_path
     assert after[missing].done
     assert after[missing].group == 1
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "models").iterdir()} == made
-    assert "choose another folder" in error_of(*command, "--frames", 30)
+    assert "choose another folder" in error_of(*command, "--max-frames", 30)
 
 
 class Blank:
@@ -303,7 +313,7 @@ def test_bad_input_is_one_line(people_model, pictures, measured, tmp_path):
         (("bench", "--models", "absent.onnx", "--video", pictures), "no model at absent.onnx"),
         (("bench", "--models", people_model, people_model, "--video", pictures), "given twice"),
         (("bench", "--models", people_model, "--video", "absent.mp4"), "does not exist"),
-        ((*on, "--frames", 1), "--frames must be at least 2"),
+        ((*on, "--max-frames", 1), "--max-frames must be at least 2"),
         ((*on, "--score-threshold", 2), "--score-threshold must be between"),
         ((*on, "--reference", "other.onnx"), "--reference"),
         ((*on, "--gt", "a.txt", "--gt", "b.txt"), "one --gt for each --video"),
@@ -318,7 +328,7 @@ def test_bad_input_is_one_line(people_model, pictures, measured, tmp_path):
 
 
 def test_the_tracker_alone_is_timed_on_crowds_of_every_size(tmp_path):
-    result = run("bench", "tracker", "--targets", "3,40", "--frames", 20, "-o", tmp_path / "tracker")
+    result = run("bench", "tracker", "--targets", "3,40", "--timed-frames", 20, "-o", tmp_path / "tracker")
 
     lines = [line.split() for line in result.stdout.splitlines()[1:3]]
     assert [line[0] for line in lines] == ["3", "40"]

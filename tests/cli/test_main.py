@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from collections import defaultdict
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import edge_fairmot
+from edge_fairmot.cli.help_pages import OTHERS, value_type
 from edge_fairmot.cli.main import COMMANDS, app
 
 from .command_line import assert_one_line_error, run, run_process
@@ -28,7 +31,11 @@ def test_the_overview_imports_no_command_and_nothing_heavy(arguments):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     commands, heavy = done.stderr.splitlines()[-2:]
-    assert eval(commands) == ["edge_fairmot.cli.console", "edge_fairmot.cli.main"]
+    assert eval(commands) == [
+        "edge_fairmot.cli.console",
+        "edge_fairmot.cli.help_pages",
+        "edge_fairmot.cli.main",
+    ]
     assert heavy == "[]"
     assert f"edge-fairmot {edge_fairmot.__version__}" in done.stdout or all(
         name in done.stdout for name in COMMANDS
@@ -44,6 +51,57 @@ def test_every_command_has_help_that_begins_as_the_overview_says(name):
     if callable(found) and hasattr(found, "__name__"):
         assert (found.__doc__ or "").splitlines()[0] == COMMANDS[name].help
     assert COMMANDS[name].help in " ".join(result.output.replace("│", " ").split())
+
+
+def walk(name, command):
+    """Yield every command with its name, those of groups too."""
+    yield name, command
+    for one, below in getattr(command, "commands", {}).items():
+        yield from walk(f"{name} {one}", below)
+
+
+def every_command():
+    group = get_command(app)
+    for name in COMMANDS:
+        yield from walk(name, group.get_command(None, name))
+
+
+KINDS = {"Path": "text", "str": "text"}
+
+MORE_IN_SOME = {"--score-threshold"}
+"""Flags that take a number everywhere, and classes too where there is a tracker."""
+
+
+def test_a_flag_means_the_same_in_every_command():
+    """A flag takes a value of one type everywhere, or none."""
+    meanings = defaultdict(lambda: defaultdict(list))
+    for name, command in every_command():
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                kind = "nothing" if parameter.is_flag else value_type(parameter)
+                meanings[parameter.opts[0]][KINDS.get(kind, kind)].append(name)
+    assert {
+        flag: dict(kinds) for flag, kinds in meanings.items() if len(kinds) > 1 and flag not in MORE_IN_SOME
+    } == {}
+
+
+def test_help_pages_are_laid_out():
+    for name, command in every_command():
+        options = [one for one in command.params if one.param_type_name == "option"]
+        assert {one.opts[0] for one in options if one.rich_help_panel == OTHERS} == set(), name
+    shown = " ".join(CliRunner().invoke(app, ["track", "-h"], env={"COLUMNS": "80"}).output.split())
+    assert "<bool>" not in shown
+    assert "Model and runtime" in shown
+    assert "Example: edge-fairmot track street.mp4" in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_of_a_command_is_understood(name):
+    """Its arguments are parsed; nothing is run."""
+    words = COMMANDS[name].example.partition(" > ")[0].split()
+    assert words[0] == name
+    command = get_command(app).get_command(None, name)
+    command.make_context(name, words[1:])
 
 
 def test_python_m_is_the_same_command():

@@ -165,7 +165,7 @@ def test_bad_input_is_one_line(small_model, images, tmp_path):
     for target in ("0", "nan"):
         assert "use --target-fps 15" in error_of(*track, "--target-fps", target)
     assert "no runtime called 'tpu'" in error_of(*track, "--runtime", "tpu")
-    assert "cpu has no precision to set (bf16)" in error_of(*track, "--precision", "bf16")
+    assert "cpu has no precision to set (bf16)" in error_of(*track, "--inference-precision", "bf16")
     assert "hint 'fast': choose from latency" in error_of(*track, "--hint", "fast")
     assert "preset" in error_of(*track, "--preset", "sort")
     caches = ("--detections", tmp_path / "c", "--save-detections", tmp_path / "d")

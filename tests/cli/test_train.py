@@ -31,7 +31,7 @@ def tiny(lively_network, tmp_path_factory):
 
 def test_a_network_is_trained_in_two_goes_and_converted(tiny, tmp_path):
     checkpoint = tmp_path / "my.pth"
-    further = ("--start", tiny, "--remember", "synthetic:seed=2,frames=4,size=160x96", "--pairs")
+    further = ("--from", tiny, "--remember", "synthetic:seed=2,frames=4,size=160x96", "--pairs")
     train = ("train", *STREET, *further, "-o", checkpoint, *SMALL, "--steps", 3, "--judge-every", 2)
 
     first = run(*train, "--minutes", 1e-4)
@@ -71,12 +71,12 @@ def test_from_scratch_statistics_are_learned(tmp_path):
         (("--data", "nowhere"), "has no boxes to learn from"),
         ((*STREET, "--judged", 0), "--validation-images must be at least 1"),
         ((*STREET, "--minutes", 0), "--minutes must be above 0"),
-        ((*STREET, "--start", "a.pth", "--plain"), "from scratch"),
-        ((*STREET, "--freeze", "early"), "give --start"),
-        ((*STREET, "--remember", "photos", "--plain"), "give --start or --teacher"),
+        ((*STREET, "--from", "a.pth", "--plain"), "from scratch"),
+        ((*STREET, "--freeze", "early"), "give --from"),
+        ((*STREET, "--remember", "photos", "--plain"), "give --from or --teacher"),
         ((*STREET, "--resume"), "nothing to resume"),
         ((*STREET, "--device", "tpu"), "choose from cuda and cpu"),
-        ((*STREET, "--start", "none.pth"), "none.pth"),
+        ((*STREET, "--from", "none.pth"), "none.pth"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, arguments, message):
@@ -84,7 +84,8 @@ def test_bad_input_is_one_line(tmp_path, arguments, message):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("train", "--data", "nowhere"), ("distill", "a.pth", "--frames", "b.mp4", "--piece", "100")]
+    "arguments",
+    [("train", "--data", "nowhere"), ("distill", "a.pth", "--frames", "b.mp4", "--crop-size", "100")],
 )
 def test_bad_input_is_refused_before_torch_is_loaded(arguments):
     code = (
@@ -110,7 +111,7 @@ def test_several_classes_are_learned_and_converted(tiny, tmp_path):
         rows.append(f"{n}.png\t0.3,0.5,0.2,0.4 0.7,0.5,0.2,0.4\tcar,person")
     table = tmp_path / "road.tsv"
     table.write_text("\n".join(rows))
-    road, checkpoint = ("--data", table, "--start", tiny), tmp_path / "road.pth"
+    road, checkpoint = ("--data", table, "--from", tiny), tmp_path / "road.pth"
     learned = ("train", *road, "--classes", "car,person", "-o", checkpoint, *SMALL, "--steps", 2)
     words = run(*learned).stdout
 
@@ -126,5 +127,5 @@ def test_several_classes_are_learned_and_converted(tiny, tmp_path):
         ("car,car", "no list of different names"),
         ("car,person,bus", "has 2 classes, and --classes names 3"),
     ):
-        further = ("train", "--data", table, "--start", checkpoint, "-o", tmp_path / "more.pth", *SMALL)
+        further = ("train", "--data", table, "--from", checkpoint, "-o", tmp_path / "more.pth", *SMALL)
         assert message in error_of(*further, "--classes", classes)

@@ -29,7 +29,7 @@ def recorded(people_checkpoint, pictures, tmp_path_factory):
     path = tmp_path_factory.mktemp("recorded") / "reference.npz"
     result = run(
         *("record-reference", people_checkpoint, "-o", path, "--video", pictures, "--size", "128x96"),
-        *("--frames", 3, "--start", 2, "--device", "cpu", "--max-detections", 64),
+        *("--max-frames", 3, "--first-frame", 2, "--device", "cpu", "--max-detections", 64),
     )
     for words in ("3 of ", "torch:cpu", "grid_sample"):
         assert words in result.stdout
@@ -68,15 +68,16 @@ def spoilt(people_model, tmp_path_factory):
 
 
 def test_a_good_file_passes_against_its_checkpoint(people_model, people_checkpoint, pictures, tmp_path):
-    report, page = tmp_path / "report.json", tmp_path / "report.html"
-    result = run(
+    page = tmp_path / "report.html"
+    command = (
         *("verify", people_model, "--reference", "torch", "--checkpoint", people_checkpoint),
-        *("--video", pictures, "--json", report, "--html", page, "--frames", 3),
+        *("--video", pictures, "--html", page, "--max-frames", 3),
     )
+    result = run(*command)
     assert "within the fp32 budget" in result.stdout
     assert "3 frames" in result.stdout
     assert result.stderr == ""
-    content = json.loads(report.read_text())
+    content = json.loads(run(*command, "--json").stdout)
     assert content["passed"]
     assert content["reference"]["runtime"].startswith("torch:")
     assert content["reference"]["details"]["deform_conv"]
@@ -84,15 +85,13 @@ def test_a_good_file_passes_against_its_checkpoint(people_model, people_checkpoi
     assert page.read_text().count("data:image/jpeg") == 3
 
 
-def test_a_spoilt_file_fails_and_says_where(spoilt, people_model, pictures, tmp_path):
-    report = tmp_path / "report.json"
-    result = run(
-        *("verify", spoilt, "--reference", people_model, "--video", pictures, "--json", report), status=1
-    )
+def test_a_spoilt_file_fails_and_says_where(spoilt, people_model, pictures):
+    command = ("verify", spoilt, "--reference", people_model, "--video", pictures)
+    result = run(*command, status=1)
     assert "the fp32 budget is broken: embeddings" in result.stdout
     assert "failed" in result.stdout
     assert f"the certificate of {spoilt} is of another graph" in result.stderr
-    content = json.loads(report.read_text())  # written for a failure too
+    content = json.loads(run(*command, "--json", status=1).stdout)  # printed for a failure too
     assert content["failed_levels"][0] == "embeddings"
     assert "changed after it was checked" in content["candidate"]["details"]["certificate"]
 
@@ -135,14 +134,14 @@ def test_recorded_outputs_verify_without_torch(recorded, people_model, spoilt):
     assert "3 frames" in made.stdout
     assert "recorded (torch:cpu)" in made.stdout
     run("verify", spoilt, "--reference", recorded, status=1)
-    assert "2 frames" in run("verify", people_model, "--reference", recorded, "--frames", 2).stdout
+    assert "2 frames" in run("verify", people_model, "--reference", recorded, "--max-frames", 2).stdout
 
 
 def test_ground_truth_adds_a_level(people_model, pictures, tmp_path):
     pytest.importorskip("trackeval")
     truth = tmp_path / "gt.txt"
     truth.write_text("".join(f"{frame},1,10,10,40,60,1,-1,-1,-1\n" for frame in range(1, FRAMES + 1)))
-    against = ("--reference", people_model, "--video", pictures, "--gt", truth, "--frames", 3)
+    against = ("--reference", people_model, "--video", pictures, "--gt", truth, "--max-frames", 3)
     result = run("verify", people_model, *against)
     assert "against ground truth" in result.stdout
     assert "HOTA" in result.stdout
@@ -179,8 +178,8 @@ def test_another_network_is_refused(people_model, people_checkpoint, recorded, p
         (["--reference", "g.npz", "--gt", "t"], "leave out --video"),
         (["--reference", "b.onnx", "--video", "v", "--gt", "a", "--gt", "b"], "one --gt for each"),
         (["--reference", "b.onnx", "--video", "v"], "no model at b.onnx"),
-        (["--reference", "g.npz", "--json", "absent/report.json"], "mkdir -p absent"),
-        (["--reference", "g.npz", "--frames", "0"], "--frames must be at least 1"),
+        (["--reference", "g.npz", "--html", "absent/report.html"], "mkdir -p absent"),
+        (["--reference", "g.npz", "--max-frames", "0"], "--max-frames must be at least 1"),
         (["--reference", "g.npz", "--score-threshold", "1"], "score threshold must be between"),
         (["--reference", "g.npz"], "no reference outputs at g.npz"),
     ],
@@ -192,9 +191,9 @@ def test_wrong_arguments_are_one_line(people_model, arguments, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--frames", "0"], "--frames must be at least 1"),
-        (["--start", "0"], "--start must be at least 1"),
-        (["--start", "99"], "--start 99: "),
+        (["--max-frames", "0"], "--max-frames must be at least 1"),
+        (["--first-frame", "0"], "--first-frame must be at least 1"),
+        (["--first-frame", "99"], "--first-frame 99: "),
         (["--max-detections", "0"], "--max-detections must be at least 1"),
         (["--device", "tpu"], "choose from cuda and cpu"),
         (["-o", "absent/reference.npz"], "mkdir -p absent"),
@@ -215,4 +214,6 @@ def test_wrong_arguments_load_no_network(people_checkpoint, people_model, pictur
         (("--reference", people_model, "--video", pictures, "--gt", "absent.txt"), "absent.txt"),
     ):
         assert words in error_of("verify", people_model, *arguments)
-    assert "--start 99" in error_of("record-reference", people_checkpoint, "--video", pictures, "--start", 99)
+    assert "--first-frame 99" in error_of(
+        "record-reference", people_checkpoint, "--video", pictures, "--first-frame", 99
+    )

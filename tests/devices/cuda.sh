@@ -67,7 +67,7 @@ reference() {
     for size in "${sizes[@]}"; do
         for name in TUD-Campus TUD-Stadtmitte; do
             "$python" -m edge_fairmot record-reference "$checkpoint" --video "$data/mot15/$name" --size "$size" \
-                --frames "$frames" --start 30 --device "$device" -o "$out/work/$name-$size.npz"
+                --max-frames "$frames" --first-frame 30 --device "$device" -o "$out/work/$name-$size.npz"
             "$python" tests/devices/cuda_reference.py strip "$out/work/$name-$size.npz" "$out/network_${device}_$name-$size.npz"
         done
     done
@@ -89,7 +89,7 @@ parity() {
     for precision in "${precisions[@]}"; do
         for name in TUD-Campus TUD-Stadtmitte; do
             "$python" -m edge_fairmot verify "$out/work/$precision.onnx" --reference "$out/work/$name-${sizes[0]}.npz" \
-                --runtime "$1" --json "$out/work/$1-$precision-$name.json" || status=$?
+                --runtime "$1" --json > "$out/work/$1-$precision-$name.json" || status=$?
         done
     done
     "$python" tests/devices/cuda_reference.py gather "$out/parity_$1.json" "$out"/work/"$1"-*.json
