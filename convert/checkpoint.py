@@ -27,6 +27,9 @@ UNUSED_TENSORS = frozenset({"base.fc.weight", "base.fc.bias"})
 TEACHER_KEY = "teacher_sha256"
 """Beside ``state_dict`` in a student's file. The original code ignores keys that it does not know."""
 
+SIZE_KEY = "input_size"
+"""Width and height that a network was trained for, likewise."""
+
 WRAPPERS = "state_dict", "model_state_dict", "model"
 """Keys under which training code keeps the tensors; the first one that holds a dict counts."""
 
@@ -72,6 +75,8 @@ class Checkpoint:
         Number of the network's weights, without the statistics of batch norms.
     teacher_sha256 : str
         Of the teacher's checkpoint, if the network is a student; else empty.
+    input_size : tuple of int, optional
+        Width and height that it was trained for, where the file says so.
     """
 
     spec: NetworkSpec
@@ -79,6 +84,7 @@ class Checkpoint:
     sha256: str
     parameters: int
     teacher_sha256: str = ""
+    input_size: tuple[int, int] | None = None
 
 
 def load_network(path: str | Path) -> tuple[FairMOT, Checkpoint]:
@@ -124,7 +130,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     _check_tensors(path, tensors, spec)
     teacher = str(content[TEACHER_KEY]) if "state_dict" in content and TEACHER_KEY in content else ""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Checkpoint(spec, tensors, sha256, _count_parameters(spec), teacher)
+    return Checkpoint(spec, tensors, sha256, _count_parameters(spec), teacher, _read_size(content))
+
+
+def _read_size(content: dict[Any, Any]) -> tuple[int, int] | None:
+    match content.get(SIZE_KEY):
+        case [int(width), int(height)] if width > 0 and height > 0:
+            return width, height
+    return None
 
 
 def _load(path: Path) -> Any:
@@ -352,11 +365,18 @@ def _shorten(names: Iterable[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def write_checkpoint(path: Path, network: FairMOT, epoch: int, teacher_sha256: str = "") -> None:
-    """Write a network in the original's format, with its teacher if it is a student; see write_atomically."""
+def write_checkpoint(
+    path: Path,
+    network: FairMOT,
+    epoch: int,
+    teacher_sha256: str = "",
+    input_size: tuple[int, int] | None = None,
+) -> None:
+    """Write a network in the original's format, with what else is known of it; see write_atomically."""
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    teacher = {TEACHER_KEY: teacher_sha256} if teacher_sha256 else {}
-    write_atomically(path, {"epoch": epoch, "state_dict": tensors, **teacher})
+    known = {TEACHER_KEY: teacher_sha256, SIZE_KEY: input_size and list(input_size)}
+    content = {"epoch": epoch, "state_dict": tensors}
+    write_atomically(path, content | {key: value for key, value in known.items() if value})
 
 
 def write_atomically(path: Path, content: dict[str, Any]) -> None:

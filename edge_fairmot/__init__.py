@@ -93,7 +93,7 @@ def track(
     source: str | Path,
     model: str | Path | None = None,
     *,
-    runtime: str = "cpu",
+    runtime: str = "auto",
     config: TrackerConfig | None = None,
     counting: CountingConfig | None = None,
 ) -> Iterator[FrameResult]:
@@ -106,7 +106,7 @@ def track(
     model : str or Path, optional
         A file made by ``edge-fairmot convert``; the bundled one when not given.
     runtime : str
-        As :func:`open_runtime` takes it, as in ``openvino``.
+        As :func:`open_runtime` takes it, as in ``openvino``; ``auto`` is the faster one that is installed.
     config : TrackerConfig, optional
         The defaults with the source's frame rate when not given.
     counting : CountingConfig, optional

@@ -1,4 +1,4 @@
-"""Which lowering of the deformable convolutions a runtime needs: ``convert --for RUNTIME[@VERSION]``."""
+"""Which lowering and precision suit a runtime: ``convert --for RUNTIME[@VERSION]``."""
 
 from __future__ import annotations
 
@@ -52,11 +52,20 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 )
 
 
-class LoweringChoice(NamedTuple):
-    """A value of ``--deform-conv``, and the reason for it."""
+BEST_PRECISION: Mapping[str, str] = MappingProxyType({"cpu": "int8", "openvino": "int8", "cuda": "fp16"})
+"""Fastest precision of a file that is checked here. TensorRT makes fp16 of an fp32 file itself."""
+
+FASTEST_INT8: Mapping[str, str] = MappingProxyType({"openvino": "im2col"})
+"""Lowering whose int8 files are fastest on a runtime that has DeformConv: docs/guides/benchmark.md."""
+
+
+class Choice(NamedTuple):
+    """Values of ``--deform-conv`` and ``--precision``, the reason, and advice on a faster file; or ""."""
 
     lowering: str
+    precision: str
     reason: str
+    advice: str
 
 
 def parse_lowering(text: str) -> str:
@@ -66,25 +75,35 @@ def parse_lowering(text: str) -> str:
     return "native" if text == "auto" else text
 
 
-def choose_lowering(target: str) -> LoweringChoice:
-    """Choose the lowering for a runtime: ``cpu``, ``openvino:GPU``, or ``cpu@1.23`` for another version.
+def choose(target: str, *, calibrated: bool) -> Choice:
+    """Choose for a runtime: ``cpu``, ``openvino:GPU``, or ``cpu@1.23`` for another version.
 
-    Without a version the installed one decides, or the newest if none is installed. InvalidInputError if the
-    runtime has no rule, or the version is not one.
+    int8 needs images to calibrate on: where there are none, the advice says so. Without a version the
+    installed one decides, or the newest if none is installed. InvalidInputError if the runtime has no rule,
+    or the version is not one.
     """
     runtime, at, version = target.partition("@")
-    rule = RULES.get(runtime.partition(":")[0])
+    name = runtime.partition(":")[0]
+    rule = RULES.get(name)
     if rule is None:
         raise InvalidInputError(
             f"--for {target!r}: choose from {', '.join(RULES)}; for another runtime choose --deform-conv"
         )
+    best = BEST_PRECISION.get(name, "fp32")
+    precision = "int8" if calibrated else "fp32" if best == "int8" else best
+    advice = "int8 is faster there: add --calibrate VIDEO" if best == "int8" and not calibrated else ""
     if not rule.native_since:
         if at:
             versioned = ", ".join(name for name, other in RULES.items() if other.native_since)
             raise InvalidInputError(
                 f"--for {target!r}: a version matters for {versioned} only, as in cpu@1.23"
             )
-        return LoweringChoice("native", f"{rule.software} runs DeformConv with the rule of edge-fairmot")
+        reason = f"{rule.software} runs DeformConv with the rule of edge-fairmot"
+        if precision == "int8" and name in FASTEST_INT8:
+            return Choice(
+                FASTEST_INT8[name], precision, f"{rule.software} runs int8 fastest so, with '.[fast]'", advice
+            )
+        return Choice("native", precision, reason, advice)
     if at and not re.fullmatch(r"\d+(\.\d+)*", version):
         raise InvalidInputError(f"--for {target!r}: {version!r} is not a version, as in {runtime}@1.23")
     version = version or _installed_version(rule.packages)
@@ -92,7 +111,7 @@ def choose_lowering(target: str) -> LoweringChoice:
     if version:
         reason += f"; {version} is {'asked for' if at else 'installed'}"
     is_older = bool(version) and tuple(map(int, re.findall(r"\d+", version)[:3])) < rule.native_since
-    return LoweringChoice(rule.older if is_older else "native", reason)
+    return Choice(rule.older if is_older else "native", precision, reason, advice)
 
 
 def _installed_version(packages: tuple[str, ...]) -> str:

@@ -9,16 +9,20 @@ form, ``module:Class``. A class is called with the path of the file and a
 from __future__ import annotations
 
 import importlib
+import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
 from edge_fairmot.errors import InvalidInputError, RuntimeUnavailableError
-from edge_fairmot.model_file import require_intact
+from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.model_file import read_onnx_file, require_intact
 from edge_fairmot.protocols import Runtime
-from edge_fairmot.runtimes.checks import RuntimeOptions
+from edge_fairmot.runtimes.checks import RuntimeOptions, int8_sums_overflow
 
 ENTRY_POINT_GROUP = "edge_fairmot.runtimes"
 
@@ -74,9 +78,30 @@ class RuntimeStatus:
     fix: str
 
 
+AUTO = "auto"
+
+CHOSEN_BY = "EDGE_FAIRMOT_RUNTIME"
+"""Environment variable that says what ``auto`` is."""
+
+
+def usual_runtime(manifest: ModelManifest) -> str:
+    """Return the runtime that ``auto`` stands for: :data:`CHOSEN_BY`, or the faster one of a processor.
+
+    On x86-64 that is OpenVINO where it is installed: it took 0.3 to 1.0 of the time of ONNX Runtime for every
+    file measured (docs/guides/benchmark.md). Elsewhere nothing was measured, and it is ``cpu``; so it is for
+    int8 on processors where OpenVINO's sums can overflow.
+    """
+    named = os.environ.get(CHOSEN_BY)
+    if named:
+        return named
+    if platform.machine() not in ("x86_64", "AMD64") or find_spec("openvino") is None:
+        return "cpu"
+    return "cpu" if manifest.default_precision == "int8" and int8_sums_overflow() else "openvino"
+
+
 def open_runtime(
     path: str | Path,
-    runtime: str = "cpu",
+    runtime: str = AUTO,
     options: RuntimeOptions | None = None,
     *,
     integrity_check: bool = True,
@@ -89,7 +114,8 @@ def open_runtime(
         A file made by ``edge-fairmot convert``.
     runtime : str
         A name from :func:`list_runtimes`, or a name and a device, as in ``openvino:GPU``. This runtime runs
-        the file; no other takes its place.
+        the file; no other takes its place. ``auto`` is :func:`usual_runtime`; ``name`` of what is returned
+        says which.
     options : RuntimeOptions, optional
     integrity_check : bool
         Compare the file with the hash in its certificate first (20 MB: 0.01 s). A file without a certificate
@@ -111,6 +137,8 @@ def open_runtime(
         If the file cannot be run, or no longer fits its certificate.
     """
     points = _third_party()
+    if runtime == AUTO:
+        runtime = usual_runtime(read_onnx_file(path).manifest)
     name, _, device = runtime.partition(":")
     if name in _BUILT_IN:
         point = metadata.EntryPoint(name, _BUILT_IN[name].target, ENTRY_POINT_GROUP)

@@ -13,6 +13,8 @@ from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
 if TYPE_CHECKING:
     from edge_fairmot.convert import FairMOT, NetworkSpec
 
+os.environ["EDGE_FAIRMOT_RUNTIME"] = "cpu"  # what a test computes does not depend on what is installed
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # How long an example takes says something of the machine, and nothing of the code.

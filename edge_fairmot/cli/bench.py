@@ -25,7 +25,7 @@ from edge_fairmot.cli.bench_run import (
     turn_progress,
 )
 from edge_fairmot.cli.bench_sweep import sweep
-from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
+from edge_fairmot.cli.console import print_pairs, stdout, step_progress, warn
 from edge_fairmot.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def tracker(
     from edge_fairmot.benchmarks.report_tables import render_table
     from edge_fairmot.benchmarks.tracker_scaling import tabulate_crowds, time_crowds
 
-    with stderr.status("tracking crowds ..."):
+    with step_progress("tracking crowds"):
         table = tabulate_crowds(time_crowds(sizes, frames))
     print_table(table)
     if output is not None:

@@ -29,7 +29,7 @@ from edge_fairmot.cli.bench_run import (
     require_packages,
     turn_progress,
 )
-from edge_fairmot.cli.console import stderr, warn
+from edge_fairmot.cli.console import step_progress, warn
 from edge_fairmot.errors import ConversionError, InvalidInputError, ManifestError
 from edge_fairmot.model_file import certificate_fault, read_onnx_file
 from edge_fairmot.system import python_command
@@ -214,7 +214,7 @@ def _specs(
 def _convert(variant: Variant, checkpoint: Path, path: Path) -> None:
     """Run ``edge-fairmot convert`` in a process of its own: PyTorch must not stay in this one."""
     command = [*python_command("from edge_fairmot.cli.main import run; run()"), "convert"]
-    with stderr.status(f"making {path.name} ..."):
+    with step_progress(f"making {path.name}"):
         done = subprocess.run(
             [*command, str(checkpoint), "-o", str(path), *variant.arguments()],
             capture_output=True,

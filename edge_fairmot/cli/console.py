@@ -8,6 +8,8 @@ import os
 import re
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -28,6 +30,13 @@ FIELDS = "fields"
 """Attribute of a log record: values for programs, beside the message."""
 
 
+LINE_EVERY_S = 10.0
+"""Seconds between two lines of progress without a terminal."""
+
+UNREMARKABLE_S = 3.0
+"""A step that takes less is shown without its time."""
+
+_COUNTED = re.compile(r"(\d+) of (\d+)")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -63,9 +72,10 @@ def print_pairs(rows: Iterable[tuple[str, str]], title: str | None = None) -> No
 
 @contextmanager
 def frame_progress(what: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """Show frames done, speed and time left on a terminal; yields a function to call after each frame.
+    """Show frames done, speed and time left; yields a function to call after each frame.
 
-    The function takes a few words to show beside the bar. ``total`` is None where it is unknown.
+    The function takes a few words to show beside the bar. ``total`` is None where it is unknown. Without a
+    terminal a line says the same every ten seconds.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -78,15 +88,95 @@ def frame_progress(what: str, total: int | None) -> Iterator[Callable[..., None]
         TimeRemainingColumn(),
         TextColumn("{task.fields[remark]}"),
     )
-    with Progress(*columns, console=stderr, disable=not stderr.is_terminal, transient=True) as progress:
-        task = progress.add_task(what, total=total, rate="", remark="")
+    progress = Progress(*columns, console=stderr, disable=not _shows_bars(), transient=True)
+    begun_s = time.monotonic()
+    task = progress.add_task(what, total=total, rate="", remark="")
 
-        def on_frame(remark: str = "") -> None:
-            speed = progress.tasks[0].speed
-            rate = f"{speed:.1f} fps" if speed else ""
-            progress.update(task, advance=1, rate=rate, remark=remark)
+    def describe() -> str:
+        done = int(progress.tasks[0].completed)
+        rate = done / (time.monotonic() - begun_s)
+        left = f", {_duration((total - done) / rate)} left" if total and rate else ""
+        return f"{what}: {done}{f' of {total}' if total else ''} frames, {rate:.1f} frames/s{left}"
 
+    def on_frame(remark: str = "") -> None:
+        speed = progress.tasks[0].speed
+        rate = f"{speed:.1f} fps" if speed else ""
+        progress.update(task, advance=1, rate=rate, remark=remark)
+
+    with progress, _told_in_lines(describe):
         yield on_frame
+
+
+@contextmanager
+def step_progress(first: str) -> Iterator[Callable[[str], None]]:
+    """Show what a long piece of work does now, and for how long; yields a function that takes the next step.
+
+    A step that says "3 of 40" gets an estimate of the time left. Without a terminal a line says the same
+    every ten seconds.
+    """
+    now: dict[str, Any] = {"step": first, "begun_s": time.monotonic(), "steps_s": time.monotonic()}
+
+    def describe() -> str:
+        told = [now["step"]]
+        counted = _COUNTED.search(now["step"])
+        if counted and int(counted[1]) > 1:
+            each_s = (now["begun_s"] - now["steps_s"]) / (int(counted[1]) - 1)
+            told.append(f"{_duration(each_s * (int(counted[2]) - int(counted[1]) + 1))} left")
+        elif (since_s := time.monotonic() - now["begun_s"]) > UNREMARKABLE_S:
+            told.append(f"for {_duration(since_s)}")
+        return ", ".join(told)
+
+    def take(step: str) -> None:
+        counted = _COUNTED.search(step)
+        now.update(step=step, begun_s=time.monotonic())
+        if counted is None or int(counted[1]) == 1:
+            now["steps_s"] = time.monotonic()
+
+    if not _shows_bars():
+        with _told_in_lines(describe):
+            yield take
+        return
+    from rich.live import Live
+    from rich.spinner import Spinner
+
+    def spin() -> Spinner:
+        return Spinner("dots", describe())
+
+    with Live(get_renderable=spin, console=stderr, transient=True, refresh_per_second=4):
+        yield take
+
+
+def _shows_bars() -> bool:
+    return stderr.is_terminal and not stdout.quiet
+
+
+@contextmanager
+def _told_in_lines(describe: Callable[[], str]) -> Iterator[None]:
+    """Print a line every ten seconds where no terminal shows a bar; nothing if asked to be quiet."""
+    if _shows_bars() or stdout.quiet:
+        yield
+        return
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(LINE_EVERY_S):
+            with suppress(OSError, ValueError):  # stderr is closed
+                stderr.print(printable(describe()), highlight=False, soft_wrap=True)
+
+    thread = threading.Thread(target=tell, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _duration(seconds: float) -> str:
+    """Write a time as people do: 40 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

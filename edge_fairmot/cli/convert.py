@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
+from edge_fairmot.cli.console import print_pairs, stdout, step_progress, warn
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.manifest import PRECISIONS, ModelManifest
 from edge_fairmot.sources import open_images
+from edge_fairmot.sources.address import format_size
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.parity_budget import ParityBudget
     from edge_fairmot.convert import CalibrationFrames, Conversion
+    from edge_fairmot.runtimes.lowering import Choice
 
 BUDGETED = ("recall", "precision", "iou_mean", "cosine_mean")
 """Figures of the budget that the search for float layers compares."""
@@ -36,14 +38,20 @@ def convert(
     output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")] = Path(
         "fairmot.onnx"
     ),
-    size: Annotated[str, typer.Option(help="Input size, WIDTHxHEIGHT, multiples of 32.")] = "1088x608",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Input size, WIDTHxHEIGHT, multiples of 32. [default: that of train or distill; 1088x608 of "
+            "another checkpoint]"
+        ),
+    ] = None,
     target: Annotated[
         str | None,
         typer.Option(
             "--for",
-            metavar="RUNTIME[@VERSION]",
-            help="Lower deformable convolutions for a runtime: cpu, openvino, cuda or tensorrt; cpu@1.23 "
-            "for an older ONNX Runtime.",
+            metavar="RUNTIME",
+            help="Choose lowering and precision for a runtime: cpu, openvino, cuda or tensorrt; cpu@1.23 for "
+            "an older ONNX Runtime.",
         ),
     ] = None,
     deform_conv: Annotated[
@@ -67,7 +75,13 @@ def convert(
     dense_heads: Annotated[
         bool, typer.Option("--dense-heads", help="Add the dense heads as outputs, for debugging.")
     ] = False,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 (for GPUs) or int8.")] = "fp32",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Precision of the file: fp32, fp16 (for GPUs) or int8. [default: by --for; int8 with "
+            "--calibrate; else fp32]"
+        ),
+    ] = None,
     calibration: Annotated[
         str | None,
         typer.Option(
@@ -93,18 +107,19 @@ def convert(
 
     The file describes itself, and its outputs are checked against PyTorch.
     """
-    if precision not in PRECISIONS:
+    if precision not in (None, *PRECISIONS):
         raise InvalidInputError(f"--precision {precision!r}: choose from {', '.join(PRECISIONS)}")
-    if (precision == "int8") != (calibration is not None):
+    if precision is not None and (precision == "int8") != (calibration is not None):
         raise InvalidInputError(
             "--precision int8 and --calibrate VIDEO belong together: give both or neither"
         )
     from edge_fairmot.convert import GraphOptions, Int8Options
     from edge_fairmot.convert import convert as convert_checkpoint
 
-    lowering, reason = _choose_lowering(deform_conv, target, precision)
+    chosen = _choose(deform_conv, target, precision, calibrated=calibration is not None)
+    lowering, precision = chosen.lowering, chosen.precision
     options = GraphOptions(
-        input_size=parse_size(size),
+        input_size=_trained_size(checkpoint) if size is None else parse_size(size),
         deform_conv=lowering,
         max_detections=max_detections,
         batch_size=batch_size,
@@ -120,7 +135,7 @@ def convert(
             budget=parse_budget(budget),
             float_layers=tuple(float_layer or ()),
         )
-    with stderr.status("starting") as status:
+    with step_progress("starting") as on_step:
         result = convert_checkpoint(
             checkpoint,
             output,
@@ -128,7 +143,7 @@ def convert(
             class_names=tuple(class_name or ()),
             precision=precision,
             int8=int8,
-            on_step=lambda step: status.update(f"{step} ..."),
+            on_step=on_step,
         )
     for message in result.warnings:
         warn(message)
@@ -139,28 +154,47 @@ def convert(
         ("written", f"{result.path} ({result.size_bytes / 1e6:.1f} MB, opset {manifest.opset})"),
         ("network", f"FairMOT on {manifest.network}"),
         ("deformable convolutions", _deformable_layers(manifest, lowering)),
-        *([("because", reason)] if reason else []),
     ]
+    if target is not None:
+        given = f"--size {format_size(options.input_size)} --deform-conv {lowering} --precision {precision}"
+        calibrate = f" --calibrate {calibration}" if calibration else ""
+        rows += [
+            ("because", chosen.reason),
+            ("the same as", f"edge-fairmot convert {checkpoint} -o {output} {given}{calibrate}"),
+        ]
     print_pairs([*rows, *(_int8_rows(manifest) if int8 else _float_rows(manifest))])
+    if chosen.advice:
+        stdout.print(chosen.advice, highlight=False)
     if result.costs:
         _print_costs(result)
 
 
-def _choose_lowering(deform_conv: str, target: str | None, precision: str) -> tuple[str, str]:
-    """Return the lowering of the deformable convolutions, and the reason where ``--for`` chose it."""
-    from edge_fairmot.runtimes.lowering import PRECISION_ADVICE, choose_lowering, parse_lowering
+def _choose(deform_conv: str, target: str | None, precision: str | None, *, calibrated: bool) -> Choice:
+    """Return what the flags and ``--for`` choose."""
+    from edge_fairmot.runtimes.lowering import PRECISION_ADVICE, Choice, choose, parse_lowering
 
     lowering = parse_lowering(deform_conv)
     if target is None:
-        return lowering, ""
+        return Choice(lowering, precision or ("int8" if calibrated else "fp32"), "", "")
     if deform_conv != "auto":
         raise InvalidInputError(
             f"--for {target} and --deform-conv {deform_conv} both choose the lowering: give one"
         )
-    advice = PRECISION_ADVICE.get((re.split("[:@]", target)[0], precision))
+    chosen = choose(target, calibrated=calibrated)
+    if precision is not None:
+        chosen = chosen._replace(precision=precision, advice="")
+    advice = PRECISION_ADVICE.get((re.split("[:@]", target)[0], chosen.precision))
     if advice:
         warn(advice)
-    return choose_lowering(target)
+    return chosen
+
+
+def _trained_size(checkpoint: Path) -> tuple[int, int]:
+    """Return the input size that a checkpoint was trained for, or the original's."""
+    from edge_fairmot.convert import GraphOptions
+    from edge_fairmot.convert.checkpoint import read_checkpoint
+
+    return read_checkpoint(checkpoint).input_size or GraphOptions().input_size
 
 
 def _deformable_layers(manifest: ModelManifest, lowering: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edge_fairmot.bundled import bundled_clip
-from edge_fairmot.cli.console import stderr, stdout
+from edge_fairmot.cli.console import stdout, step_progress
 from edge_fairmot.cli.run_flags import ModelFlag, RuntimeFlag
 from edge_fairmot.cli.track import TEXT_NAME, TRUTH_NAME, VIDEO_NAME, holds_results, numbered_folders, track
 from edge_fairmot.errors import InvalidInputError, MissingDependencyError
@@ -65,11 +65,11 @@ def demo(
     from edge_fairmot.cli.eval import accuracy_table
 
     rules, baseline = scored / "fairmot-rules", scored / "baseline"
-    with stderr.status("tracking the same detections by FairMOT's own rules ..."):
+    with step_progress("tracking the same detections by FairMOT's own rules"):
         _track_cached(street, cache, rules)
-    with stderr.status("tracking without a network ..."):
+    with step_progress("tracking without a network"):
         track_motion(street, baseline)
-    with stderr.status("scoring ..."):
+    with step_progress("scoring"):
         truth = scored / TRUTH_NAME
         rows = {
             "FairMOT, --preset bytetrack": evaluate(scored / TEXT_NAME, truth),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fairmot.cli import learning_flags as flags
-from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
+from edge_fairmot.cli.console import print_pairs, stdout, step_progress, warn
 from edge_fairmot.cli.convert import parse_size
 from edge_fairmot.cli.verify import check_writable, print_report
 from edge_fairmot.errors import InvalidInputError
@@ -109,16 +109,16 @@ def distill(
     network.requires_grad_(False).to(flags.choose_device(device))
     plain_layers = _choose_layers(network, other, width, layers or ())
     student = _make_unlike(network, other, width, plain_layers, seed)
-    with stderr.status("reading frames ...") as status:
+    with step_progress("reading frames") as on_step:
         found = read_frames(frames, held_out or [], options.input_size, images, validation_images)
-        status.update("running the teacher on the validation frames ...")
+        on_step("running the teacher on the validation frames")
         agreement = Agreement(network, found.validation)
         if not agreement.people:
             raise InvalidInputError(
                 "the teacher finds no people in the validation frames, so no student can be compared there: "
                 "give --held-out VIDEO with people, or more --validation-images"
             )
-        status.update("preparing teacher and student ...")
+        on_step("preparing teacher and student")
         student = student or start_student(network, plain_layers, found, options.input_size)
         teach = make_teacher(network, (batch_size, crop_size, crop_size))
     learner = Distillation(student, network, teach, found, options, teacher_sha256=teacher_sha256)
@@ -131,12 +131,12 @@ def distill(
         highlight=False,
     )
     reports: list[ParityReport] = []
-    with stderr.status("learning ...") as status:
-        progress = flags.Progress(status.update, batch_size, limits)
+    with step_progress("learning") as on_step:
+        progress = flags.Progress(on_step, batch_size, limits)
 
         def write_compared() -> bool:
             reports[:] = [agreement.compare(learner.average)]
-            write_checkpoint(output, learner.average, learner.steps, teacher_sha256)
+            write_checkpoint(output, learner.average, learner.steps, teacher_sha256, options.input_size)
             progress.on_validation(learner.steps, _figures(reports[0]))
             return bool(reports[0].passed)
 

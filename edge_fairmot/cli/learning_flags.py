@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from edge_fairmot.cli.console import stderr, stdout
+from edge_fairmot.cli.console import stdout
 from edge_fairmot.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ DeviceFlag: TypeAlias = Annotated[
     str | None, typer.Option(help="cuda or cpu. [default: cuda if there is a GPU]")
 ]
 
-LOGGED_EVERY = 10
-"""Steps between two lines of the log, where no terminal shows every step."""
 
 SMOOTHING = 0.95
 """Smoothing of the losses shown: those of single batches vary."""
@@ -97,10 +95,7 @@ class Progress:
         """Show a step."""
         for name, value in losses.items():
             self._losses[name] = SMOOTHING * self._losses.get(name, value) + (1 - SMOOTHING) * value
-        line = f"step {steps}, loss {self._losses['total']:.3f}{self._speed(steps)}"
-        self._show(line)
-        if not stderr.is_terminal and steps % LOGGED_EVERY == 0:
-            stderr.print(line, highlight=False, soft_wrap=True)
+        self._show(f"step {steps}, loss {self._losses['total']:.3f}{self._speed(steps)}")
 
     def on_validation(self, steps: int, figures: str) -> None:
         """Print the figures of a validation, and the parts of the loss."""

@@ -64,7 +64,7 @@ def live(
     ] = None,
     mqtt: Annotated[
         str | None,
-        typer.Option(metavar="mqtt[s]://HOST[:PORT]", help="Publish counts and events to this broker."),
+        typer.Option(metavar="URL", help="Publish counts and events to this broker, mqtt[s]://HOST[:PORT]."),
     ] = None,
     record: Annotated[
         Path | None,
@@ -76,9 +76,14 @@ def live(
         Path | None, typer.Option(metavar="FILE", help="Write the summary of the run to this file, JSON.")
     ] = None,
     log_level: Annotated[
-        str | None, typer.Option(metavar="debug|info|warning|error", help="[default: info]")
+        str | None,
+        typer.Option(
+            metavar="LEVEL", help="Least level logged: debug, info, warning or error. [default: info]"
+        ),
     ] = None,
-    log_format: Annotated[str | None, typer.Option(metavar="text|json", help="[default: text]")] = None,
+    log_format: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Log lines as text or as json. [default: text]")
+    ] = None,
     config: flags.ConfigFlag = None,
     setting: flags.SetFlag = None,
 ) -> None:

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 import edge_fairmot
-from edge_fairmot.cli.console import fail, stdout
+from edge_fairmot.cli.console import fail, start_logging, stdout
 from edge_fairmot.cli.help_pages import arrange
 from edge_fairmot.errors import EdgeFairmotError
 
@@ -117,10 +117,18 @@ COMMANDS = {
 }
 
 
+ANYWHERE = ("-q", "--quiet", "-v", "--verbose")
+
+
 class LazyGroup(TyperGroup):
     """Imports a command's module when the command runs; the overview needs none of them."""
 
     _listing = False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; -q and -v may stand anywhere, also after the command."""
+        anywhere = [one for one in args if one in ANYWHERE]
+        return super().parse_args(ctx, anywhere + [one for one in args if one not in ANYWHERE])
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands, in the order of the overview."""
@@ -155,14 +163,16 @@ class LazyGroup(TyperGroup):
             self._listing = False
 
 
-EPILOG = "The help of a command ends with an example: edge-fairmot track -h"
+EPILOG = (
+    "The help of a command ends with an example: edge-fairmot track -h. --quiet and --verbose may follow it."
+)
 
 
 def _typer(cls: type[TyperGroup] | None = None, help_text: str | None = None) -> typer.Typer:
     return typer.Typer(
         cls=cls,
         help=help_text,
-        epilog=cls and EPILOG,
+        epilog=EPILOG if cls else None,
         no_args_is_help=cls is not None,
         add_completion=cls is not None,
         pretty_exceptions_enable=False,
@@ -180,8 +190,25 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _be_quiet(wanted: bool) -> None:
+    stdout.quiet = wanted
+
+
+def _be_verbose(wanted: bool) -> None:
+    if wanted:
+        start_logging("debug", "text")
+
+
 @app.callback()
 def _root(
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", callback=_be_quiet, help="Print warnings and errors only."),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", callback=_be_verbose, help="Log what the parts do, to stderr."),
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,

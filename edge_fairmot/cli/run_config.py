@@ -34,12 +34,13 @@ class RuntimeTable(RuntimeOptions):
     Attributes
     ----------
     name : str
-        Runtime and device, as in ``openvino:GPU``; ``edge-fairmot runtimes`` lists them.
+        Runtime and device, as in ``openvino:GPU``; ``edge-fairmot runtimes`` lists them. ``auto`` is OpenVINO
+        on x86-64 processors where it is installed, and ``cpu`` elsewhere.
     integrity_check : bool
         Compare the model file with the hash in its certificate before it runs.
     """
 
-    name: str = "cpu"
+    name: str = "auto"
     integrity_check: bool = True
 
     @property

@@ -38,7 +38,10 @@ ModelFlag: TypeAlias = Annotated[
 RuntimeFlag: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--runtime", metavar="NAME", help="Runtime, with a device as in openvino:GPU. [default: cpu]"
+        "--runtime",
+        metavar="NAME",
+        help="Runtime, with a device as in openvino:GPU. [default: openvino on x86-64 where it is installed, "
+        "else cpu]",
     ),
 ]
 DeviceIdFlag: TypeAlias = Annotated[

@@ -245,6 +245,12 @@ def open_sinks(output: Path, run: Run, *, video: bool, crops: Path | None = None
     return sinks
 
 
+def _describe_runtime(run: Run) -> str:
+    found = run.model.runtime
+    chosen = run.config.runtime.name == "auto" and found.startswith("openvino")
+    return f"{found}, the faster one here (--runtime takes another)" if chosen else found
+
+
 def _report(output: Path, run: Run) -> None:
     summary, counts = run.pipeline.summary(), run.counts
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in summary.stage_ms.items())
@@ -256,6 +262,7 @@ def _report(output: Path, run: Run) -> None:
             ("frames", f"{summary.frames} of {run.source.info.frame_count or 'unknown'} ({kinds})"),
             ("identities", f"{summary.identities}{by_class}"),
             ("detections", str(summary.detections)),
+            ("runtime", _describe_runtime(run)),
             ("speed", f"{summary.frame_rate:.2f} frames/s ({summary.wall_s:.1f} s)"),
             ("busy ms a frame", stages),
             *(() if counts is None else shown_counts(counts)),

@@ -197,7 +197,11 @@ def _for_workers(settings: RunConfig) -> RunConfig:
         settings = replace(settings, runtime=replace(settings.runtime, cache_folder=folder))
     name, _, device = settings.runtime.name.partition(":")
     device = device or settings.runtime.device
-    if settings.runtime.threads is not None or name not in ("cpu", "openvino") or device not in ("", "CPU"):
+    if (
+        settings.runtime.threads is not None
+        or name not in ("auto", "cpu", "openvino")
+        or device not in ("", "CPU")
+    ):
         return settings
     return replace(settings, runtime=replace(settings.runtime, threads=1))
 

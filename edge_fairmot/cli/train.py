@@ -10,7 +10,7 @@ import typer
 
 from edge_fairmot.bundled import choose_model
 from edge_fairmot.cli import learning_flags as flags
-from edge_fairmot.cli.console import print_pairs, stderr, stdout, warn
+from edge_fairmot.cli.console import print_pairs, stderr, stdout, step_progress, warn
 from edge_fairmot.cli.convert import parse_size
 from edge_fairmot.cli.verify import check_writable
 from edge_fairmot.errors import InvalidInputError
@@ -165,7 +165,7 @@ def train(
     network, start_sha256 = start_network(start, plain=plain, seed=seed, spec=spec)
     learn_classes(network, names or ("person",), seed)
     network.to(flags.choose_device(device))
-    with stderr.status("reading images ..."):
+    with step_progress("reading images"):
         labelled = read_labelled(
             sources,
             options.input_size,
@@ -226,14 +226,14 @@ def _run(
         f"{len(labelled.validation)} for validation",
         highlight=False,
     )
-    with stderr.status("learning ...") as status:
-        progress = flags.Progress(status.update, options.batch_size, limits)
+    with step_progress("learning") as on_step:
+        progress = flags.Progress(on_step, options.batch_size, limits)
 
         def write_validated() -> bool:
             """Write a checkpoint; the working threshold is known only after a validation."""
             found = validate(training.average, labelled.validation, options.input_size)
             written = with_working_threshold(training.average, found.best_score)
-            write_checkpoint(output, written, training.steps)
+            write_checkpoint(output, written, training.steps, input_size=options.input_size)
             progress.on_validation(training.steps, str(found))
             return False  # no training is good enough to stop early
 

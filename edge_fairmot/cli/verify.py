@@ -101,7 +101,7 @@ def verify(
     fault = certificate_fault(candidate, manifest)
     with ExitStack() as stack:
         sources = [stack.enter_context(closing(open_source(name))) for name in videos]
-        opened = open_runtime(candidate, runtime or "cpu", options, integrity_check=False)  # told below
+        opened = open_runtime(candidate, runtime or "auto", options, integrity_check=False)  # told below
         observer = stack.enter_context(closing(RuntimeObserver(opened, candidate)))
         advise_on_precision(opened)
         if fault:
@@ -228,7 +228,7 @@ def _check_arguments(
             f"{len(videos)} of --video and {len(truth_files)} of --gt: give one --gt for each --video"
         )
     if frames is not None and frames < 1:
-        raise InvalidInputError(f"--frames must be at least 1, not {frames}")
+        raise InvalidInputError(f"--max-frames must be at least 1, not {frames}")
     if not 0 < score_threshold < 1:
         raise InvalidInputError(f"score threshold must be between 0 and 1, not {score_threshold}")
     if truth_files and find_spec("trackeval") is None:

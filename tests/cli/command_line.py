@@ -22,6 +22,7 @@ def run(*arguments: Any, status: int | None = 0) -> subprocess.CompletedProcess[
     from edge_fairmot.cli.main import run as run_command
 
     console.stdout.width = console.stderr.width = 200
+    console.LINE_EVERY_S = 600  # tests compare all of stderr, however slow the machine is
 
     words = [str(argument) for argument in arguments]
     out, err, code = io.StringIO(), io.StringIO(), 0

@@ -55,7 +55,7 @@ def test_a_student_is_distilled_converted_and_verified_against_its_teacher(teach
     assert "step 2, " in second
     assert "the student budget" in second
 
-    run("convert", student, "-o", model, "--size", "96x64")
+    run("convert", student, "-o", model)  # at the size that it was distilled for
     # Two steps on drawn images make no good student: it is compared with the right teacher and budget.
     verified = run("verify", model, "--checkpoint", teacher, "--video", images, status=None).stdout
     assert "12 frames" in verified

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
+import time
 from collections import defaultdict
 
 import pytest
@@ -12,6 +14,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import edge_fairmot
+from edge_fairmot.cli import console
 from edge_fairmot.cli.help_pages import OTHERS, value_type
 from edge_fairmot.cli.main import COMMANDS, app
 
@@ -126,3 +129,27 @@ def test_the_flat_api_is_complete_and_lazy():
     code = "import sys, edge_fairmot; print([m for m in ('numpy', 'cv2', 'lap', 'av') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_a_terminal_a_line_tells_the_progress(monkeypatch, capsys):
+    monkeypatch.setattr(console, "LINE_EVERY_S", 0.05)
+    with console.frame_progress("tracking", 40) as on_frame:
+        for _ in range(10):
+            on_frame()
+        time.sleep(0.2)
+    with console.step_progress("starting") as on_step:
+        for number in range(1, 4):
+            on_step(f"measuring layer {number} of 40")
+            time.sleep(0.1)
+    lines = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"tracking: 10 of 40 frames, \d+\.\d frames/s, \d+ s left", lines[0])
+    assert re.fullmatch(r"measuring layer 3 of 40, \d+ s left", lines[-1])
+
+
+@pytest.mark.parametrize("words", [["-q", "synthesize"], ["synthesize", "-q"], ["synthesize", "--quiet"]])
+def test_quiet_prints_errors_only(words, tmp_path):
+    result = run(*words, "synthetic:frames=2,size=160x96", "-o", tmp_path / "street")
+    assert (tmp_path / "street" / "gt" / "gt.txt").exists()
+    assert (result.stdout, result.stderr) == ("", "")
+    assert run("runtimes").stdout != ""
+    assert "no.onnx" in run("-q", "inspect", "no.onnx", status=1).stderr

@@ -32,7 +32,7 @@ def tiny(lively_network, tmp_path_factory):
 def test_a_network_is_trained_in_two_goes_and_converted(tiny, tmp_path):
     checkpoint = tmp_path / "my.pth"
     further = ("--from", tiny, "--remember", "synthetic:seed=2,frames=4,size=160x96", "--pairs")
-    train = ("train", *STREET, *further, "-o", checkpoint, *SMALL, "--steps", 3, "--judge-every", 2)
+    train = ("train", *STREET, *further, "-o", checkpoint, *SMALL, "--steps", 3, "--validate-every", 2)
 
     first = run(*train, "--minutes", 1e-4)
     error = error_of(*train)
@@ -69,7 +69,7 @@ def test_from_scratch_statistics_are_learned(tmp_path):
     [
         ((), "nothing to learn from"),
         (("--data", "nowhere"), "has no boxes to learn from"),
-        ((*STREET, "--judged", 0), "--validation-images must be at least 1"),
+        ((*STREET, "--validation-images", 0), "--validation-images must be at least 1"),
         ((*STREET, "--minutes", 0), "--minutes must be above 0"),
         ((*STREET, "--from", "a.pth", "--plain"), "from scratch"),
         ((*STREET, "--freeze", "early"), "give --from"),

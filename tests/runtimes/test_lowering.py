@@ -5,7 +5,7 @@ import typer
 
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.runtimes import list_runtimes
-from edge_fairmot.runtimes.lowering import LOWERINGS, RULES, choose_lowering, metadata, parse_lowering
+from edge_fairmot.runtimes.lowering import LOWERINGS, RULES, choose, metadata, parse_lowering
 
 
 def test_lowerings_and_rules_are_those_that_there_are():
@@ -34,7 +34,7 @@ def test_lowerings_and_rules_are_those_that_there_are():
     ],
 )
 def test_the_version_decides(target, lowering):
-    assert choose_lowering(target).lowering == lowering
+    assert choose(target, calibrated=False).lowering == lowering
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,25 @@ def test_without_a_version_the_installed_one_decides(monkeypatch, installed, tar
         return installed[package]
 
     monkeypatch.setattr(metadata, "version", version)
-    choice = choose_lowering(target)
+    choice = choose(target, calibrated=True)
     assert choice.lowering == lowering
     assert choice.reason.endswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("target", "calibrated", "lowering", "precision", "advice"),
+    [
+        ("openvino", True, "im2col", "int8", False),
+        ("openvino", False, "native", "fp32", True),
+        ("cpu@1.32", True, "native", "int8", False),
+        ("cpu@1.23", True, "gather", "int8", False),
+        ("cuda@1.32", False, "native", "fp16", False),
+        ("tensorrt@10.3", False, "native", "fp32", False),
+    ],
+)
+def test_lowering_and_precision_are_chosen_together(target, calibrated, lowering, precision, advice):
+    choice = choose(target, calibrated=calibrated)
+    assert (choice.lowering, choice.precision, bool(choice.advice)) == (lowering, precision, advice)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +86,7 @@ def test_without_a_version_the_installed_one_decides(monkeypatch, installed, tar
 )
 def test_a_target_that_means_nothing_is_refused(target, message):
     with pytest.raises(InvalidInputError, match=message):
-        choose_lowering(target)
+        choose(target, calibrated=False)
 
 
 def test_convert_takes_the_lowering_and_warns_of_the_precision(monkeypatch, capsys):
@@ -99,6 +115,6 @@ def converted_with(monkeypatch, *flags):
     app = typer.Typer()
     app.command()(command)
     try:
-        typer.main.get_command(app)(["absent.pth", *flags], standalone_mode=False)
+        typer.main.get_command(app)(["absent.pth", "--size", "64x32", *flags], standalone_mode=False)
     except Converted as done:
         return done.args[0]

@@ -2,6 +2,8 @@
 
 import builtins
 import sys
+import types
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 
@@ -117,3 +119,30 @@ def test_packages_that_overwrite_each_other_are_noticed(packages):
     assert registry.gpu_install_command() == (
         "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
     )
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ({}, "openvino"),
+        ({"precision": "int8"}, "openvino"),
+        ({"precision": "int8", "overflows": True}, "cpu"),
+        ({"overflows": True}, "openvino"),
+        ({"installed": False}, "cpu"),
+        ({"name": "aarch64"}, "cpu"),
+        ({"name": "aarch64", "asked": "openvino"}, "openvino"),
+    ],
+)
+def test_auto_is_the_faster_runtime_that_was_measured(monkeypatch, machine, expected):
+    monkeypatch.setattr(registry.platform, "machine", lambda: machine.get("name", "x86_64"))
+    monkeypatch.setattr(registry, "find_spec", lambda _: object() if machine.get("installed", True) else None)
+    monkeypatch.setattr(registry, "int8_sums_overflow", lambda: machine.get("overflows", False))
+    monkeypatch.setenv(registry.CHOSEN_BY, machine.get("asked", ""))
+    manifest = types.SimpleNamespace(default_precision=machine.get("precision", "fp32"))
+    assert registry.usual_runtime(manifest) == expected
+
+
+def test_auto_opens_and_says_what_it_opened(still_model, monkeypatch):
+    monkeypatch.setenv(registry.CHOSEN_BY, "openvino")
+    with closing(open_runtime(still_model)) as opened:
+        assert opened.name == "openvino:CPU"
