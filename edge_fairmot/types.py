@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.errors import InvalidInputError, MissingDependencyError
 
 UInt8Array: TypeAlias = NDArray[np.uint8]
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -106,6 +107,13 @@ class RawDetections:
     embeddings: Float32Array
 
 
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(name, "", "to hand tracks over", f"pip install {name}") from error
+
+
 def _no_classes() -> Int64Array:
     return np.zeros(0, np.int64)
 
@@ -122,7 +130,7 @@ class Detections(Table):
         Source pixels.
     score : float32 (N,)
     embedding : float32 (N, D)
-        The tracker normalises it.
+        The tracker normalises it. (N, 0) for a detector without embeddings: the tracker then goes by overlap.
     class_id : int64 (N,)
         Zeros when not given.
 
@@ -147,6 +155,26 @@ class Detections(Table):
                 "detections need xyxy (N, 4), score (N,), embedding (N, D) and class_id (N,), "
                 f"not {self.xyxy.shape}, {self.score.shape}, {self.embedding.shape} and {self.class_id.shape}"
             )
+
+    @classmethod
+    def from_supervision(cls, detections: Any, embedding: Float32Array | None = None) -> Detections:
+        """Return the detections of another detector, given as ``supervision.Detections``.
+
+        Parameters
+        ----------
+        detections : supervision.Detections
+            Scores are 1 where it has no ``confidence``, and class ids 0 where it has none.
+        embedding : float32 (N, D), optional
+            One for each detection; without them the tracker goes by overlap.
+        """
+        count = len(detections)
+        score, class_id = detections.confidence, detections.class_id
+        return cls(
+            np.asarray(detections.xyxy, np.float32).reshape(count, 4),
+            np.ones(count, np.float32) if score is None else np.asarray(score, np.float32),
+            np.zeros((count, 0), np.float32) if embedding is None else np.asarray(embedding, np.float32),
+            np.zeros(count, np.int64) if class_id is None else np.asarray(class_id, np.int64),
+        )
 
     @classmethod
     def empty(cls, embedding_dim: int = 0) -> Detections:
@@ -179,6 +207,32 @@ class Tracks(Table):
     score: Float32Array
     class_id: Int64Array
     predicted: BoolArray
+
+    def to_supervision(self) -> Any:
+        """Return ``supervision.Detections`` with the ids as ``tracker_id``, for its annotators and zones.
+
+        Raises
+        ------
+        MissingDependencyError
+            Without the package.
+        """
+        supervision = _package("supervision")
+        return supervision.Detections(
+            xyxy=self.xyxy, confidence=self.score, class_id=self.class_id, tracker_id=self.track_id
+        )
+
+    def to_pandas(self) -> Any:
+        """Return a ``pandas.DataFrame`` with a row a track: track_id, x1, y1, x2, y2, score, class_id, predicted.
+
+        Raises
+        ------
+        MissingDependencyError
+            Without the package.
+        """
+        pandas = _package("pandas")
+        sides = dict(zip(("x1", "y1", "x2", "y2"), self.xyxy.T, strict=True))
+        others = {"score": self.score, "class_id": self.class_id, "predicted": self.predicted}
+        return pandas.DataFrame({"track_id": self.track_id, **sides, **others})
 
     @classmethod
     def empty(cls) -> Tracks:

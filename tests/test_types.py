@@ -1,9 +1,11 @@
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fairmot.errors import EdgeFairmotError, InvalidInputError
+from edge_fairmot.errors import EdgeFairmotError, InvalidInputError, MissingDependencyError
 from edge_fairmot.types import Detections, Tracks
 
 
@@ -89,3 +91,35 @@ def test_a_single_number_is_no_selection_and_empty_tables_have_no_rows():
         _ = some_tracks(3)[1]
     assert len(Tracks.empty()) == len(Detections.empty(8)) == 0
     assert Detections.concat([Detections.empty(128), detections()]).embedding.shape == (3, 128)
+
+
+def test_tracks_and_detections_travel_to_and_from_supervision():
+    supervision = pytest.importorskip("supervision", reason="needs supervision")
+    box = np.float32([[1, 2, 3, 5], [4, 4, 8, 9]])
+    tracks = Tracks(np.int64([7, 9]), box, np.float32([0.5, 0.75]), np.int64([0, 2]), np.array([False, True]))
+    theirs = tracks.to_supervision()
+    assert isinstance(theirs, supervision.Detections)
+    assert (theirs.tracker_id.tolist(), theirs.class_id.tolist()) == ([7, 9], [0, 2])
+    back = Detections.from_supervision(theirs)
+    np.testing.assert_array_equal(back.xyxy, box)
+    np.testing.assert_array_equal(back.score, tracks.score)
+    assert (back.embedding.shape, back.class_id.tolist()) == ((2, 0), [0, 2])
+    bare = Detections.from_supervision(supervision.Detections(box), np.ones((2, 4), np.float32))
+    assert (bare.score.tolist(), bare.class_id.tolist(), bare.embedding.shape) == ([1, 1], [0, 0], (2, 4))
+    assert len(Detections.from_supervision(supervision.Detections.empty())) == 0
+
+
+def test_tracks_are_a_table_of_pandas():
+    pytest.importorskip("pandas", reason="needs pandas")
+    box = np.float32([[1, 2, 3, 5]])
+    frame = Tracks(np.int64([7]), box, np.float32([0.5]), np.int64([0]), np.array([True])).to_pandas()
+    assert frame.to_dict("records") == [
+        {"track_id": 7, "x1": 1, "y1": 2, "x2": 3, "y2": 5, "score": 0.5, "class_id": 0, "predicted": True}
+    ]
+    assert len(Tracks.empty().to_pandas()) == 0
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingDependencyError, match="pip install pandas"):
+        Tracks.empty().to_pandas()

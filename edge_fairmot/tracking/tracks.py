@@ -111,7 +111,7 @@ def measure(detections: Detections, lowest_score: Float32Array) -> Measurements:
     rows = np.flatnonzero((detections.score > lowest_score) & has_size)
     embedding = detections.embedding[rows].astype(np.float32, copy=False)
     norm = np.sqrt(np.einsum("nd,nd->n", embedding, embedding))
-    usable = (norm > 0) & np.isfinite(norm)
+    usable = (norm > 0) & np.isfinite(norm) | (embedding.shape[1] == 0)  # a detector without embeddings
     if not usable.all():
         first = int(np.argmin(usable))
         raise InvalidInputError(

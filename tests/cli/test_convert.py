@@ -114,7 +114,7 @@ def test_wrong_input_is_refused(small_model, tmp_path):
     text.write_text("not a checkpoint")
     for error, message, call in (
         (CheckpointError, "is not a PyTorch checkpoint", lambda: convert(text, output)),
-        (ConversionError, "would write over the checkpoint", lambda: convert(text, text)),
+        (ConversionError, "would write over the checkpoint", lambda: convert(text, text, size="576x320")),
         (InvalidInputError, "WIDTHxHEIGHT", lambda: convert(text, output, size="big")),
         (InvalidInputError, "choose from auto, native", lambda: convert(text, output, deform_conv="magic")),
         (InvalidInputError, "choose from fp32, fp16, int8", lambda: convert(text, output, precision="int4")),

@@ -6,7 +6,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from edge_fairmot.tracking import TrackerConfig
+from edge_fairmot.tracking import Tracker, TrackerConfig
 from edge_fairmot.tracking.association import UNMATCHED, assign, cosine_distance, duplicates
 from edge_fairmot.tracking.tracks import TrackTable, measure
 from edge_fairmot.types import Detections
@@ -72,3 +72,14 @@ def test_a_track_that_is_removed_as_a_duplicate_still_removes_others(seen: Calla
     tracks = TrackTable.start(measured, 1, 10.0, confirmed=True)
     tracks.start_frame[:], tracks.lost[:] = (5, 1, 8), (False, True, True)
     assert duplicates(tracks, TrackerConfig()).tolist() == [True, False, True]
+
+
+def test_without_embeddings_people_are_followed_by_overlap() -> None:
+    tracker = Tracker()
+    ids = []
+    for frame in range(12):
+        boxes = np.float32([[10 + 3 * frame, 20, 60 + 3 * frame, 150], [300 - 4 * frame, 30, 340 - 4 * frame, 160]])
+        boxes = boxes[:1] if frame in {5, 6} else boxes
+        found = Detections(boxes, np.full(len(boxes), 0.9, np.float32), np.zeros((len(boxes), 0), np.float32))
+        ids.append(sorted(tracker.update(found).track_id.tolist()))
+    assert ids == [[1, 2]] * 5 + [[1]] * 2 + [[1, 2]] * 5
