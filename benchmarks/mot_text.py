@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from edge_fairmot.benchmarks.mot_metrics import best_assignment
 from edge_fairmot.boxes import iou
-from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
+from edge_fairmot.errors import EvaluationError, InvalidInputError
 from edge_fairmot.sinks import read_json_lines
 from edge_fairmot.types import BoolArray, Float64Array, Int64Array, Table, Tracks
 
@@ -130,8 +130,7 @@ class MotTruth:
         for ours, theirs in pairs:
             overlap = iou(self.boxes.xyxy[ours], results.xyxy[theirs])
             overlap[overlap < MIN_OVERLAP - np.finfo(float).eps] = 0
-            # Not lap: where two assignments are equally good, the choice must be TrackEval's too.
-            row, column = _linear_sum_assignment(-overlap)
+            row, column = best_assignment(overlap)
             matched = overlap[row, column] > np.finfo(float).eps
             kept[theirs[column[matched & self.distractor[ours[row]]]]] = False
         return results[kept]
@@ -143,14 +142,6 @@ def rows_by_frame(frame: Int64Array, frames: Int64Array) -> list[Int64Array]:
     ordered = frame[order]
     ends = zip(np.searchsorted(ordered, frames), np.searchsorted(ordered, frames, "right"), strict=True)
     return [order[start:end] for start, end in ends]
-
-
-def _linear_sum_assignment(cost: Float64Array) -> Any:
-    try:
-        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("scipy", "eval", "to match results with distractors") from error
-    return linear_sum_assignment(cost)
 
 
 def read_mot_text(path: str | os.PathLike[str], class_id: int | None = None, class_name: str = "") -> MotRows:

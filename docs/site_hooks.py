@@ -43,9 +43,7 @@ def _commands() -> str:
 
     group = get_command(app)
     context = typer.Context(group, info_name="edge-fairmot", obj={"markup_mode": "rich"})
-    rows = [
-        f"| [`{name}`](#edge-fairmot-{name}) | {command.help} |" for name, command in COMMANDS.items()
-    ]
+    rows = [f"| [`{name}`](#edge-fairmot-{name}) | {command.help} |" for name, command in COMMANDS.items()]
     pages = [
         get_docs_for_click(
             obj=group.get_command(context, name), ctx=context, indent=1, call_prefix="edge-fairmot"
@@ -78,4 +76,6 @@ def _topics() -> str:
             table[-1] = table[-1][:-2] + " " + cells[-1] + " |"
     text = "\n".join([*table, *lines[bars[-1] + 1 :]])
     text = re.sub(r"::\n\n((?: {4}.*\n?|\n(?= {4}))+)", r":\n\n```json\n\1\n```\n", text)
-    return re.sub(r"(?m)^ {4}", "", text.replace("``", "`").replace("````json", "```json").replace("````", "```"))
+    return re.sub(
+        r"(?m)^ {4}", "", text.replace("``", "`").replace("````json", "```json").replace("````", "```")
+    )

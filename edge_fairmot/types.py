@@ -222,7 +222,9 @@ class Tracks(Table):
         )
 
     def to_pandas(self) -> Any:
-        """Return a ``pandas.DataFrame`` with a row a track: track_id, x1, y1, x2, y2, score, class_id, predicted.
+        """Return a ``pandas.DataFrame`` with a row a track.
+
+        Its columns are track_id, x1, y1, x2, y2, score, class_id and predicted.
 
         Raises
         ------

@@ -25,7 +25,7 @@ HEAVY = {
     "onnxruntime",
     "openvino",
     "onnx",
-    "trackeval",
+    "scipy",
     "typer",
     "rich",
     "av",
@@ -86,7 +86,7 @@ ROOMS = {
         "system fleet model_file runtimes",
         "numpy cv2 typer rich tomli",
         "convert benchmarks",
-        "onnx onnxruntime openvino trackeval pyarrow",
+        "onnx onnxruntime openvino pyarrow",
     ),
     "runtimes": Room("types errors manifest protocols detector model_file system", "*"),
     "benchmarks": Room(
@@ -94,7 +94,7 @@ ROOMS = {
         "fleet runtimes",
         "numpy cv2",
         "",
-        "trackeval scipy onnxruntime plotly psutil pydantic pynvml",
+        "scipy onnxruntime plotly psutil pydantic pynvml",
     ),
     "convert": Room(f"{CORE} detector sources sinks model_file system runtimes benchmarks", "* torch"),
 }

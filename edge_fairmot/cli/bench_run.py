@@ -80,8 +80,8 @@ def require_packages(ground_truth: Sequence[Path] | None) -> None:
     for package, purpose in PACKAGES.items():
         if find_spec(package) is None:
             raise MissingDependencyError(package, "bench", purpose)
-    if ground_truth and find_spec("trackeval") is None:
-        raise MissingDependencyError("trackeval", "eval", "to compare with ground truth")
+    if ground_truth and find_spec("scipy") is None:
+        raise MissingDependencyError("scipy", "eval", "to compare with ground truth")
 
 
 @contextmanager

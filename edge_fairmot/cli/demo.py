@@ -23,7 +23,7 @@ NEXT = (
 )
 """Commands that a user of the demo tries next; the extras of the demo suffice for them."""
 
-NEEDED = (("av", "video", "to write video"), ("trackeval", "eval", "to score tracks"))
+NEEDED = (("av", "video", "to write video"), ("scipy", "eval", "to score tracks"))
 
 
 def demo(

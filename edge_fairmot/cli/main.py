@@ -266,7 +266,7 @@ def _explain_system(error: OSError) -> str:
 def _explain(error: ImportError) -> str:
     if not any(library in str(error) for library in WINDOW_LIBRARIES):
         return f"{error.name or 'a package'} is installed but cannot be loaded ({error}): reinstall it"
-    # trackeval and supervision bring opencv-python, which overwrites opencv-python-headless
+    # supervision brings opencv-python, which overwrites opencv-python-headless
     return (
         "OpenCV was installed with a window system that this machine lacks: "
         "pip install --force-reinstall --no-deps opencv-python-headless "

@@ -231,8 +231,8 @@ def _check_arguments(
         raise InvalidInputError(f"--max-frames must be at least 1, not {frames}")
     if not 0 < score_threshold < 1:
         raise InvalidInputError(f"score threshold must be between 0 and 1, not {score_threshold}")
-    if truth_files and find_spec("trackeval") is None:
-        raise MissingDependencyError("trackeval", "eval", "to compare with ground truth")
+    if truth_files and find_spec("scipy") is None:
+        raise MissingDependencyError("scipy", "eval", "to compare with ground truth")
 
 
 def _reference_manifest(

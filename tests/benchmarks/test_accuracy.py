@@ -275,10 +275,10 @@ def test_without_ground_truth_there_is_nothing_to_say():
         evaluate_many({})
 
 
-def test_a_missing_trackeval_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "trackeval", None)
+def test_a_missing_scipy_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
 
-    with pytest.raises(MissingDependencyError, match=r"trackeval is needed.*edge-fairmot\[eval\]"):
+    with pytest.raises(MissingDependencyError, match=r"scipy is needed.*edge-fairmot\[eval\]"):
         evaluate_tracks(make_rows((1, 1, 0)), make_rows((1, 1, 0)))
 
 

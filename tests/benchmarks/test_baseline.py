@@ -45,7 +45,7 @@ def test_overlap_keeps_an_identity_and_a_short_gap_too():
 
 
 def test_the_street_is_too_hard_for_the_baseline(tmp_path):
-    pytest.importorskip("trackeval", reason="needs the eval extra")
+    pytest.importorskip("scipy", reason="needs the eval extra")
     track_motion("synthetic:frames=100,size=576x320", tmp_path)
     figures = evaluate(tmp_path / "tracks.txt", tmp_path / "gt.txt")
     assert figures.frames == 100

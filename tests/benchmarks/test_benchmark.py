@@ -135,7 +135,7 @@ def test_rows_are_scored_again_by_a_reference_that_was_made_again(resume, tmp_pa
 
 
 def test_ground_truth_goes_by_the_frame_numbers_of_a_sequence(tmp_path):
-    pytest.importorskip("trackeval")
+    pytest.importorskip("scipy")
     sequence, numbers = tmp_path / "late", range(301, 301 + 5 * FRAMES, 5)
     (sequence / "img1").mkdir(parents=True)
     for number in numbers:

@@ -41,7 +41,7 @@ def test_a_detection_cache_is_read_whole(tmp_path):
 
 
 def test_a_perfect_model_scores_one_everywhere():
-    pytest.importorskip("trackeval")
+    pytest.importorskip("scipy")
     found = score_recordings([recording()], baseline(rows=truth()))
 
     assert (found.score.hota, found.score.mota, found.score.idf1) == pytest.approx((1, 1, 1))
@@ -58,7 +58,7 @@ def test_a_perfect_model_scores_one_everywhere():
 
 
 def test_results_on_distractors_do_not_count():
-    pytest.importorskip("trackeval")
+    pytest.importorskip("scipy")
     boxes = truth().boxes
     distractor = boxes.track_id == 0
 
@@ -68,7 +68,7 @@ def test_results_on_distractors_do_not_count():
 
 
 def test_a_slow_model_is_as_right_and_worse_live():
-    pytest.importorskip("trackeval")
+    pytest.importorskip("scipy")
     found = score_recordings([recording(inference_s=0.5)], baseline(rows=truth()))
 
     assert found.score.hota == pytest.approx(1)
@@ -120,7 +120,7 @@ def test_the_frames_that_differ_most_are_found():
 
 
 def test_several_sources_are_scored_together():
-    pytest.importorskip("trackeval")
+    pytest.importorskip("scipy")
     both = Baseline((recording(), recording()), (truth(), truth()), 0.4, None)
     found = score_recordings([recording(), recording(missing=range(FRAMES))], both)
 

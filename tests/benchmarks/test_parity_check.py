@@ -153,7 +153,7 @@ def truth_of_the_scene(delay=0):
 
 
 def test_ground_truth_belongs_to_the_numbers_of_frames_and_distractors_do_not_count(tmp_path):
-    pytest.importorskip("trackeval")
+    pytest.importorskip("scipy")
     lines = [
         f"{number},{n},{40 * n},0,20,50,{n},{kind},1"
         for number in range(301, 311)
@@ -172,14 +172,14 @@ def test_ground_truth_belongs_to_the_numbers_of_frames_and_distractors_do_not_co
 
 
 def test_ground_truth_of_a_sequence_that_begins_late(tmp_path):
-    pytest.importorskip("trackeval")
+    pytest.importorskip("scipy")
     report, _ = scene.compare(INT8_BUDGET, truth=truth_of_the_scene(delay=300), first=300)
 
     assert report.figures.truth.candidate.mota == 1
 
 
 def test_worse_than_the_reference_against_ground_truth_fails_that_level():
-    pytest.importorskip("trackeval")
+    pytest.importorskip("scipy")
     budget = replace(INT8_BUDGET, track_idf1=0)
     setting = {"base": near_threshold, "truth": truth_of_the_scene(), "frame_rate": 6.0}
     good, _ = scene.compare(budget, **setting)
@@ -193,7 +193,7 @@ def test_worse_than_the_reference_against_ground_truth_fails_that_level():
 
 
 def test_too_few_frames_for_an_interval_are_not_judged():
-    pytest.importorskip("trackeval")
+    pytest.importorskip("scipy")
     late = truth_of_the_scene(delay=10)  # what is after the last frame is ignored
     report, _ = scene.compare(INT8_BUDGET, fading, base=near_threshold, truth=late, frame_rate=30.0)
 

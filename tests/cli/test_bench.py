@@ -75,7 +75,7 @@ def options(pictures):
 @pytest.fixture(scope="module")
 def measured(people_model, truth, options, tmp_path_factory):
     """Two files, as a shell writes ``*.onnx``, one of them broken, on runtimes of which one dies."""
-    pytest.importorskip("trackeval")
+    pytest.importorskip("scipy")
     folder = tmp_path_factory.mktemp("measured")
     broken = folder / "broken.onnx"
     broken.write_bytes(b"\x08\x01garbage")

@@ -104,7 +104,7 @@ def test_a_class_that_is_not_there_ends_in_one_line(
 
 def test_eval_scores_a_class_by_its_name_though_numbers_differ(made: SimpleNamespace) -> None:
     def scores(*options: str) -> dict[str, dict[str, float]]:
-        pytest.importorskip("trackeval")
+        pytest.importorskip("scipy")
         result = run("eval", made.out / "tracks.txt", "--gt", made.truth, "--json", *options)
         return json.loads(result.stdout)
 

@@ -12,7 +12,7 @@ SCORES = ("HOTA", "MOTA", "IDF1")
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    pytest.importorskip("trackeval", reason="needs the eval extra")
+    pytest.importorskip("scipy", reason="needs the eval extra")
     pytest.importorskip("av", reason="needs the video extra")
     folder = tmp_path_factory.mktemp("demo")
     said = run("demo", "-o", folder, "--street", "synthetic:seed=101,frames=100").stdout

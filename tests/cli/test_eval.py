@@ -10,7 +10,7 @@ from .command_line import error_of, run
 CASES = Path(__file__).resolve().parents[2].parent / "shared" / "cases"
 
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason=f"no files of users at {CASES}")
-pytest.importorskip("trackeval", reason="needs the eval extra")
+pytest.importorskip("scipy", reason="needs the eval extra")
 
 
 def score(*arguments):

@@ -78,7 +78,9 @@ def test_without_embeddings_people_are_followed_by_overlap() -> None:
     tracker = Tracker()
     ids = []
     for frame in range(12):
-        boxes = np.float32([[10 + 3 * frame, 20, 60 + 3 * frame, 150], [300 - 4 * frame, 30, 340 - 4 * frame, 160]])
+        boxes = np.float32(
+            [[10 + 3 * frame, 20, 60 + 3 * frame, 150], [300 - 4 * frame, 30, 340 - 4 * frame, 160]]
+        )
         boxes = boxes[:1] if frame in {5, 6} else boxes
         found = Detections(boxes, np.full(len(boxes), 0.9, np.float32), np.zeros((len(boxes), 0), np.float32))
         ids.append(sorted(tracker.update(found).track_id.tolist()))
