@@ -12,6 +12,15 @@ OF_THE_SITE = {"](docs/": "](", "](edge_fairmot/bundled/MODEL_CARD.md)": "](mode
 """Links of the README, and the same on the site."""
 
 
+def on_files(files: Any, config: Any) -> Any:
+    """Publish the schema of the summary beside the page that describes it."""
+    from mkdocs.structure.files import File
+
+    schema = (ROOT / "edge_fairmot" / "cli" / "summary.schema.json").read_text()
+    files.append(File.generated(config, "reference/summary.schema.json", content=schema))
+    return files
+
+
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Put what a page's marker names in the place of the marker."""
     made = {
@@ -19,6 +28,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         "commands": _commands,
         "configuration": _configuration,
         "mqtt-topics": _topics,
+        "model-card": _model_card,
     }
     for name, make in made.items():
         marker = f"<!-- {name} -->"
@@ -32,6 +42,11 @@ def _readme() -> str:
     for here, there in OF_THE_SITE.items():
         text = text.replace(here, there)
     return text
+
+
+def _model_card() -> str:
+    """Return the card without its front matter."""
+    return (ROOT / "edge_fairmot" / "bundled" / "MODEL_CARD.md").read_text().split("\n---\n", 1)[-1]
 
 
 def _commands() -> str:
