@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class Counts:
         tp, truth, tracks = self.true_positives, self.truth_boxes, self.track_boxes
         deta = tp / np.maximum(1, truth + tracks - tp)
         assa = self.associated / np.maximum(1, tp)
-        ratios = {
+        ratios: dict[str, Any] = {
             "hota": np.mean(np.sqrt(deta * assa)),
             "deta": np.mean(deta),
             "assa": np.mean(assa),
@@ -96,7 +97,7 @@ class Counts:
         }
         counts = {"tp": self.tp, "fp": tracks - self.tp, "fn": truth - self.tp}
         counts |= {name: getattr(self, name) for name in ("idsw", "frag", "mt", "pt", "ml")}
-        return {name: float(value) for name, value in ratios.items()} | counts
+        return {**{name: float(value) for name, value in ratios.items()}, **counts}
 
 
 def count(sequence: AlignedSequence) -> Counts:
@@ -110,7 +111,7 @@ def count(sequence: AlignedSequence) -> Counts:
     )
 
 
-def _count_hota(sequence: AlignedSequence) -> dict[str, Float64Array]:
+def _count_hota(sequence: AlignedSequence) -> dict[str, Any]:
     """Match once a frame, by overlap times how well two identities fit over the sequence (equation 7)."""
     truth_counts, track_counts = sequence.truth_counts[:, None], sequence.track_counts[None]
     shared = np.zeros((sequence.num_truth_ids, sequence.num_track_ids))
@@ -137,7 +138,7 @@ def _count_hota(sequence: AlignedSequence) -> dict[str, Float64Array]:
     }
 
 
-def _count_clear(sequence: AlignedSequence) -> dict[str, float]:
+def _count_clear(sequence: AlignedSequence) -> dict[str, Any]:
     """Match frame by frame; a pair of the frame before stays matched while it overlaps enough."""
     nobody = -1
     last, before = np.full((2, sequence.num_truth_ids), nobody)
