@@ -59,12 +59,17 @@ print(json.dumps([camera["Model"] for camera in Picamera2.global_camera_info()])
 
 EXTRAS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "video": ("av", "network cameras, video files and clips"),
-        "web": ("starlette", "the page"),
+        "web": ("starlette", "the page of live"),
         "mqtt": ("paho", "MQTT and Home Assistant"),
+        "eval": ("scipy", "scores: eval, demo, and --gt of verify and bench"),
+        "fast": ("numba", "im2col files in OpenVINO"),
+        "bench": ("plotly", "bench"),
+        "convert": ("torch", "convert, train, distill and record-reference"),
+        "parquet": ("pyarrow", "export to Parquet"),
+        "ray": ("ray", "track-many on several machines"),
     }
 )
-"""A module of each extra for a device, and its purpose."""
+"""A module of each extra, and what needs it."""
 
 
 @dataclass(frozen=True, slots=True)

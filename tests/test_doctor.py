@@ -17,6 +17,7 @@ from edge_fairmot.cli.doctor import check_runtimes
 from edge_fairmot.cli.doctor import doctor as doctor_command
 from edge_fairmot.cli.doctor import runtimes as runtimes_command
 from edge_fairmot.doctor import (
+    EXTRAS,
     Board,
     check_cameras,
     check_disk,
@@ -246,7 +247,7 @@ def test_an_extra_that_is_missing_comes_with_its_command(monkeypatch):
         importlib.util, "find_spec", lambda name: None if name == "paho" else find_spec("sys")
     )
     found = {finding.text.partition(":")[0]: finding for finding in check_extras()}
-    assert set(found) == {"video", "web", "mqtt is not installed"}
+    assert set(found) == {*EXTRAS, "mqtt is not installed"} - {"mqtt"}
     assert found["mqtt is not installed"].fix == "pip install 'edge-fairmot[mqtt]'"
 
 

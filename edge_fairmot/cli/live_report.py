@@ -18,6 +18,12 @@ from edge_fairmot.sinks.text import counts_document
 
 _log = logging.getLogger(__name__)
 
+FIRST_S = 5.0
+"""The first figures are logged after so long."""
+
+SLOW = 5.0
+"""Frames per second below which people pass a line between two frames."""
+
 SUMMED = (
     *("frames", "detected", "predicted", "dropped", "identities", "detections", "unknown_motion"),
     "frame_rate",
@@ -32,7 +38,9 @@ class Report:
         self._cameras, self._service = cameras, service
         self._settings = cameras[0].run.config
         now_s = time.monotonic()
-        self._logged_s, self._frame_s = dict.fromkeys(cameras, now_s), dict.fromkeys(cameras, now_s)
+        every_s = self._settings.log.every_s
+        first_s = now_s - every_s + min(every_s, FIRST_S)  # soon: is it running, and how fast?
+        self._logged_s, self._frame_s = dict.fromkeys(cameras, first_s), dict.fromkeys(cameras, now_s)
 
     def after_frame(self, camera: Camera) -> None:
         """Note that a frame has a result; from the thread of its camera."""
@@ -101,6 +109,11 @@ class Report:
                 words += f"; {name}: in {line.inwards}, out {line.outwards}"
             for name, zone in counts.zones.items():
                 words += f"; {name}: {zone.occupancy} now"
+        if summary.frame_rate < SLOW and summary.dropped > summary.frames:
+            words += (
+                f"; too slow to count well, {summary.dropped} frames dropped: try --runtime openvino, "
+                "-m people-light or --detect-every 3"
+            )
         outputs = camera.outputs()
         self._service.notify(STATUS=self.status())
         _log.info("%s", words + _troubles(outputs), extra={FIELDS: fields | outputs})
