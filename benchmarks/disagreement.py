@@ -6,6 +6,7 @@ import base64
 import heapq
 from dataclasses import dataclass, replace
 from html import escape
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,19 +22,30 @@ REFERENCE_COLOR, CANDIDATE_COLOR = (80, 220, 60), (30, 140, 255)
 SMALLEST_WIDTH = 960
 """Smaller images are enlarged to it, so that the lines of small boxes stay apart."""
 
+DASH_PX = 6
+
 STYLE = """
+:root { color-scheme: light dark }
+:root { --line: #ddd; --quiet: #555; --good: #17692f; --bad: #b3261e; --caution: #fff3cd }
+@media (prefers-color-scheme: dark) {
+  :root { --line: #444; --quiet: #aaa; --good: #6fcf87; --bad: #ff8a80; --caution: #4a3f10 }
+}
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem }
+body { overflow-wrap: anywhere }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .92em }
 td, th { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top }
-tr { border-bottom: 1px solid #ddd }
+tr { border-bottom: 1px solid var(--line) }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
-.passed { color: #17692f } .failed { color: #b3261e; font-weight: 600 }
-.note { color: #555; max-width: 60rem }
-.caution { background: #fff3cd; padding: .6rem 1.4rem; border-radius: 6px }
+.passed { color: var(--good) } .failed { color: var(--bad); font-weight: 600 }
+.note { color: var(--quiet); max-width: 60rem }
+.plot { background: #fff; border-radius: 6px; padding: .5rem }
+.answer { font-size: 1.05rem; font-weight: 600 }
+.caution { background: var(--caution); padding: .6rem 1.4rem; border-radius: 6px }
 figure { margin: 1.2rem 0 } img { max-width: 100%; border: 1px solid #ccc }
 .reference, .candidate { padding: .05rem .4rem; color: #000 }
-.reference { background: #3cdc50 } .candidate { background: #ff8c1e }
+.reference { background: #3cdc50 }
+.candidate { background: #ff8c1e; outline: 2px dashed #fff; outline-offset: -3px }
 """
 """CSS of both reports."""
 
@@ -99,7 +111,10 @@ class WorstFrames:
 
 
 def draw_disagreement(frame: Disagreement) -> UInt8Array:
-    """Return the image with both models' boxes: thick without a partner, thin with one."""
+    """Return the image with both models' boxes: thick without a partner, thin with one.
+
+    The candidate's are dashed, so that the reference's show through where both agree.
+    """
     factor = -(-SMALLEST_WIDTH // frame.image.shape[1])
     size = (frame.image.shape[1] * factor, frame.image.shape[0] * factor)
     canvas = cv2.resize(frame.image, size, interpolation=cv2.INTER_CUBIC)
@@ -109,12 +124,25 @@ def draw_disagreement(frame: Disagreement) -> UInt8Array:
         (frame.reference, frame.reference_alone, REFERENCE_COLOR, 4),
         (frame.candidate, frame.candidate_alone, CANDIDATE_COLOR, 4),
         (frame.reference, ~frame.reference_alone, REFERENCE_COLOR, 2),
-        (frame.candidate, ~frame.candidate_alone, CANDIDATE_COLOR, 1),
+        (frame.candidate, ~frame.candidate_alone, CANDIDATE_COLOR, 2),
     ):
         corners = np.clip(np.round(boxes[chosen] * factor), -limits, 2 * limits).astype(int)
         for left, top, right, bottom in corners.tolist():
-            cv2.rectangle(canvas, (left, top), (right, bottom), color, thickness, cv2.LINE_AA)
+            if color is CANDIDATE_COLOR:
+                _draw_dashed(canvas, (left, top, right, bottom), thickness)
+            else:
+                cv2.rectangle(canvas, (left, top), (right, bottom), color, thickness, cv2.LINE_AA)
     return canvas.astype(np.uint8, copy=False)
+
+
+def _draw_dashed(canvas: Any, box: tuple[int, int, int, int], thickness: int) -> None:
+    left, top, right, bottom = box
+    for x in range(left, right, 2 * DASH_PX):
+        for y in (top, bottom):
+            cv2.line(canvas, (x, y), (min(x + DASH_PX, right), y), CANDIDATE_COLOR, thickness, cv2.LINE_AA)
+    for y in range(top, bottom, 2 * DASH_PX):
+        for x in (left, right):
+            cv2.line(canvas, (x, y), (x, min(y + DASH_PX, bottom)), CANDIDATE_COLOR, thickness, cv2.LINE_AA)
 
 
 def render_figure(frame: Disagreement) -> str:

@@ -214,18 +214,19 @@ def render_parity_page(report: ParityReport, worst: Sequence[Disagreement]) -> s
 <html lang="en"><head><meta charset="utf-8"><title>Parity check: {escape(report.candidate.name)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>
 <h1>Parity check: {verdict}</h1>
-<table>{_subject_row("candidate", report.candidate)}{_subject_row("reference", report.reference)}
+<div class="wide"><table>{_subject_row("candidate", report.candidate)}
+{_subject_row("reference", report.reference)}
 <tr><th>frames</th><td>{escape(sequences)}</td></tr>
 <tr><th>peaks</th><td>{peaks.reference_peaks} of the reference and {peaks.candidate_peaks} of the candidate
 above {report.score_threshold:g}; {peaks.missed} missed, {peaks.extra} extra, {peaks.undecided} within
 {report.budget.score_margin:g} of the threshold and counted neither way,
-{peaks.tied} in a neighbouring cell of the same score</td></tr></table>
+{peaks.tied} in a neighbouring cell of the same score</td></tr></table></div>
 <h2>Levels</h2>
-<table><tr><th>level</th><th>figure</th><th>value</th><th>budget</th><th></th></tr>
-{rows}</table>
+<div class="wide"><table><tr><th>level</th><th>figure</th><th>value</th><th>budget</th><th></th></tr>
+{rows}</table></div>
 <h2>Frames that differ most</h2>
 <p><span class="reference">reference</span> <span class="candidate">candidate</span>
-A thick box has no partner.</p>
+The candidate's boxes are dashed. A thick box has no partner.</p>
 {figures or "<p>None were kept.</p>"}
 </body></html>
 """

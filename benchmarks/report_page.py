@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_fairmot.benchmarks.disagreement import STYLE, Disagreement, render_figure
 from edge_fairmot.benchmarks.report_plots import import_plotly, plot_over_time, plot_stages, plot_trade_off
-from edge_fairmot.benchmarks.report_tables import TextTable, cautions, describe_run, tables
+from edge_fairmot.benchmarks.report_tables import TextTable, answer, cautions, describe_run, tables
 from edge_fairmot.benchmarks.results import Results
 
 
@@ -22,12 +22,14 @@ def render_page(results: Results, worst: Mapping[str, Sequence[Disagreement]]) -
         stages = _section("Time of the stages of a frame", _plot(plot_stages(results)))
         over_time = _section("Time of every frame", _plot(plot_over_time(results)))
     warnings = "".join(f"<li>{escape(caution)}</li>" for caution in cautions(results))
+    caution = f'<ul class="caution">{warnings}</ul>' if warnings else ""
     run = "".join(f"<p>{escape(part)}</p>" for part in describe_run(results).split("\n\n"))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Benchmark, {results.made_at[:10]}</title> <meta
 name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style>
 <script>{import_plotly().offline.get_plotlyjs()}</script></head><body> <h1>Models and runtimes on this
-device</h1> {f'<ul class="caution">{warnings}</ul>' if warnings else ""} {trade_off} {main} {stages}
+device</h1> <p class="answer">{escape(answer(results))}</p> {caution}
+{trade_off} {main} {stages}
 {over_time} {"".join(others)} {_worst(results, worst)} {_section("The run", run)} <p class="note">Each model
 and runtime ran in a process of its own. They took turns, a few frames each, so that changes of the machine
 affected all of them. Live figures follow the idea of streaming perception (Li, Wang and Ramanan, ECCV 2020):
@@ -44,7 +46,7 @@ def _plot(figure: Any) -> str:
     html: str = figure.to_html(
         full_html=False, include_plotlyjs=False, config={"displayModeBar": False, "responsive": True}
     )
-    return html
+    return f'<div class="plot">{html}</div>'
 
 
 def _table(table: TextTable) -> str:
@@ -68,6 +70,6 @@ def _worst(results: Results, worst: Mapping[str, Sequence[Disagreement]]) -> str
     ]
     legend = (
         f'<p><span class="reference">{escape(results.reference)}</span> '
-        '<span class="candidate">the row</span> A thick box has no partner.</p>'
+        '<span class="candidate">the row</span> The row\'s boxes are dashed. A thick box has no partner.</p>'
     )
     return _section("Frames that differ most from the reference", legend + "".join(parts))

@@ -14,6 +14,12 @@ from edge_fairmot.stages import STAGES
 
 NOTHING = "–"
 
+NEAR_THE_BEST = 0.01
+"""Accuracy that a faster row may lack: a point."""
+
+IMPOSSIBLE = 1.2
+"""A pipeline is no faster than its slowest stage: a greater share of it was measured wrong."""
+
 _NAMES = ("model", "input", "precision", "runtime")
 
 
@@ -183,8 +189,36 @@ def _number(value: float | None, form: str) -> str:
     return NOTHING if value is None else format(value, form)
 
 
+def answer(results: Results) -> str:
+    """Return in a sentence which row to take: the fastest of those whose accuracy is near the best."""
+    rows = [
+        (entry.speed.throughput.fps, entry.correctness.score.headline, entry.name)
+        for entry in results.entries
+        if entry.speed and entry.speed.throughput and entry.correctness
+    ]
+    if not rows:
+        return "Nothing was measured to the end, so there is no answer."
+    best = max(accuracy for _, accuracy, _ in rows)
+    fps, _, name = max(row for row in rows if row[1] >= best - NEAR_THE_BEST)
+    return f"Take {name}: {fps:.1f} frames/s, the fastest within a point of the best accuracy here."
+
+
+def _impossible(results: Results) -> Iterator[str]:
+    """Name rows whose frame rate and stages contradict each other."""
+    for entry in results.entries:
+        if entry.speed is None or entry.speed.throughput is None:
+            continue
+        slowest_ms = max(entry.speed.stages[stage].p50 for stage in STAGES)
+        if entry.speed.throughput.fps * slowest_ms / 1000 > IMPOSSIBLE:
+            yield (
+                f"{entry.name}: {entry.speed.throughput.fps:.1f} frames/s cannot be with a stage of "
+                f"{slowest_ms:.0f} ms: the machine changed between the two. Measure again."
+            )
+
+
 def cautions(results: Results) -> Iterator[str]:
     """Return the limits of the figures, a sentence each."""
+    yield from _impossible(results)
     if results.ended:
         yield f"The run ended early ({results.ended}); some figures were not measured."
     for number, conditions in enumerate(results.conditions, start=1):

@@ -15,7 +15,8 @@ from edge_fairmot.benchmarks.conditions import Conditions, Reading
 from edge_fairmot.benchmarks.disagreement import Disagreement
 from edge_fairmot.benchmarks.report_page import render_page
 from edge_fairmot.benchmarks.report_plots import pareto_front
-from edge_fairmot.benchmarks.report_tables import cautions, main_table, render_markdown, tables
+from edge_fairmot.benchmarks.report_tables import answer, cautions, main_table, render_markdown, tables
+from edge_fairmot.benchmarks.speed import Throughput
 from edge_fairmot.errors import MissingDependencyError
 
 from .made_results import MACHINE, correctness, entry, model, results, speed
@@ -135,6 +136,33 @@ def test_a_complete_run_on_a_quiet_machine_needs_no_warning():
 )
 def test_limits_of_the_figures_are_named(changes, part):
     assert part in warned(**changes)
+
+
+def with_rate(fps, accuracy=None, **changes):
+    """Make a row of this frame rate."""
+    made = entry(**changes)
+    made = replace(
+        made, speed=replace(made.speed, throughput=Throughput((int(fps),), (int(fps) / fps,), None))
+    )
+    if accuracy is None:
+        return made
+    score = replace(made.correctness.score, hota=accuracy)
+    return replace(made, correctness=replace(made.correctness, score=score))
+
+
+def test_a_frame_rate_that_the_stages_contradict_is_named():
+    (caution,) = cautions(results(entry(), with_rate(1000.0, runtime="openvino")))
+    assert "openvino: 1000.0 frames/s cannot be with a stage of" in caution
+
+
+def test_the_answer_is_the_fastest_row_near_the_best():
+    rows = (
+        with_rate(5.0, 0.60),
+        with_rate(9.0, 0.595, runtime="openvino"),
+        with_rate(20.0, 0.50, runtime="cuda"),
+    )
+    assert re.fullmatch(r"Take .* on openvino: 9\.0 frames/s, .*", answer(results(*rows)))
+    assert "no answer" in answer(results(FAILED))
 
 
 def test_scores_without_people_are_named():
