@@ -31,7 +31,7 @@ STYLE = """
   :root { --line: #444; --quiet: #aaa; --good: #6fcf87; --bad: #ff8a80; --caution: #4a3f10 }
 }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem }
-body { overflow-wrap: anywhere }
+h1, p { overflow-wrap: anywhere }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .92em }
 td, th { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top }

@@ -168,10 +168,16 @@ def _lay_out(figure: Any, x: str, y: str, height: int) -> None:
     figure.update_layout(
         template="plotly_white",
         height=height,
-        margin={"l": 60, "r": 30, "t": 30, "b": 60},
+        margin={"l": 60, "r": 30, "t": 30, "b": 110},
         xaxis_title=x,
         yaxis_title=y,
-        legend={"orientation": "h", "y": -0.22, "x": 0, "traceorder": "normal"},
+        legend={
+            "orientation": "h",
+            "y": -55 / (height - 140),
+            "yanchor": "top",
+            "x": 0,
+            "traceorder": "normal",
+        },
         font={"family": "system-ui, sans-serif", "size": 13},
     )
 
