@@ -189,8 +189,8 @@ def test_turns_are_shared_by_weight_where_there_are_too_few(batch_size, weights)
     total = sum(one.frames for one in summaries)
     for weight, one in zip(weights, summaries, strict=True):
         assert one.frames / total == pytest.approx(weight / sum(weights), rel=0.1)
-        assert one.dropped > 0  # each has its own
         assert one.stage_ms["turn"] > 0
+    assert summaries[-1].dropped > 0  # the first may have every turn that it can use
 
 
 def test_a_target_is_kept_by_prediction_and_a_second_brings_a_detection():

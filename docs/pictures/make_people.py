@@ -14,11 +14,11 @@ import av
 from edge_fairmot.bundled import bundled_clip
 from edge_fairmot.cli.track import track
 
-WIDTH, EVERY = 560, 2
+WIDTH, EVERY, FIRST = 640, 2, 62
 
 
 def main() -> None:
-    """Track the clip, and write every second frame of the annotated video."""
+    """Track the clip, and write every second frame of its second half."""
     with tempfile.TemporaryDirectory() as folder:
         track(str(bundled_clip()), output=Path(folder) / "out", preset="bytetrack")
         with (
@@ -27,13 +27,15 @@ def main() -> None:
         ):
             source = video.streams.video[0]
             rate = Fraction(source.average_rate or 25) / EVERY
-            stream = picture.add_stream("libwebp_anim", rate=rate, options={"quality": "60", "loop": "0"})
+            stream = picture.add_stream(
+                "libwebp_anim", rate=rate, options={"quality": "85", "compression_level": "6", "loop": "0"}
+            )
             stream.width, stream.height = WIDTH, round(WIDTH * source.height / source.width / 2) * 2
             stream.pix_fmt = "yuv420p"
             for number, frame in enumerate(video.decode(source)):
-                if number % EVERY == 0:
+                if number >= FIRST and number % EVERY == 0:
                     image = frame.reformat(stream.width, stream.height, "yuv420p")
-                    image.pts, image.time_base = number // EVERY, 1 / rate
+                    image.pts, image.time_base = (number - FIRST) // EVERY, 1 / rate
                     picture.mux(stream.encode(image))
             picture.mux(stream.encode(None))
 

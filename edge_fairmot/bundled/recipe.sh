@@ -30,7 +30,9 @@ labelled=(
 
 # 1. Real people as two detectors and a re-identification network see them, and a minority of streets.
 learn train "${labelled[@]}" --from "$start" --freeze early --crop-size 352 --batch-size 8 --learning-rate 2e-4 \
-    --steps 2700 --validate-every 2700 -o "$out/people.pth"
+    --steps 2700 --validate-every 2700 -o "$out/people-2700.pth"
+learn train "${labelled[@]}" --from "$out/people-2700.pth" --freeze early --crop-size 352 --batch-size 8 --learning-rate 2e-4 \
+    --steps 2200 --validate-every 2200 -o "$out/people.pth"
 
 # Photos without labels, as their cameras saw them: those that were squeezed into a square, wide again.
 python - "$data" "$out/photos" <<'PYTHON'
@@ -57,7 +59,9 @@ for folder in "$out"/photos/{470,528,626,480,intel}; do unlabelled+=(--frames "$
 learn distill "$start" --width 0.5 "${unlabelled[@]}" --frames synthetic:seed=3301,frames=100,fps=2 --images 800 \
     --validation-images 10 --size 704x384 --steps 581 --no-early-stop --bf16 --validate-every 100000 -o "$out/narrow.pth"
 learn train "${labelled[@]}" --from "$out/narrow.pth" --crop-size 352 --batch-size 8 --learning-rate 5e-4 \
-    --steps 2400 --minutes 40 -o "$out/people-light.pth"
+    --steps 2400 -o "$out/light-2400.pth"
+learn train "${labelled[@]}" --from "$out/light-2400.pth" --crop-size 352 --batch-size 8 --learning-rate 4e-4 \
+    --steps 3600 -o "$out/people-light.pth"
 
 # What int8 is calibrated on: photos, the video and streets that were not trained on.
 python - "$out/photos" "$data/videos/one-by-one-432p.mp4" "$out/calibration" <<'PYTHON'
