@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 
 from edge_fairmot.classes import class_ids
+from edge_fairmot.counting.crossing import CountedClasses, LineCrossing, ZoneOccupancy
 from edge_fairmot.counting.persons import Person, Persons
 from edge_fairmot.counting.shapes import CountingConfig, Line, Zone
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.types import CountingEvent, Counts, Float64Array, LineCounts, Point, Tracks, ZoneCounts
+from edge_fairmot.types import CountingEvent, Counts, Float64Array, Point, Tracks
 
 EDGE = 1e-6
 """Boxes are clipped this far inside the image, so that a zone up to the edge contains a box at the edge."""
@@ -23,10 +22,12 @@ EDGE = 1e-6
 LATEST_TIME_S = 1e12
 """Larger times are not in seconds: milliseconds since 1970 are larger."""
 
-_WAYS = ("in", "out")
-
 FIRST_STEPS = 5
 """If each of the first time steps exceeds ``memory_s``, the unit is wrong: no person would be followed."""
+
+
+MOST_LEFT_OUT = 64
+"""Shapes that are left out and keep their counts, of each kind; the oldest go first."""
 
 
 class Counter:
@@ -82,8 +83,9 @@ class Counter:
     def redraw(self, lines: Sequence[Line], zones: Sequence[Zone]) -> None:
         """Replace the lines and zones while counting goes on; may be called from another thread.
 
-        They apply from the next update on; :attr:`config` and the counts change then. A shape that keeps its
-        name keeps its counts. A zone keeps the persons inside: those outside its new polygon leave.
+        They apply from the next update on; :attr:`config` and the counts change then. Counts belong to a
+        shape's id, also when it is left out for a while. Those of a line that is turned around change sides.
+        A zone keeps the persons inside: those outside its new polygon leave.
 
         Parameters
         ----------
@@ -106,8 +108,8 @@ class Counter:
         """Counts up to now, as a snapshot that later updates do not change."""
         lines, zones = self._lines, self._zones
         return Counts(
-            MappingProxyType({line.name: lines[line.name].counts(line) for line in self.config.lines}),
-            MappingProxyType({zone.name: zones[zone.name].counts(zone) for zone in self.config.zones}),
+            MappingProxyType({line.name: lines[line.key].counts(line) for line in self.config.lines}),
+            MappingProxyType({zone.name: zones[zone.key].counts(zone) for zone in self.config.zones}),
         )
 
     def update(
@@ -195,17 +197,25 @@ class Counter:
         return np.column_stack(((left + right) / 2, y))
 
     def _apply_drawn(self) -> None:
-        """Count by the shapes drawn last; shapes that keep their name keep their counts."""
+        """Count by the shapes drawn last; those that were left out are kept for a while, for an undo."""
         drawn = self._drawn
-        lines, zones = self._lines, self._zones
-        self._lines = {line.name: lines.get(line.name, LineCrossing()) for line in drawn.lines}
-        self._zones = {zone.name: zones.get(zone.name, ZoneOccupancy()) for zone in drawn.zones}
         for line in drawn.lines:
-            self._lines[line.name].place(self._scaled(line.start), self._scaled(line.end))
-            self._lines[line.name].classes = self._classes_of(line)
+            crossing = self._lines.setdefault(line.key, LineCrossing())
+            crossing.place(self._scaled(line.start), self._scaled(line.end))
+            crossing.classes = self._classes_of(line)
         for zone in drawn.zones:
-            self._zones[zone.name].place([self._scaled(corner) for corner in zone.polygon])
-            self._zones[zone.name].classes = self._classes_of(zone)
+            occupancy = self._zones.setdefault(zone.key, ZoneOccupancy())
+            occupancy.place([self._scaled(corner) for corner in zone.polygon])
+            occupancy.classes = self._classes_of(zone)
+        kinds: tuple[tuple[dict[str, LineCrossing] | dict[str, ZoneOccupancy], Sequence[Line | Zone]], ...]
+        kinds = (self._lines, drawn.lines), (self._zones, drawn.zones)
+        for kept, shapes in kinds:
+            used = {shape.key for shape in shapes}
+            left_out = [key for key in kept if key not in used]
+            for number, key in enumerate(left_out, 1 - len(left_out)):
+                kept[key].forget_all()
+                if number <= -MOST_LEFT_OUT:
+                    del kept[key]
         self.config = drawn
 
     def _classes_of(self, shape: Line | Zone) -> CountedClasses:
@@ -224,16 +234,17 @@ class Counter:
         margin, time_s = self.config.hysteresis * person.height, person.seen_s
         track_id, class_id = person.track_id, person.class_id
         events = []
-        for name, line in self._lines.items():
-            direction = line.update(person.number, (person.x, person.y), margin, class_id)
+        for line in self.config.lines:
+            crossing = self._lines[line.key]
+            direction = crossing.update(person.number, (person.x, person.y), margin, class_id)
             if direction is not None:
-                events.append(CountingEvent(direction, name, track_id, time_s, class_id=class_id))
-        for name, zone in self._zones.items():
-            change = zone.update(person.number, in_zone, margin, time_s, class_id)
+                events.append(CountingEvent(direction, line.name, track_id, time_s, class_id=class_id))
+        for zone in self.config.zones:
+            change = self._zones[zone.key].update(person.number, in_zone, margin, time_s, class_id)
             if change == "enter":
-                events.append(CountingEvent("enter", name, track_id, time_s, class_id=class_id))
+                events.append(CountingEvent("enter", zone.name, track_id, time_s, class_id=class_id))
             elif change is not None:
-                events.append(CountingEvent("leave", name, track_id, time_s, change, class_id))
+                events.append(CountingEvent("leave", zone.name, track_id, time_s, change, class_id))
         return events
 
     def _end(self, person: Person) -> list[CountingEvent]:
@@ -241,191 +252,7 @@ class Counter:
         for line in self._lines.values():
             line.forget(person.number)
         return [
-            CountingEvent("leave", name, person.track_id, person.seen_s, dwell_s, person.class_id)
-            for name, zone in self._zones.items()
-            if (dwell_s := zone.leave(person.number, person.seen_s)) is not None
+            CountingEvent("leave", zone.name, person.track_id, person.seen_s, dwell_s, person.class_id)
+            for zone in self.config.zones
+            if (dwell_s := self._zones[zone.key].leave(person.number, person.seen_s)) is not None
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class CountedClasses:
-    """Ids of the classes that a shape counts, None for all; and the names by which counts are listed."""
-
-    ids: frozenset[int] | None = None
-    listed: Mapping[int, str] = field(default_factory=dict)
-
-    def __contains__(self, class_id: int) -> bool:
-        return self.ids is None or class_id in self.ids
-
-
-@dataclass(slots=True)
-class _Walk:
-    """A person's path since the person was last clear of the line.
-
-    ``side`` is -1 left of the line, 1 right of it, 0 while unknown. ``passes`` is the number of steps through
-    the line to its right, minus those to its left.
-    """
-
-    point: Point
-    side: int
-    passes: int
-
-
-class LineCrossing:
-    """Counts crossings of one line. Points are in any unit, the same for x and y.
-
-    A crossing is a path through the line, not around its ends. It begins clear of the line on one side and
-    ends clear of it on the other. The path back is a crossing in the other direction.
-    """
-
-    def __init__(self) -> None:
-        self.classes = CountedClasses()
-        self._start = self._end = (0.0, 0.0)
-        self._walks: dict[int, _Walk] = {}
-        self._counts: dict[tuple[int, str], int] = defaultdict(int)  # by class and direction
-
-    def place(self, start: Point, end: Point) -> None:
-        """Set the line's ends. A line that moves keeps its counts and forgets where persons were."""
-        if (start, end) != (self._start, self._end):
-            self._start, self._end, self._length = start, end, math.dist(start, end)
-            self._along = (end[0] - start[0]) / self._length, (end[1] - start[1]) / self._length
-            self._walks.clear()
-
-    def counts(self, line: Line) -> LineCounts:
-        """Return the counts, with the name and the ends of the line."""
-
-        def of(class_ids: Collection[int]) -> LineCounts:
-            inwards, outwards = (sum(self._counts.get((one, way), 0) for one in class_ids) for way in _WAYS)
-            return LineCounts(line.name, line.start, line.end, inwards, outwards)
-
-        by_class = {name: of((one,)) for one, name in self.classes.listed.items()}
-        return replace(of({one for one, _ in self._counts}), by_class=MappingProxyType(by_class))
-
-    def update(
-        self, person: int, point: Point, margin: float, class_id: int = 0
-    ) -> Literal["in", "out"] | None:
-        """Move a person and return the direction of a crossing. Clear means farther away than ``margin``."""
-        if class_id not in self.classes:
-            self.forget(person)
-            return None
-        away, _ = self._coordinates(point)
-        side = 0 if abs(away) <= margin else 1 if away > 0 else -1
-        walk = self._walks.get(person)
-        if walk is None:
-            self._walks[person] = _Walk(point, side, 0)
-            return None
-        walk.passes += self._pass(walk.point, point)
-        walk.point = point
-        if side == 0:
-            return None
-        crossed = walk.side == -side and walk.passes == side
-        walk.side, walk.passes = side, 0
-        if not crossed:
-            return None
-        direction: Literal["in", "out"] = "in" if side > 0 else "out"
-        self._counts[class_id, direction] += 1
-        return direction
-
-    def forget(self, person: int) -> None:
-        """Forget a person."""
-        self._walks.pop(person, None)
-
-    def _coordinates(self, point: Point) -> tuple[float, float]:
-        """Return the distances to the right of the line and along it. In an image y points down."""
-        x, y = point[0] - self._start[0], point[1] - self._start[1]
-        return self._along[0] * y - self._along[1] * x, self._along[0] * x + self._along[1] * y
-
-    def _pass(self, before: Point, after: Point) -> int:
-        """Return 1 for a step through the line to its right, -1 to its left, else 0. On the line is right."""
-        (away, along), (next_away, next_along) = self._coordinates(before), self._coordinates(after)
-        if (away >= 0) == (next_away >= 0):
-            return 0
-        at = along + (next_along - along) * away / (away - next_away)
-        if not 0 <= at <= self._length:
-            return 0
-        return 1 if next_away >= 0 else -1
-
-
-@dataclass(slots=True)
-class _Stays:
-    """Entries, stays that ended, and their sum and longest, seconds."""
-
-    entries: int = 0
-    ended: int = 0
-    dwell_s: float = 0.0
-    longest_s: float = 0.0
-
-
-class ZoneOccupancy:
-    """Follows the persons inside one zone. Points are in any unit, the same for x and y.
-
-    A person enters at the first point inside, and leaves at the first point clear of the zone.
-    """
-
-    def __init__(self) -> None:
-        self.classes = CountedClasses()
-        self._entered: dict[int, tuple[int, float]] = {}  # class and time of each person inside
-        self._stays: dict[int, _Stays] = defaultdict(_Stays)  # by class
-
-    def place(self, polygon: Sequence[Point]) -> None:
-        """Set the zone's corners. A zone that moves keeps its counts and the persons inside."""
-        self._corners = np.array(polygon, np.float64)
-        self._sides = np.roll(self._corners, -1, axis=0) - self._corners
-
-    def counts(self, zone: Zone) -> ZoneCounts:
-        """Return the counts, with the name and the corners of the zone."""
-
-        def of(class_ids: Collection[int]) -> ZoneCounts:
-            found = [self._stays[one] for one in class_ids if one in self._stays]
-            entries, ended = sum(one.entries for one in found), sum(one.ended for one in found)
-            mean_s = sum(one.dwell_s for one in found) / ended if ended else 0.0
-            longest_s = max((one.longest_s for one in found), default=0.0)
-            return ZoneCounts(zone.name, zone.polygon, entries - ended, entries, ended, mean_s, longest_s)
-
-        by_class = {name: of((one,)) for one, name in self.classes.listed.items()}
-        return replace(of(self._stays), by_class=MappingProxyType(by_class))
-
-    def update(
-        self, person: int, point: Point, margin: float, time_s: float, class_id: int = 0
-    ) -> Literal["enter"] | float | None:
-        """Move a person; return "enter", or the dwell time at leaving: farther away than ``margin``."""
-        if class_id not in self.classes:
-            return self.leave(person, time_s)
-        inside = self._contains(point)
-        if person not in self._entered:
-            if not inside:
-                return None
-            self._entered[person] = class_id, time_s
-            self._stays[class_id].entries += 1
-            return "enter"
-        if inside or self._distance(point) <= margin:
-            return None
-        return self.leave(person, time_s)
-
-    def leave(self, person: int, time_s: float) -> float | None:
-        """End a person's stay; return its dwell time, or None if the person was not inside."""
-        if person not in self._entered:
-            return None
-        class_id, entered_s = self._entered.pop(person)
-        dwell_s, stays = time_s - entered_s, self._stays[class_id]
-        stays.ended += 1
-        stays.dwell_s += dwell_s
-        stays.longest_s = max(stays.longest_s, dwell_s)
-        return dwell_s
-
-    def _contains(self, point: Point) -> bool:
-        """Whether a ray to the right crosses the outline an odd number of times."""
-        x, y = point
-        start, end = self._corners, self._corners + self._sides
-        spans = (start[:, 1] > y) != (end[:, 1] > y)
-        # A horizontal side spans nothing; its divisor does not matter.
-        rise = np.where(spans, self._sides[:, 1], 1.0)
-        at = start[:, 0] + (y - start[:, 1]) / rise * self._sides[:, 0]
-        return int((spans & (x < at)).sum()) % 2 == 1
-
-    def _distance(self, point: Point) -> float:
-        """Distance to the nearest point of the outline."""
-        away = np.array(point) - self._corners
-        length_squared = np.maximum((self._sides**2).sum(axis=1), 1e-18)
-        share = np.clip((away * self._sides).sum(axis=1) / length_squared, 0, 1)
-        return float(np.hypot(*(away - share[:, None] * self._sides).T).min())

@@ -33,6 +33,9 @@ class Line:
         Shares of the image's width and height.
     classes : tuple of str
         Only these classes are counted, by the names in the model; all of them when empty.
+    id : str
+        Counts belong to it: a shape that is renamed, moved, or deleted and drawn again keeps them. The name,
+        where it is empty.
 
     Raises
     ------
@@ -44,6 +47,12 @@ class Line:
     start: Point
     end: Point
     classes: tuple[str, ...] = ()
+    id: str = ""
+
+    @property
+    def key(self) -> str:
+        """The id, or the name."""
+        return self.id or self.name
 
     def __post_init__(self) -> None:
         _check_shape("line", self.name, (self.start, self.end))
@@ -62,6 +71,8 @@ class Zone:
         Three or more corners in order, shares of the image's width and height.
     classes : tuple of str
         Only these classes are counted, by the names in the model; all of them when empty.
+    id : str
+        As that of a line.
 
     Raises
     ------
@@ -72,6 +83,12 @@ class Zone:
     name: str
     polygon: tuple[Point, ...]
     classes: tuple[str, ...] = ()
+    id: str = ""
+
+    @property
+    def key(self) -> str:
+        """The id, or the name."""
+        return self.id or self.name
 
     def __post_init__(self) -> None:
         _check_shape("zone", self.name, self.polygon)
@@ -129,10 +146,13 @@ class CountingConfig:
 
     def __post_init__(self) -> None:
         for kind, shapes in (("lines", self.lines), ("zones", self.zones), ("ignored zones", self.ignore)):
-            names = [shape.name for shape in shapes]
-            for name in names:
-                if names.count(name) > 1:
-                    raise InvalidInputError(f"two {kind} are called {name!r}: give each a name of its own")
+            for what, of in (
+                ("called", [shape.name for shape in shapes]),
+                ("of id", [s.key for s in shapes]),
+            ):
+                for name in of:
+                    if of.count(name) > 1:
+                        raise InvalidInputError(f"two {kind} are {what} {name!r}: give each its own")
         if self.anchor not in ANCHORS:
             raise InvalidInputError(f"anchor must be one of {', '.join(ANCHORS)}, not {self.anchor!r}")
         for name, high in (("hysteresis", 10.0), ("memory_s", 3600.0)):
@@ -187,6 +207,7 @@ def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
         start = [0.2, 0.8]
         end = [0.8, 0.8]
         classes = ["car", "bus"]  # may be left out, also for a zone
+        id = "door"               # counts belong to it; the name where it is left out
 
         [[zone]]
         name = "queue"
@@ -203,15 +224,15 @@ def parse_counting(document: Mapping[str, Any]) -> CountingConfig:
     """
     _check_keys("the file", document, ("counting", "line", "zone", "ignore"))
     lines = []
-    for table in _tables(document, "line", ("end", "name", "start"), ("classes",)):
+    for table in _tables(document, "line", ("end", "name", "start"), ("classes", "id")):
         start, end = _points(table["name"], [table["start"], table["end"]])
-        lines.append(Line(table["name"], start, end, _classes(table)))
+        lines.append(Line(table["name"], start, end, _classes(table), _id(table)))
     zones, ignored = (
         tuple(
-            Zone(table["name"], _points(table["name"], table["polygon"]), _classes(table))
+            Zone(table["name"], _points(table["name"], table["polygon"]), _classes(table), _id(table))
             for table in _tables(document, kind, ("name", "polygon"), optional)
         )
-        for kind, optional in (("zone", ("classes",)), ("ignore", ()))
+        for kind, optional in (("zone", ("classes", "id")), ("ignore", ("id",)))
     )
     settings = document.get("counting", {})
     if not isinstance(settings, dict):
@@ -320,6 +341,13 @@ def _classes(table: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise InvalidInputError(f'classes of {table["name"]!r} must be a list such as ["car"], not {value!r}')
     return tuple(value)
+
+
+def _id(table: Mapping[str, Any]) -> str:
+    value = table.get("id", "")
+    if not isinstance(value, str) or UNWRITABLE.search(value):
+        raise InvalidInputError(f"the id of {table['name']!r} must be a text, not {value!r}")
+    return value
 
 
 def _points(name: str, value: Any) -> tuple[Point, ...]:

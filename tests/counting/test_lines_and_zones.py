@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edge_fairmot.counting.counter import LineCrossing, ZoneOccupancy
+from edge_fairmot.counting.crossing import LineCrossing, ZoneOccupancy
 from edge_fairmot.counting.shapes import segments_meet
 
 MARGIN = 2.3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -100,6 +101,7 @@ class ShapeEditor:
         """
         _check_size(document)
         shapes = {"ignore": self._shapes["ignore"], **document}  # a program may know lines and zones only
+        shapes |= {kind: _with_ids(named) for kind, named in shapes.items() if isinstance(named, list)}
         config = parse_counting({key: value for key, value in shapes.items() if key != "revision"})
         _check_names(config)
         if document.get("revision") != self._revision:
@@ -170,12 +172,12 @@ def _shapes_document(config: CountingConfig) -> dict[str, Any]:
     """Return the shapes as :func:`edge_fairmot.counting.parse_counting` reads them."""
     return {
         "line": [
-            {"name": line.name, "start": list(line.start), "end": list(line.end), **_classes(line)}
+            {"name": line.name, "start": list(line.start), "end": list(line.end), **_optional(line)}
             for line in config.lines
         ],
         **{
             kind: [
-                {"name": zone.name, "polygon": [list(point) for point in zone.polygon], **_classes(zone)}
+                {"name": zone.name, "polygon": [list(point) for point in zone.polygon], **_optional(zone)}
                 for zone in zones
             ]
             for kind, zones in (("zone", config.zones), ("ignore", config.ignore))
@@ -183,8 +185,22 @@ def _shapes_document(config: CountingConfig) -> dict[str, Any]:
     }
 
 
-def _classes(shape: Line | Zone) -> dict[str, Any]:
-    return {"classes": list(shape.classes)} if shape.classes else {}
+def _with_ids(shapes: list[Any]) -> list[Any]:
+    """Give a shape without an id one of its own, if its name is the id of another that was renamed."""
+    taken = {shape.get("id") for shape in shapes if isinstance(shape, dict)}
+    return [
+        {**shape, "id": secrets.token_hex(4)}
+        if isinstance(shape, dict) and "id" not in shape and shape.get("name") in taken
+        else shape
+        for shape in shapes
+    ]
+
+
+def _optional(shape: Line | Zone) -> dict[str, Any]:
+    return {
+        **({"classes": list(shape.classes)} if shape.classes else {}),
+        **({"id": shape.id} if shape.id else {}),
+    }
 
 
 def _check_size(document: dict[str, Any]) -> None:

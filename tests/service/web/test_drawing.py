@@ -45,6 +45,20 @@ def counted(run):
     return {line.name: line.start for line in run.counter.config.lines}
 
 
+def test_a_renamed_line_keeps_its_id_and_a_new_one_of_the_old_name_has_its_own(serve, state):
+    run = serve(counting=FROM_CONFIG)
+    draw(run, DOOR)
+    front = {**DOOR, "name": "Front door", "id": "door"}
+    draw(run, front)
+    revision = json.loads(run.ask("GET", "/api/counting")[2])["revision"]
+    document = json.dumps({"revision": revision, "line": [front, DOOR], "zone": []})
+    answer = json.loads(run.ask("PUT", "/api/counting", document, content_type="application/json")[2])
+    assert answer["line"][0] == front
+    assert answer["line"][1]["id"] not in ("", "door")
+    run.show(1)
+    assert set(run.counter.counts.lines) == {"Front door", "door"}
+
+
 def test_a_drawing_replaces_the_lines_of_the_configuration_in_the_next_run(serve, state):
     run = serve(counting=FROM_CONFIG)
     assert json.loads(run.ask("GET", "/api/counting")[2])["line"][0]["start"] == [0, 0.5]

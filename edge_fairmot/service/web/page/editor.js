@@ -145,7 +145,7 @@ export class Editor extends EventTarget {
     const taken = new Set(this.#drawing[kind].map(({ name }) => name));
     let number = 1;
     while (taken.has(`${kind} ${number}`)) number += 1;
-    this.#drawing.change((draft) => draft[kind].push({ name: `${kind} ${number}`, ...shape }));
+    this.#drawing.change((draft) => draft[kind].push({ name: `${kind} ${number}`, id: Math.random().toString(36).slice(2), ...shape }));
     this.select({ kind, index: this.#drawing[kind].length - 1 });
   }
 

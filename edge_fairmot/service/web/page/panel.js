@@ -106,7 +106,12 @@ export class CountList {
   #rename(kind, index, input) {
     const name = input.value.trim();
     if (!name) input.value = this.#drawing[kind][index].name;
-    else this.#drawing.change((draft) => (draft[kind][index].name = name));
+    else
+      this.#drawing.change((draft) => {
+        const shape = draft[kind][index];
+        shape.id ??= shape.name; // its counts belong to it
+        shape.name = name;
+      });
   }
 
   #flip(index) {
