@@ -154,10 +154,13 @@ class EventsSink(_TextSink):
         return event_lines(result)
 
 
-def event_lines(result: FrameResult) -> str:
-    """Return the events of a frame as lines of strict JSON."""
+def event_lines(result: FrameResult, time_of: Callable[[float], str] | None = None) -> str:
+    """Return the events of a frame as lines of strict JSON, with the time of day that ``time_of`` gives."""
     number, names = result.frame.number, result.class_names
-    documents = (event_document(number, event, names) for event in result.events)
+    documents = (
+        ({"time": time_of(event.time_s)} if time_of else {}) | event_document(number, event, names)
+        for event in result.events
+    )
     return "".join(json.dumps(document, allow_nan=False) + "\n" for document in documents)
 
 

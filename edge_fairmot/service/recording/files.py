@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from time import monotonic
 
@@ -25,6 +25,12 @@ TRACKS, TEXT, EVENTS, CLIP = SUFFIXES = (".jsonl", ".txt", ".events.jsonl", ".mp
 def utc_now() -> datetime:
     """Return the time, UTC."""
     return datetime.now(timezone.utc)
+
+
+def time_of_day(time_s: float) -> str:
+    """Return the time of day of a moment on ``time.monotonic``'s clock, RFC 3339, UTC."""
+    moment = utc_now() - timedelta(seconds=monotonic() - time_s)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class FileNames:

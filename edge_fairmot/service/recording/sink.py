@@ -12,7 +12,16 @@ from edge_fairmot.errors import SinkError
 from edge_fairmot.protocols import OutputHealth
 from edge_fairmot.service.recording.clips import ClipRecorder
 from edge_fairmot.service.recording.config import RecordingConfig
-from edge_fairmot.service.recording.files import CLIP, EVENTS, TEXT, TRACKS, FileNames, RotatingFile, utc_now
+from edge_fairmot.service.recording.files import (
+    CLIP,
+    EVENTS,
+    TEXT,
+    TRACKS,
+    FileNames,
+    RotatingFile,
+    time_of_day,
+    utc_now,
+)
 from edge_fairmot.service.recording.retention import Retention
 from edge_fairmot.sinks.files import require_finite
 from edge_fairmot.sinks.text import JsonLinesHeader, event_lines, frame_line, header_line, mot_lines
@@ -26,7 +35,7 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
     A disk that is full or gone pauses the recording and not the tracking. Recording continues when there is
     space; lost frames and events are counted. Every JSON Lines file begins with the header, whose
     ``settings.recording`` holds the time when the file was begun, UTC and by the source's clock. The next
-    file continues the frame numbers.
+    file continues the frame numbers. Events of a live run also have the time of day.
 
     Parameters
     ----------
@@ -52,6 +61,8 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
             f"the recording {config.folder / config.stem}",
             "give each run another name to record to",
         )
+        # A live run has the machine's clock beside the source's: its events say the time of day.
+        self._time_of = time_of_day if "clock" in header.settings else None
         self._names = FileNames(config.folder, config.stem)
         self._tracks = self._rotating(TRACKS, self._first_line) if config.json_lines else None
         self._text = self._rotating(TEXT) if config.mot_text else None
@@ -103,7 +114,7 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
             return True
         if not self._retention.trouble:
             try:
-                self._events.write(event_lines(result))
+                self._events.write(event_lines(result, self._time_of))
                 return True
             except SinkError as error:
                 self._retention.pause(error)

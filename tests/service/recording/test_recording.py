@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_fairmot.errors import InvalidInputError, SinkError
-from edge_fairmot.service.recording import RecordingConfig
+from edge_fairmot.service.recording import RecordingConfig, RecordingSink
 from edge_fairmot.service.recording.files import FileNames, RotatingFile, recorded_files
 from edge_fairmot.sinks import read_json_lines
 
-from .conftest import EVENT, fill, missed, recorded_numbers, result, trouble
+from .conftest import EVENT, HEADER, fill, missed, recorded_numbers, result, trouble
 
 BEGUN = datetime(2026, 11, 23, 14, 29, 20, tzinfo=timezone.utc)
 
@@ -114,6 +116,19 @@ def test_every_file_can_be_read_alone_and_nothing_is_missing(record, tmp_path):
         "track_id": 7,
     }
     assert sink.health == {"recording": {"trouble": "", "missed_frames": 0, "missed_events": 0}}
+
+
+def test_events_of_a_live_run_have_the_time_of_day(tmp_path):
+    header = replace(HEADER, settings={"clock": {"utc": "", "time_s": 0.0}})
+    seen_s, now = time.monotonic() - 2, datetime.now(timezone.utc)
+    with RecordingSink(RecordingConfig(path=tmp_path / "tracks.jsonl", keep_free="0B"), header) as sink:
+        sink.write(result(0, events=(replace(EVENT, time_s=seen_s),)))
+    (path,) = tmp_path.glob("*.events.jsonl")
+    event = json.loads(path.read_text())
+    assert event["time"].endswith("Z")
+    away = datetime.fromisoformat(event["time"].replace("Z", "+00:00")) - (now - timedelta(seconds=2))
+    assert abs(away) < timedelta(seconds=1)
+    assert event["time_s"] == seen_s
 
 
 def test_another_frame_size_begins_another_file(record, tmp_path):
