@@ -19,6 +19,7 @@ ENV STATE_DIRECTORY=/data
 VOLUME /data
 # A run touches this file every second, unless it is stalled; in memory, to spare an SD card.
 ENV EDGE_FAIRMOT_HEALTH_FILE=/dev/shm/edge-fairmot.health
+# hadolint ignore=DL3025
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD test -n "$(find "$EDGE_FAIRMOT_HEALTH_FILE" -newermt '-15 seconds')"
 STOPSIGNAL SIGTERM
