@@ -203,6 +203,52 @@ def test_a_line_drawn_with_the_mouse_counts_and_is_saved(serve, play, browse):
         assert tab.console == []
 
 
+SQUARE = {"name": "hall", "polygon": [[0.1, 0.1], [0.6, 0.1], [0.6, 0.6], [0.1, 0.6]]}
+ACROSS = {"name": "door", "start": [0.1, 0.6], "end": [0.9, 0.6]}
+
+
+def put(run, **shapes):
+    """Draw as another browser or a program does."""
+    revision = json.loads(run.ask("GET", "/api/counting")[2])["revision"]
+    document = json.dumps({"revision": revision, "line": [], "zone": []} | shapes)
+    assert run.ask("PUT", "/api/counting", document, content_type="application/json")[0] == 200
+
+
+def test_the_handle_of_the_selected_shape_is_on_top_of_others(serve, play, browse):
+    run = play(serve(size=SIZE))
+    put(run, line=[ACROSS], zone=[SQUARE])
+    with open_live(browse, run) as tab:
+        tab.wait("document.querySelectorAll('#counts li').length === 2")
+        tab.drag((0.3, 0.3), (0.3, 0.3))  # the zone is selected
+        tab.wait("document.querySelectorAll('#shapes .corner').length === 4")
+        tab.drag((0.6, 0.6), (0.7, 0.8))  # its corner, which lies on the line
+        wait_until(lambda: run.counter.config.zones[0].polygon[2][0] > 0.65)
+        assert np.allclose(run.counter.config.zones[0].polygon[2], (0.7, 0.8), atol=0.01)
+        assert lines_of(run)[0].start == (0.1, 0.6)
+        assert tab.console == []
+
+
+def test_another_browser_interrupts_no_typing_and_renames_no_other_shape(serve, play, browse):
+    run = play(serve(size=SIZE))
+    put(run, line=[ACROSS, {**ACROSS, "name": "gate", "start": [0.5, 0.1]}])
+    with open_live(browse, run) as tab:
+        tab.wait("document.querySelectorAll('#counts li').length === 2")
+        second = "document.querySelectorAll('#counts .name input')[1]"
+        tab.run(f"{second}.focus(); {second}.value = 'Main ent'")
+        put(run, line=[{**ACROSS, "name": "gate", "start": [0.5, 0.1]}], zone=[SQUARE])
+        tab.wait("document.querySelectorAll('#shapes .reach').length === 2")
+        assert tab.run("document.activeElement.value") == "Main ent"
+        tab.run(f"{second}.value += 'rance'; {second}.dispatchEvent(new Event('change')); {second}.blur()")
+        wait_until(lambda: lines_of(run)[0].name == "Main entrance")
+        assert [zone.name for zone in run.counter.config.zones] == ["hall"]
+        tab.wait("document.querySelectorAll('#counts li').length === 2")
+        tab.run("document.querySelector('#counts button[aria-label^=Turn]').focus()")
+        tab.run("document.activeElement.click()")
+        wait_until(lambda: lines_of(run)[0].end[0] == 0.5)
+        assert tab.run("document.activeElement.ariaLabel") == "Turn Main entrance around"
+        assert tab.console == []
+
+
 def test_a_line_that_cannot_be_saved_counts_and_the_page_says_so(serve, play, browse, tmp_path):
     run = play(serve(WebConfig(drawing_file=tmp_path / "folder" / "drawing.json"), size=SIZE))
     (tmp_path / "folder").write_text("not a folder")

@@ -30,11 +30,15 @@ export class CountList {
   #figures = []; // [kind, name, elements by figure]
   #totals = { lines: {}, zones: {} };
   #classNames = []; // of a model of several classes
+  #stale = false; // a change waits until nobody types
 
   constructor(drawing, editor) {
     this.#drawing = drawing;
     this.#editor = editor;
     for (const source of [drawing, editor]) source.addEventListener("change", () => this.#rebuild());
+    this.#list.addEventListener("focusout", ({ relatedTarget }) => {
+      if (this.#stale && !relatedTarget?.matches("#counts input")) this.#rebuild();
+    });
     this.#rebuild();
   }
 
@@ -51,18 +55,28 @@ export class CountList {
     return undefined;
   }
 
+  /** Draw the rows anew; never under somebody's typing, and the focus stays on its control. */
   #rebuild() {
+    const focused = this.#list.contains(document.activeElement) ? document.activeElement : null;
+    this.#stale = focused?.matches("input") ?? false;
+    if (this.#stale) return;
+    const at = focused && [...this.#list.children].findIndex((row) => row.contains(focused));
+    const label = focused?.textContent;
     this.#figures = [];
     const rows = KINDS.flatMap((kind) => this.#drawing[kind].map((shape, index) => this.#row(kind, shape, index)));
     this.#list.replaceChildren(...rows);
     byId("nothing").hidden = rows.length > 0;
+    if (focused) {
+      const row = rows[Math.min(at, rows.length - 1)];
+      [...(row?.querySelectorAll("button") ?? [])].find(({ textContent }) => textContent === label)?.focus();
+    }
     this.show(this.#totals);
   }
 
   #row(kind, shape, index) {
     const chosen = this.#editor.selected?.kind === kind && this.#editor.selected.index === index;
-    const name = make("input", { value: shape.name, maxlength: 60, "aria-label": `Name of the ${kind === "ignore" ? "ignored zone" : kind}`, spellcheck: "false" });
-    name.addEventListener("change", () => this.#rename(kind, index, name));
+    const name = make("input", { value: shape.name, maxlength: 60, "aria-label": `Name of the ${kind === "ignore" ? "ignored zone" : kind} ${shape.name}`, spellcheck: "false" });
+    name.addEventListener("change", () => this.#rename(kind, shape, name));
     name.addEventListener("keydown", (event) => event.key === "Enter" && name.blur());
     const head = make("div", { class: "name" }, name);
     if (kind === "line") head.append(this.#button("⇄", `Turn ${shape.name} around`, () => this.#flip(index)));
@@ -75,7 +89,7 @@ export class CountList {
       figures.append(make("span", {}, elements[key], label));
     }
     const row = make("li", { class: `${kind}${chosen ? " selected" : ""}` }, head, figures);
-    if (this.#classNames.length && kind !== "ignore") row.append(this.#classesOf(kind, shape, index), (elements.classes = make("p", { class: "quiet" })));
+    if (this.#classNames.length && kind !== "ignore") row.append(this.#classesOf(kind, shape), (elements.classes = make("p", { class: "quiet" })));
     this.#figures.push([kind, shape.name, elements]);
     row.addEventListener("click", (event) => {
       if (!chosen && !event.target.closest("button, input")) this.#editor.select({ kind, index });
@@ -84,14 +98,14 @@ export class CountList {
   }
 
   /** The classes that a shape counts, to be typed. The device refuses those that are not tracked. */
-  #classesOf(kind, shape, index) {
+  #classesOf(kind, shape) {
     const value = (shape.classes ?? []).join(", ");
     const hint = `all classes: ${this.#classNames.join(", ")}`;
     const names = { placeholder: hint, title: hint, "aria-label": `Classes of ${shape.name}` };
     const input = make("input", { value, class: "classes", spellcheck: "false", ...names });
     input.addEventListener("change", () => {
       const classes = input.value.split(",").map((name) => name.trim()).filter(Boolean);
-      this.#drawing.change((draft) => (draft[kind][index].classes = classes));
+      this.#change(kind, shape, (changed) => (changed.classes = classes));
     });
     input.addEventListener("keydown", (event) => event.key === "Enter" && input.blur());
     return input;
@@ -103,15 +117,21 @@ export class CountList {
     return button;
   }
 
-  #rename(kind, index, input) {
+  #rename(kind, shape, input) {
     const name = input.value.trim();
-    if (!name) input.value = this.#drawing[kind][index].name;
+    if (!name) input.value = shape.name;
     else
-      this.#drawing.change((draft) => {
-        const shape = draft[kind][index];
-        shape.id ??= shape.name; // its counts belong to it
-        shape.name = name;
+      this.#change(kind, shape, (changed) => {
+        changed.id ??= changed.name; // its counts belong to it
+        changed.name = name;
       });
+  }
+
+  /** Change a shape, wherever it is in the list by now; another browser may have deleted it. */
+  #change(kind, shape, act) {
+    const keyOf = ({ id, name }) => id ?? name;
+    if (!this.#drawing[kind].some((one) => keyOf(one) === keyOf(shape))) return this.#rebuild();
+    return this.#drawing.change((draft) => act(draft[kind].find((one) => keyOf(one) === keyOf(shape))));
   }
 
   #flip(index) {

@@ -28,16 +28,17 @@ export function renderShapes(svg, { drawing, selected, draft, totals }) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const at = ([x, y]) => [x * width, y * height];
   const parts = [];
+  const top = []; // the selected one: no other may take its handles
   for (const kind of ["ignore", "zone", "line"]) {
     drawing[kind].forEach((shape, index) => {
       const points = cornersOf(kind, shape).map(at);
       const chosen = selected?.kind === kind && selected.index === index;
       const label = `${shape.name}: ${countedBy(kind, shape.name, totals)}`;
-      parts.push(group(kind, index, points, label, chosen, height));
+      (chosen ? top : parts).push(group(kind, index, points, label, chosen, height));
     });
   }
-  if (draft) parts.push(...draftOf(draft.kind, draft.points.map(at)));
-  svg.replaceChildren(...parts);
+  if (draft) top.push(...draftOf(draft.kind, draft.points.map(at)));
+  svg.replaceChildren(...parts, ...top);
 }
 
 function group(kind, index, points, label, chosen, height) {
