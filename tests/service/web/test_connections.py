@@ -110,7 +110,7 @@ def test_too_many_connections_are_closed_at_once_and_silent_ones_soon(serve, mon
     before = len(os.listdir("/proc/self/fd"))
     with ExitStack() as stack:
         silent = [stack.enter_context(closing(connected(run))) for _ in range(100)]
-        wait_until(lambda: sum(map(is_closed_now, silent)) == 60)
+        wait_until(lambda: sum(map(is_closed_now, silent)) >= 60)  # later also those that stay silent
         assert len(os.listdir("/proc/self/fd")) - before <= 100 + 40 + 10  # both ends are in this process
         wait_until(lambda: all(map(is_closed_now, silent)))
         assert run.ask("GET", "/healthz")[0] == 200
