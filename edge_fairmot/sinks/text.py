@@ -156,11 +156,8 @@ class EventsSink(_TextSink):
 
 def event_lines(result: FrameResult, time_of: Callable[[float], str] | None = None) -> str:
     """Return the events of a frame as lines of strict JSON, with the time of day that ``time_of`` gives."""
-    number, names = result.frame.number, result.class_names
-    documents = (
-        ({"time": time_of(event.time_s)} if time_of else {}) | event_document(number, event, names)
-        for event in result.events
-    )
+    documents = [event_document(result.frame.number, event, result.class_names) for event in result.events]
+    documents = [{"time": time_of(one["time_s"])} | one for one in documents] if time_of else documents
     return "".join(json.dumps(document, allow_nan=False) + "\n" for document in documents)
 
 

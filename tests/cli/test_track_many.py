@@ -146,7 +146,7 @@ def test_an_interrupted_run_ends_its_workers_and_goes_on_later(still_model, tmp_
 
 def test_a_terminal_sees_the_videos_at_work(still_model, tmp_path):
     for number in range(2):
-        write_video(tmp_path / "videos" / f"{number}.mp4", 200, number)
+        write_video(tmp_path / "videos" / f"{number}.mp4", 1500, number)  # longer than between two looks
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "track-many", "videos", "-m", str(still_model), "--workers", "1"],

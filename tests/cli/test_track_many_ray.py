@@ -128,12 +128,16 @@ def test_a_lost_node_costs_the_videos_it_had_at_work(videos, still_model, tmp_pa
         node = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
         with running(folder, "-m", still_model, "-o", output, "--ray", cluster.address) as process:
             wait_for(lambda: busy_parts(output), process)
-            first = writer_of(busy_parts(output)[0], os.getpid())
-            os.kill(first, signal.SIGSTOP)  # both are at work when the node goes, however fast they are
+            # Both are at work when the node goes, however fast they are: each waits from its first frames on.
+            stopped = [writer_of(busy_parts(output)[0], os.getpid())]
+            os.kill(stopped[0], signal.SIGSTOP)
             wait_for(lambda: len(busy_parts(output)) == 2, process)
+            stopped += {writer_of(part, os.getpid()) for part in busy_parts(output)} - {*stopped, 0}
+            os.kill(stopped[-1], signal.SIGSTOP)
             cluster.remove_node(node, allow_graceful=False)
-            with suppress(ProcessLookupError):
-                os.kill(first, signal.SIGCONT)
+            for worker in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGCONT)
             shown, _ = process.communicate(timeout=400)
     finally:
         cluster.shutdown()
