@@ -147,7 +147,8 @@ def test_without_a_terminal_a_line_tells_the_progress(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("words", [["-q", "synthesize"], ["synthesize", "-q"], ["synthesize", "--quiet"]])
-def test_quiet_prints_errors_only(words, tmp_path):
+def test_quiet_prints_errors_only(words, tmp_path, monkeypatch):
+    monkeypatch.setattr(console.stdout, "quiet", console.stdout.quiet)  # tests after it are not quiet
     result = run(*words, "synthetic:frames=2,size=160x96", "-o", tmp_path / "street")
     assert (tmp_path / "street" / "gt" / "gt.txt").exists()
     assert (result.stdout, result.stderr) == ("", "")
