@@ -39,7 +39,7 @@ PANELS = {
         "average-decay overlap-weight remember bf16 seed"
     ),
     "Workers": "workers gpus ray upload retry-failed give-up-after dry-run",
-    "Settings": ("config set log-level log-format quiet verbose install-completion show-completion version"),
+    "Settings": "config set log-level log-format",
 }
 """Options by the panel that shows them; an option has one panel, and one meaning, in every command."""
 

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from edge_fairmot.pipeline import RunSummary
@@ -14,6 +15,11 @@ from edge_fairmot.sources.address import redact_text
 
 SAMPLE_S = 0.25
 """Samples are this far apart, however often a rate is read."""
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write a UTC time to the millisecond, as in 2026-11-30T09:15:00.250Z."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from edge_fairmot.service.mqtt.config import MqttConfig
 from edge_fairmot.service.mqtt.outbox import Outbox
 from edge_fairmot.service.mqtt.publisher import FLUSH_S, Publisher, View
 from edge_fairmot.service.mqtt.topics import to_json
-from edge_fairmot.service.run import RunView
+from edge_fairmot.service.run import RunView, rfc3339
 from edge_fairmot.sinks.text import event_document
 from edge_fairmot.types import Counts, FrameResult
 
@@ -74,7 +74,7 @@ class MqttSink(AbstractContextManager["MqttSink"]):
         in_view = count_by_class(result.tracks.class_id, result.class_names)
         self._view = View(len(result.tracks), result.counts, in_view)
         if result.events:
-            now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            now = rfc3339(datetime.now(timezone.utc))
             for event in result.events:
                 document = event_document(result.frame.number, event, result.class_names)
                 self._outbox.add(to_json({"time": now, **document}))

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 
 from edge_fairmot.errors import SinkError
+from edge_fairmot.service.run import rfc3339
 from edge_fairmot.sinks.files import UnbufferedFile
 
 TRACKS, TEXT, EVENTS, CLIP = SUFFIXES = (".jsonl", ".txt", ".events.jsonl", ".mp4")
@@ -29,8 +30,7 @@ def utc_now() -> datetime:
 
 def time_of_day(time_s: float) -> str:
     """Return the time of day of a moment on ``time.monotonic``'s clock, RFC 3339, UTC."""
-    moment = utc_now() - timedelta(seconds=monotonic() - time_s)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(utc_now() - timedelta(seconds=monotonic() - time_s))
 
 
 class FileNames:

@@ -23,6 +23,7 @@ from edge_fairmot.service.recording.files import (
     utc_now,
 )
 from edge_fairmot.service.recording.retention import Retention
+from edge_fairmot.service.run import rfc3339
 from edge_fairmot.sinks.files import require_finite
 from edge_fairmot.sinks.text import JsonLinesHeader, event_lines, frame_line, header_line, mot_lines
 from edge_fairmot.system import FileLock
@@ -148,7 +149,7 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
         return self._names.next(suffix)
 
     def _first_line(self) -> bytes:
-        begun = utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        begun = rfc3339(utc_now())
         settings = {**self._header.settings, "recording": {"begun": begun, "time_s": self._time_s}}
         return header_line(replace(self._header, settings=settings)).encode()
 
