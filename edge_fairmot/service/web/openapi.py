@@ -34,8 +34,10 @@ def describe(kind: str) -> Document:
         "info": {
             "title": "edge-fairmot",
             "version": edge_fairmot.__version__,
-            "description": "Tracks, counts and pictures of a run. Several cameras: each has an address of its "
-            "own, `camera/NAME/`, with a description of its own at `api/openapi.json` below it.",
+            "description": (
+                "Tracks, counts and pictures of a run. Several cameras: each has an address of its "
+                "own, `camera/NAME/`, with a description of its own at `api/openapi.json` below it."
+            ),
         },
         "security": [{"bearer": []}, {"basic": []}, {"cookie": []}],
         "paths": _camera_paths() if kind == "camera" else _mosaic_paths(),

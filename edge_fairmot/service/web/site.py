@@ -38,7 +38,20 @@ STATUS_S = 1.0
 
 CONTENT_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
-SCRIPTS = ("page", "mosaic", "stream", "frame_view", "trails", "drawing", "editor", "shapes", "panel")
+SCRIPTS = (
+    "page",
+    "mosaic",
+    "stream",
+    "frame_view",
+    "trails",
+    "drawing",
+    "editor",
+    "shapes",
+    "panel",
+    "geometry",
+    "loupe",
+    "announcer",
+)
 
 FILES = {"/": "index.html", "/page.css": "page.css", "/icon.svg": "icon.svg"} | {
     f"/{name}.js": f"{name}.js" for name in SCRIPTS

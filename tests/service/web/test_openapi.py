@@ -28,7 +28,7 @@ def description(run, place="/"):
     return json.loads(body)
 
 
-def check(document, path, run, place="/", method="GET", body=None):
+def check(document, path, run, place="/", *, method="GET", body=None):
     """Ask, and hold the answer against its description; returns its status."""
     headers = {} if body is None else {"content_type": "application/json"}
     status, given, content = run.ask(method, place.rstrip("/") + path, body, **headers)
