@@ -28,6 +28,7 @@ from edge_fairmot.service.web.config import WebConfig
 from edge_fairmot.service.web.drawing import ShapeEditor, parse_request
 from edge_fairmot.service.web.frames import LatestFrame, WebFrame, frame_document
 from edge_fairmot.service.web.openapi import description_of
+from edge_fairmot.service.web.over_time import OverTime
 from edge_fairmot.service.web.pictures import Pictures, latest
 from edge_fairmot.service.web.status import RunCollector, StatusBoard, metrics_writer
 from edge_fairmot.sinks.text import counts_document
@@ -64,8 +65,8 @@ _log = logging.getLogger(__name__)
 class Site:
     """Answers with the files of the page, figures, the newest image, and the drawn lines and zones.
 
-    ``camera`` is the name of the camera, where a run has several; ``editing`` is the lock of the drawing
-    file, which those share.
+    ``camera`` is the name of the camera, where a run has several; ``over_time`` answers from its history;
+    ``editing`` is the lock of the drawing file, which cameras share.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Site:
         editor: ShapeEditor | None,
         *,
         camera: str = "",
+        over_time: OverTime | None = None,
         editing: asyncio.Lock | None = None,
     ) -> None:
         self._slot, self._editor, self._camera = slot, editor, camera
@@ -84,7 +86,7 @@ class Site:
         self._clients = Clients(slot, lambda: json.dumps(self._status(), allow_nan=False))
         self.collector = RunCollector(run, slot, self._clients)
         self._write_metrics = metrics_writer(self.collector)
-        self._pictures = Pictures(config, slot)
+        self._pictures, self._over_time = Pictures(config, slot), over_time
         self._editing = editing or asyncio.Lock()
 
     def application(self) -> Starlette:
@@ -100,6 +102,7 @@ class Site:
             Route("/api/openapi.json", description_of("camera")),
             Route("/api/counting", self._counting, methods=["GET", "PUT"]),
             WebSocketRoute("/ws", self._clients.serve),
+            *(self._over_time.routes() if self._over_time is not None else ()),
         ]
         handlers = {InvalidInputError: _invalid_input}
         return Starlette(routes=routes, lifespan=self.lifespan, exception_handlers=handlers)
@@ -140,6 +143,7 @@ class Site:
             "viewers": len(self._clients),
             "page_delay_ms": None if delay_s is None else round(1e3 * delay_s, 1),
             "counting": None if self._editor is None else self._editor.document(),
+            "history": self._over_time is not None,
         }
 
     def overview(self) -> dict[str, Any]:
