@@ -9,7 +9,7 @@ import { CountList, DevicePanel, duration } from "./panel.js";
 import { connect } from "./stream.js";
 
 const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
-const WORDS = { starting: "starting", running: "live", lost: "camera lost", stalled: "stalled", ended: "ended", away: "no connection" };
+const WORDS = { starting: "starting", running: "live", slow: "too slow", lost: "camera lost", stalled: "stalled", ended: "ended", away: "no connection" };
 
 const byId = (id) => document.getElementById(id);
 
@@ -38,7 +38,8 @@ connect({
     byId("source").textContent = name;
     document.title = name ? `${name} · edge-fairmot` : "edge-fairmot";
     device.show(status, people);
-    showState(status.source.status, noticeOf(status.source), troubleOf(status.outputs));
+    showSlow(status.too_slow);
+    showState(status.too_slow ? "slow" : status.source.status, noticeOf(status.source), troubleOf(status.outputs));
     showDrawing(status.counting);
   },
   onOpen: () => {
@@ -81,6 +82,11 @@ function showState(state, notice, trouble = "") {
   byId("notice").textContent = notice || trouble;
   byId("notice").hidden = byId("notice").textContent === "";
   byId("frame").classList.toggle("stale", notice !== "");
+}
+
+function showSlow(advice) {
+  byId("slow").textContent = advice;
+  byId("slow").hidden = advice === "";
 }
 
 function showDrawing(document_) {
@@ -142,6 +148,16 @@ for (const what of ["boxes", "ids", "trails"]) {
     view.draw();
   });
 }
+
+byId("snapshot").addEventListener("click", ({ currentTarget }) => {
+  const moment = new Date(Date.now() - 60_000 * new Date().getTimezoneOffset()).toISOString();
+  currentTarget.download = `${byId("source").textContent.replace(/[^\p{L}\p{N}]+/gu, "-") || "camera"}-${moment.slice(0, 19).replaceAll(":", "")}.jpg`;
+});
+
+const watch = document.querySelector(".watch");
+byId("fullscreen").hidden = !document.fullscreenEnabled; // an iPhone has none
+byId("fullscreen").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : watch.requestFullscreen()));
+document.addEventListener("fullscreenchange", () => byId("fullscreen").setAttribute("aria-pressed", String(document.fullscreenElement !== null)));
 
 function setTheme(theme) {
   const [sign, word] = THEMES[theme];

@@ -5,8 +5,8 @@ import { WORDS } from "./shapes.js";
 
 const HISTORY = 120; // seconds, one value each
 
-// They wait: for the camera's next frame, and for the network that cameras share.
-const STAGES = { decode: "wait, decode", turn: "wait for turn" };
+// These stages wait: for the camera's next frame, and for the network that cameras share.
+const WAITS = { decode: "for the camera, and to decode", turn: "for the network" };
 
 const LABELS = { line: { inwards: "in", outwards: "out" }, zone: { occupancy: "inside", entries: "entries", dwell: "mean" }, ignore: {} };
 
@@ -187,6 +187,7 @@ export class DevicePanel {
   /** Called once a second. */
   show(status, people) {
     write(byId("frame-rate"), status.frame_rate.toFixed(1));
+    write(byId("speed"), `${status.frame_rate.toFixed(1)} frames/s`);
     write(byId("page-delay"), status.page_delay_ms === null ? "–" : `${Math.round(status.page_delay_ms)} ms`);
     write(byId("dropped"), String(status.dropped));
     write(byId("temperature"), status.temperature_c === null ? "–" : `${status.temperature_c.toFixed(0)} °C`);
@@ -199,11 +200,13 @@ export class DevicePanel {
 
   #showStages(stages) {
     const list = byId("stages");
-    const names = Object.keys(stages);
+    const names = Object.keys(stages).filter((name) => !(name in WAITS));
+    const waits = Object.keys(WAITS).filter((name) => stages[name] > 0);
+    write(byId("waits"), waits.length ? `Waiting, ms a frame: ${waits.map((name) => `${stages[name].toFixed(1)} ${WAITS[name]}`).join("; ")}` : "");
     if (list.childElementCount !== names.length) {
-      list.replaceChildren(...names.map((name) => make("li", {}, make("span", {}, STAGES[name] ?? name), make("progress", { "aria-label": name }), make("span"))));
+      list.replaceChildren(...names.map((name) => make("li", {}, make("span", {}, name), make("progress", { "aria-label": name }), make("span"))));
     }
-    const longest = Math.max(...Object.values(stages), 1e-3);
+    const longest = Math.max(...names.map((name) => stages[name]), 1e-3);
     names.forEach((name, index) => {
       const [, bar, figure] = list.children[index].children;
       bar.value = stages[name] / longest;
