@@ -141,7 +141,7 @@ class Auth:
 
     def _log_in(self, token: str) -> Response:
         if not _equal(token, self._token or ""):
-            return HTMLResponse(self._login_page, 401)
+            return HTMLResponse(self._login_page.replace(b" hidden>", b">", 1), 401)  # it says so
         answer = RedirectResponse("/", 303)  # the token leaves the address bar
         answer.set_cookie(self._cookie, self._proof, COOKIE_S, httponly=True, samesite="lax")
         return answer

@@ -279,7 +279,12 @@ def test_two_pages_do_not_overwrite_each_others_lines(serve, browse):
 def test_the_login_page_takes_the_token(page, browse):
     with browse(page.web.address.replace("127.0.0.1", "localhost")) as tab:  # whose cookies are its own
         assert tab.run("document.querySelector('h1').textContent") == "This page needs its token"
-        tab.run(f"document.querySelector('#token').value = {page.token!r}")
+        wrong = tab.page.get_by_text("That is not the token of this device.")
+        assert wrong.is_hidden()
+        tab.page.fill("#token", "wrong")
+        tab.press("button")
+        wrong.wait_for()
+        tab.page.fill("#token", page.token)
         tab.press("button")
         tab.wait("document.querySelector('#frame')?.dataset.frame > 0")
         assert tab.run("location.search") == ""

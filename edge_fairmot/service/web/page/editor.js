@@ -110,7 +110,7 @@ export class Editor extends EventTarget {
     if (this.tool) {
       this.#svg.setPointerCapture(event.pointerId);
       this.#pressed = point;
-      this.#cursor = null;
+      this.#leaveKeyboard();
       if (this.tool === "line" && !this.#draft) this.#draft = [point, point];
       this.#extendDraft(point);
     } else if (here && (event.pointerType === "mouse" || this.#isSelected(here))) {
@@ -120,6 +120,12 @@ export class Editor extends EventTarget {
       this.#drawing.held = true;
     } else return;
     this.#magnify(point, event);
+  }
+
+  #leaveKeyboard() {
+    if (!this.#cursor) return;
+    this.#cursor = this.#draft = null;
+    this.dispatchEvent(new Event("change"));
   }
 
   #move(event) {
