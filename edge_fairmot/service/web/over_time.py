@@ -1,4 +1,4 @@
-"""What a camera counted over time, from the history: totals, counts by hour and day, events and their clips."""
+"""What a camera counted over time: totals, counts by hour and day, events and their clips."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class OverTime:
             Route("/api/history/clips/{event:int}.mp4", self._clip),
         ]
 
-    async def _read(self, read: Callable[[], Answer]) -> Answer:
+    async def _read(self, read: Callable[..., Answer], *arguments: object) -> Answer:
         async with self._reading:
-            return await run_sync(read)
+            return await run_sync(read, *arguments)
 
     async def _totals(self, _: Request) -> Response:
         now = datetime.now().astimezone()
-        shapes = await self._read(lambda: self._history.totals(now, self._camera))
+        shapes = await self._read(self._history.totals, now, self._camera)
         return JSONResponse(
             {
                 "now": now.isoformat(timespec="seconds"),
@@ -96,7 +96,7 @@ class OverTime:
         start, end = _times(request, since=_EVER)
         before, limit = _whole(request, "before"), _whole(request, "limit") or USUAL_EVENTS
         limit = min(limit, MAX_EVENTS)
-        rows = await self._read(lambda: self._history.events(start, end, self._camera, before, limit))
+        rows = await self._read(self._history.events, start, end, self._camera, before, limit)
         return JSONResponse(
             {"events": list(map(_event, rows)), "before": rows[-1].id if len(rows) == limit else None}
         )
@@ -108,9 +108,7 @@ class OverTime:
             yield _csv([EVENTS_HEAD])
             before = None
             while True:
-                rows = await self._read(
-                    lambda: self._history.events(start, end, self._camera, before, MAX_EVENTS)
-                )
+                rows = await self._read(self._history.events, start, end, self._camera, before, MAX_EVENTS)
                 documents = map(_event, rows)
                 yield _csv([[one.get(key, "") for key in EVENTS_HEAD] for one in documents])
                 if len(rows) < MAX_EVENTS:
@@ -122,7 +120,7 @@ class OverTime:
     async def _clip(self, request: Request) -> Response:
         moment = _EVER + timedelta(microseconds=min(request.path_params["event"], _LAST_EVENT))
         one_later = moment + timedelta(microseconds=1)
-        rows = await self._read(lambda: self._history.events(moment, one_later, self._camera, None, 1))
+        rows = await self._read(self._history.events, moment, one_later, self._camera, None, 1)
         path = Path(rows[0].clip) if rows and rows[0].clip else None
         if path is None or not await run_sync(path.is_file):
             raise HTTPException(404, "there is no clip of this event, or it was deleted to make room")
@@ -203,7 +201,7 @@ def _event(row: EventRow) -> dict[str, Any]:
 
 
 def _csv(rows: Iterable[Sequence[Any]]) -> str:
-    """Write rows as RFC 4180 has them. A text that a spreadsheet would take for a formula gets an apostrophe."""
+    """Write rows as RFC 4180 has them; a text that looks like a formula gets an apostrophe."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     for row in rows:

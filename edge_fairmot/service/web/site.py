@@ -52,6 +52,9 @@ SCRIPTS = (
     "geometry",
     "loupe",
     "announcer",
+    "elements",
+    "chart",
+    "over_time",
 )
 
 FILES = {"/": "index.html", "/page.css": "page.css", "/icon.svg": "icon.svg"} | {
@@ -152,7 +155,11 @@ class Site:
         running = status["source"]["status"] == "running" and frame is not None
         counts = None if frame is None else frame.result.counts
         people = len(frame.result.tracks) if running and frame is not None else None
-        return {"camera": self._camera, "people": people, **status, **counts_document(counts)}
+        return {
+            **{"camera": self._camera, "people": people, "history": self._over_time is not None},
+            **status,
+            **counts_document(counts),
+        }
 
     def health(self) -> tuple[bool, str]:
         """Return whether frames are processed, and the status of the source or ``stalled``."""
