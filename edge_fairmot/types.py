@@ -286,7 +286,7 @@ class CountingEvent:
     class_id : int
         Class of the track.
     shape_id : str
-        Id of the line or the zone, which a new name does not change; the name, where it has none.
+        Id of the line or the zone, which a new name does not change; empty, where the name is the id.
     """
 
     kind: Literal["in", "out", "enter", "leave"]
@@ -303,7 +303,8 @@ class LineCounts:
     """A counting line and its crossings so far, inwards and outwards.
 
     Looking along the line from ``start`` to ``end``, ``in`` is from left to right. ``by_class`` has the same
-    for each counted class, by name; it is empty where the model has one class. ``id`` is that of the line.
+    for each counted class, by name; it is empty where the model has one class. ``id`` is that of the line,
+    empty where the name is the id.
     """
 
     name: str

@@ -224,7 +224,7 @@ class Counter:
         self.config = drawn
 
     def _totals(self, kind: str, key: str) -> dict[int, Totals]:
-        """Return a shape's totals of earlier runs by class id; classes that the model lacks follow its own."""
+        """Return a shape's totals of earlier runs by class id; classes the model lacks follow its own."""
         by_name = self._earlier.get((kind, key), {})
         names = list(dict.fromkeys((*self._class_names, *by_name)))
         return {names.index(name): totals for name, totals in by_name.items()}
@@ -250,18 +250,16 @@ class Counter:
             direction = crossing.update(person.number, (person.x, person.y), margin, class_id)
             if direction is not None:
                 events.append(
-                    CountingEvent(
-                        direction, line.name, track_id, time_s, class_id=class_id, shape_id=line.key
-                    )
+                    CountingEvent(direction, line.name, track_id, time_s, class_id=class_id, shape_id=line.id)
                 )
         for zone in self.config.zones:
             change = self._zones[zone.key].update(person.number, in_zone, margin, time_s, class_id)
             if change == "enter":
                 events.append(
-                    CountingEvent("enter", zone.name, track_id, time_s, class_id=class_id, shape_id=zone.key)
+                    CountingEvent("enter", zone.name, track_id, time_s, class_id=class_id, shape_id=zone.id)
                 )
             elif change is not None:
-                events.append(CountingEvent("leave", zone.name, track_id, time_s, change, class_id, zone.key))
+                events.append(CountingEvent("leave", zone.name, track_id, time_s, change, class_id, zone.id))
         return events
 
     def _end(self, person: Person) -> list[CountingEvent]:
@@ -270,7 +268,7 @@ class Counter:
             line.forget(person.number)
         return [
             CountingEvent(
-                "leave", zone.name, person.track_id, person.seen_s, dwell_s, person.class_id, zone.key
+                "leave", zone.name, person.track_id, person.seen_s, dwell_s, person.class_id, zone.id
             )
             for zone in self.config.zones
             if (dwell_s := self._zones[zone.key].leave(person.number, person.seen_s)) is not None

@@ -79,7 +79,7 @@ class LineCrossing:
 
         def of(class_ids: Collection[int]) -> LineCounts:
             inwards, outwards = (sum(self._counts.get((one, way), 0) for one in class_ids) for way in _WAYS)
-            return LineCounts(line.name, line.start, line.end, inwards, outwards, id=line.key)
+            return LineCounts(line.name, line.start, line.end, inwards, outwards, id=line.id)
 
         by_class = {name: of((one,)) for one, name in self.classes.listed.items()}
         return replace(of({one for one, _ in self._counts}), by_class=MappingProxyType(by_class))
@@ -173,7 +173,7 @@ class ZoneOccupancy:
             longest_s = max((one.longest_s for one in found), default=0.0)
             # Who was inside when an earlier run was killed has entered, and is not inside.
             inside = sum(one in class_ids for one, _ in self._entered.values())
-            return ZoneCounts(zone.name, zone.polygon, inside, entries, ended, mean_s, longest_s, id=zone.key)
+            return ZoneCounts(zone.name, zone.polygon, inside, entries, ended, mean_s, longest_s, id=zone.id)
 
         by_class = {name: of((one,)) for one, name in self.classes.listed.items()}
         return replace(of(self._stays), by_class=MappingProxyType(by_class))

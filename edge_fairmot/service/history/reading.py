@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.service.history.store import MINUTE, SCHEMA_VERSION, totals_of
+from edge_fairmot.service.history.store import SCHEMA_VERSION, totals_of
 from edge_fairmot.types import Totals
 
 QUARTER = 15
@@ -207,31 +207,32 @@ class History:
             for number, one, *numbers in rows:
                 at = number * group * 60
                 if at >= until:
-                    yield from self._bucket(connection, series, bucket, until, sums, first, last)
+                    yield from self._bucket(
+                        connection, series, sums, (bucket, until), (first * 60, last * 60)
+                    )
                     bucket, sums = self._floor(at, by), {}
                     until = self._next(bucket, by)
                 if one in series:
                     *added, most = numbers
                     *old, old_most = sums.get(one, (0, 0, 0, 0, 0))
                     sums[one] = [*map(sum, zip(old, added, strict=True)), max(old_most, most)]
-            yield from self._bucket(connection, series, bucket, until, sums, first, last)
+            yield from self._bucket(connection, series, sums, (bucket, until), (first * 60, last * 60))
 
     def _bucket(
         self,
         connection: sqlite3.Connection,
         series: dict[int, _Series],
-        begin: int,
-        end: int,
         sums: dict[int, list[int]],
-        first: int,
-        last: int,
+        bucket: tuple[int, int],
+        limits: tuple[int, int],
     ) -> Iterator[CountRow]:
-        """Yield the rows of one bucket."""
+        """Yield the rows of one bucket, of which the limits may cut a part."""
         watched: dict[str, float] = {}
+        begin, end = bucket
         for one, (came, went, dwell_ms, present_ms, most) in sums.items():
             camera, kind, key, name, turned, class_name = series[one]
             if kind == "zone" and camera not in watched:
-                span = max(begin, first * 60) * 1_000_000, min(end, last * 60) * 1_000_000
+                span = max(begin, limits[0]) * 1_000_000, min(end, limits[1]) * 1_000_000
                 watched[camera] = _watched_ms(connection, camera, *span)
             yield CountRow(
                 self._time(begin),
@@ -241,7 +242,7 @@ class History:
                 key,
                 name,
                 class_name,
-                totals_of(kind, turned, came, went, dwell_ms),
+                totals_of(kind, turned, came, went, dwell_ms, 0),
                 present_ms / max(watched[camera], 1.0) if kind == "zone" else 0.0,
                 most,
             )
@@ -270,17 +271,17 @@ class History:
         with self._open() as connection:
             series = _read_series(connection, camera)
             rows = connection.execute(
-                "SELECT at, series, went, track, dwell_ms, (SELECT path FROM clip WHERE begun <= at AND "
-                "ended >= at AND camera = (SELECT camera FROM shape WHERE id = (SELECT shape FROM series WHERE "
-                "id = event.series)) ORDER BY begun DESC LIMIT 1) FROM event WHERE at >= ? AND at < ? "
+                "SELECT series, at, went, track, dwell_ms, (SELECT path FROM clip WHERE begun <= at AND "
+                "ended >= at AND camera = (SELECT camera FROM shape WHERE "
+                "id = (SELECT shape FROM series WHERE id = event.series)) ORDER BY begun DESC LIMIT 1) "
+                "FROM event WHERE at >= ? AND at < ? "
                 f"AND series IN ({','.join(map(str, series))}) ORDER BY at DESC LIMIT ?",
                 (first, min(last, last if before is None else before), limit),
             ).fetchall()
-        return [self._event(series[one], at, *rest) for at, one, *rest in rows]
+        return [self._event(series[one], *row) for one, *row in rows]
 
-    def _event(
-        self, series: _Series, at: int, went: int, track: int, dwell_ms: int | None, clip: str | None
-    ) -> EventRow:
+    def _event(self, series: _Series, *row: Any) -> EventRow:
+        at, went, track, dwell_ms, clip = row
         camera, kind, key, name, turned, class_name = series
         words: tuple[Any, Any] = ("in", "out") if kind == "line" else ("enter", "leave")
         dwell_s = None if dwell_ms is None else dwell_ms / 1000
@@ -307,9 +308,7 @@ class History:
             ) as connection:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 if version != SCHEMA_VERSION:
-                    raise sqlite3.DatabaseError(
-                        f"its version is {version}, this release reads {SCHEMA_VERSION}"
-                    )
+                    raise sqlite3.DatabaseError(f"version {version}, this release reads {SCHEMA_VERSION}")
                 yield connection
         except sqlite3.Error as error:
             raise InvalidInputError(

@@ -32,7 +32,7 @@ RETRY = 1_000_000
 
 
 class HistorySink:
-    """Writes the events of a camera at once, and its occupancy once a minute. A disk that fails stops nothing.
+    """Writes the events of a camera at once, its occupancy once a minute. A disk that fails stops nothing.
 
     Parameters
     ----------

@@ -41,8 +41,9 @@ MINUTE, DAY = 60_000_000, 86_400_000_000
 GAP = 10_000_000
 """Microseconds without a frame, after which nothing was watched in between."""
 
-# Times are microseconds since 1970, UTC. came: over a line in, into a zone. went: over a line out, the stays in
-# a zone that ended. A line's turned is 1 when it points the other way than at its first count: came is then out.
+# Times are microseconds since 1970, UTC. came: in over a line, entries of a zone. went: out over a line,
+# stays of a zone that ended. turned: 1 for a line that points the other way than at its first count: its came
+# is out.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS camera (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS shape (
@@ -129,7 +130,7 @@ class Batch:
     """What is not written yet.
 
     ``presence`` is by minute, shape and class, ``watched`` the times of the first and the last frame.
-    ``shapes`` are the lines and zones counted from ``shapes_at`` on, if there are new ones or one has changed.
+    ``shapes`` are the lines and zones counted from ``shapes_at`` on, if any is new or has changed.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -257,7 +258,7 @@ class HistoryStore:
             for (minute, place, class_name), presence in batch.presence.items():
                 series = self._series_of(connection, made, camera, place, class_name)
                 _add_to_minute(
-                    connection, minute, series, present_ms=round(presence.present_ms), most=presence.most
+                    connection, minute, series, present=(round(presence.present_ms), presence.most)
                 )
             if batch.watched is not None:
                 self._extend(connection, camera, *batch.watched)
@@ -281,7 +282,7 @@ class HistoryStore:
             "longest_ms = max(longest_ms, ?) WHERE id = ?",
             (1 - went, went, dwell_ms, dwell_ms, series),
         )
-        _add_to_minute(connection, at // MINUTE, series, 1 - went, went, dwell_ms)
+        _add_to_minute(connection, at // MINUTE, series, (1 - went, went, dwell_ms))
 
     def _series_of(
         self,
@@ -291,7 +292,7 @@ class HistoryStore:
         shape: tuple[str, str],
         class_name: str,
     ) -> int:
-        """Return the number of a shape's series of a class; ``made`` has those that this transaction found."""
+        """Return the number of a shape's series of a class; ``made`` has those found in this transaction."""
         place = camera, shape, class_name
         found = self._series.get(place) or made.get(place)
         if found is None:
@@ -312,7 +313,7 @@ class HistoryStore:
         """Note that a camera was watched; a span that ended shortly before goes on."""
         extended = connection.execute(
             "UPDATE watched SET ended = max(ended, ?) WHERE id = "
-            "(SELECT id FROM watched WHERE camera = ? ORDER BY id DESC LIMIT 1) AND ended BETWEEN ? AND ?",
+            "(SELECT max(id) FROM watched WHERE camera = ?) AND ended BETWEEN ? AND ?",
             (ended, camera, begun - GAP, ended),
         )
         if not extended.rowcount:
@@ -338,13 +339,11 @@ class HistoryStore:
     def _run(self) -> None:
         prune_due_s = 0.0
         while not self._closed.wait(SYNC_S):
-            try:
+            with suppress(sqlite3.Error):  # tried again; the sink tells of a disk that takes nothing
                 self.sync()
                 if time.monotonic() >= prune_due_s:
-                    prune_due_s = time.monotonic() + PRUNE_S
                     self.prune(time.time_ns() // 1000)
-            except sqlite3.Error as error:
-                _log.debug("the history is not on the disk yet: %s", error)
+                    prune_due_s = time.monotonic() + PRUNE_S
 
     def sync(self) -> None:
         """Bring everything to the disk and wait for it; sqlite3.Error if it fails."""
@@ -395,8 +394,9 @@ class HistoryStore:
                 connection.close()
 
 
-def totals_of(kind: str, turned: int, came: int, went: int, dwell_ms: int, longest_ms: int = 0) -> Totals:
-    """Return the totals that the columns of a row say."""
+def totals_of(kind: str, turned: int, *columns: int) -> Totals:
+    """Return the totals that columns say: came, went, dwell_ms, longest_ms."""
+    came, went, dwell_ms, longest_ms = columns
     if kind == "line":
         return Totals(went, came) if turned else Totals(came, went)
     return Totals(entries=came, stays=went, dwell_s=dwell_ms / 1000, longest_s=longest_ms / 1000)
@@ -417,18 +417,16 @@ def _add_to_minute(
     connection: sqlite3.Connection,
     minute: int,
     series: int,
-    came: int = 0,
-    went: int = 0,
-    dwell_ms: int = 0,
-    *,
-    present_ms: int = 0,
-    most: int = 0,
+    counted: tuple[int, int, int] = (0, 0, 0),
+    present: tuple[int, int] = (0, 0),
 ) -> None:
+    """Add to a minute what was counted (came, went, dwell_ms) and who was inside (present_ms, most)."""
     connection.execute(
-        "INSERT INTO minute VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET came = came + excluded.came, "
+        "INSERT INTO minute VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET came = came + excluded.came, "
         "went = went + excluded.went, dwell_ms = dwell_ms + excluded.dwell_ms, "
         "present_ms = present_ms + excluded.present_ms, most = max(most, excluded.most)",
-        (minute, series, came, went, dwell_ms, present_ms, most),
+        (minute, series, *counted, *present),
     )
 
 
