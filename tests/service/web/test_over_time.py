@@ -73,6 +73,7 @@ def test_totals_are_of_today_of_yesterday_and_since_the_first_count(run):
     status, document = ask(run, "totals")
     door, queue = document["totals"]
     assert (status, door["name"], queue["name"]) == (200, "Front door", ODD)
+    assert (door["id"], queue["id"]) == ("door", "z1")
     assert (door["today"], door["yesterday"]) == ({"in": 2, "out": 0}, {"in": 3, "out": 1})
     assert (door["all"], door["since"]) == ({"in": 5, "out": 1}, BEFORE.isoformat(timespec="seconds"))
     assert queue["yesterday"] == {"entries": 1, "stays": 1, "mean_dwell_s": 90.0}
