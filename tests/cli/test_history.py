@@ -30,7 +30,7 @@ def counted(since: datetime) -> tuple[int, int]:
 
 
 def entries_told(line: str) -> int:
-    return int(line.split('entries": ')[1].split(",")[0])
+    return int(line.split('entries": ')[1].split(",", maxsplit=1)[0])
 
 
 def test_a_killed_run_goes_on_counting_where_it_was(still_model: Path) -> None:
