@@ -155,7 +155,9 @@ def open_outputs(cameras: Sequence[Camera], stack: ExitStack) -> None:
                 "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
                 "time_s": time.monotonic(),
             }
-            _keep(camera, RecordingSink(settings.record, camera.run.header(clock=clock)), stack)
+            history = _history_sink(camera)
+            on_clip = None if history is None else history.add_clip
+            _keep(camera, RecordingSink(settings.record, camera.run.header(clock=clock), on_clip), stack)
     if cameras[0].run.config.web.serve:
         _open_page(cameras, stack)
 
@@ -201,9 +203,13 @@ def _page_of(camera: Camera) -> CameraPage:
     return CameraPage(camera.name, run.source.info.name, view, run.counter, run.ignored, _history_of(camera))
 
 
+def _history_sink(camera: Camera) -> HistorySink | None:
+    return next((sink for sink in camera.sinks if isinstance(sink, HistorySink)), None)
+
+
 def _history_of(camera: Camera) -> CameraHistory | None:
     """Return what the page reads of a camera whose counts are kept."""
-    if not any(isinstance(sink, HistorySink) for sink in camera.sinks):
+    if _history_sink(camera) is None:
         return None
     path = history_path(camera.run.config.history.folder)
     return CameraHistory(History(path), redact(camera.name or camera.run.source.info.name))
