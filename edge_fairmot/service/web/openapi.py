@@ -186,7 +186,7 @@ def _schemas() -> Document:
     shapes = {"line": _list(line), "zone": _list(zone), "ignore": _list(zone)}
     of_line = {"in": INTEGER, "out": INTEGER}
     of_zone = {
-        **{"occupancy": INTEGER, "entries": INTEGER, "stays": INTEGER},
+        **{"occupancy": INTEGER, "unseen": INTEGER, "entries": INTEGER, "stays": INTEGER},
         **{"mean_dwell_s": NUMBER, "longest_dwell_s": NUMBER},
     }
     counts = {
