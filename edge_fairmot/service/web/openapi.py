@@ -105,6 +105,13 @@ def _camera_paths() -> Document:
             },
         },
         **_history_paths(),
+        "/api/heat": _get(
+            "Where people stand: person-seconds by cell, rows from the top; the warmest is 255.",
+            {
+                "200": _json("A grid.", _ref("Heat")),
+                "404": _answer("It is off: `[web] heat_map`.", "text/plain"),
+            },
+        ),
         "/ws": _get("A WebSocket of frames and status, for the page.", {"101": {"description": "Opened."}}),
     }
 
@@ -228,7 +235,7 @@ def _schemas() -> Document:
             {
                 **status,
                 **{"viewers": INTEGER, "page_delay_ms": MAYBE_NUMBER},
-                "history": FLAG,
+                **{"history": FLAG, "heat_map": FLAG},
                 "counting": {"anyOf": [_ref("Drawing"), {"type": "null"}]},
             }
         ),
@@ -238,6 +245,12 @@ def _schemas() -> Document:
         ),
         "Drawing": _object(drawing),
         "NewDrawing": _object({"revision": INTEGER, **shapes}, "revision", "line", "zone"),
+        "Heat": _object(
+            {
+                **{"columns": INTEGER, "rows": INTEGER, "half_life_s": NUMBER},
+                **{"warmest_person_s": NUMBER, "cells": _list(INTEGER)},
+            }
+        ),
         **_history_schemas(),
     }
 

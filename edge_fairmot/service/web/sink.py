@@ -20,6 +20,7 @@ from edge_fairmot.service.run import RunView
 from edge_fairmot.service.web.config import WebConfig
 from edge_fairmot.service.web.drawing import ShapeEditor
 from edge_fairmot.service.web.frames import LatestFrame, WebFrame, frame_message
+from edge_fairmot.service.web.heat import HeatMap
 from edge_fairmot.types import FrameResult
 
 if TYPE_CHECKING:
@@ -89,11 +90,14 @@ class Feed:
     def __init__(self, config: WebConfig) -> None:
         encode = functools.partial(frame_message, quality=config.quality, max_width=config.max_width)
         self.slot = LatestFrame(encode)
+        self.heat = HeatMap() if config.heat_map else None
         self._number = 0
 
     def write(self, result: FrameResult) -> None:
         """Take the next result; its image must not change afterwards."""
         self._number += 1
+        if self.heat is not None:
+            self.heat.add(result)
         self.slot.put(WebFrame(self._number, result, time.monotonic()))
 
     def close(self) -> None:
@@ -182,8 +186,12 @@ class WebSink(WebServer):
 
             editor = None if counter is None else ShapeEditor(counter, config, source, ignored)
             run = RunView(summary, state, outputs)
-            over_time = _over_time(history)
-            return Site(config, run, source, self._feed.slot, editor, over_time=over_time).application()
+            site = Site(
+                *(config, run, source, self._feed.slot, editor),
+                over_time=_over_time(history),
+                heat=self._feed.heat,
+            )
+            return site.application()
 
         super().__init__(config, make_application)
 
@@ -252,6 +260,7 @@ class WebMosaic(WebServer):
                     *(config, one.run, one.source, slot, editor),
                     camera=one.name,
                     over_time=_over_time(one.history),
+                    heat=self.feeds[one.name].heat,
                     editing=editing,
                 )
             return Mosaic(sites).application()
