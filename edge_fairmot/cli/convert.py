@@ -50,8 +50,8 @@ def convert(
         typer.Option(
             "--for",
             metavar="RUNTIME",
-            help="Choose lowering and precision for a runtime: cpu, openvino, cuda or tensorrt; cpu@1.23 for "
-            "an older ONNX Runtime.",
+            help="Choose graph, lowering and precision for a runtime: cpu, openvino, cuda, tensorrt or "
+            "opencv; cpu@1.23 for an older ONNX Runtime.",
         ),
     ] = None,
     deform_conv: Annotated[
@@ -61,6 +61,13 @@ def convert(
             "for runtimes without DeformConv); auto is native."
         ),
     ] = "auto",
+    graph: Annotated[
+        str,
+        typer.Option(
+            help="full; or core, for NPUs: from float32 (N, 3, H, W) to heatmap and features, which the "
+            "host decodes."
+        ),
+    ] = "full",
     class_name: Annotated[
         list[str] | None, typer.Option(help="Name of a class; give one for each class, in order.")
     ] = None,
@@ -126,6 +133,7 @@ def convert(
         late_heads=late_heads,
         shuffle_upsampling=shuffle_upsampling,
         dense_heads=dense_heads,
+        graph=graph,
     )
     int8 = None
     if calibration is not None:
