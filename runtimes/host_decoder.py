@@ -25,6 +25,9 @@ CORE_OUTPUTS = ("hm", "features")
 LATE_HEADS = ("wh", "reg", "id")
 """Heads that are computed at the peaks."""
 
+HEAD_TENSORS = ("0.weight", "0.bias", "2.weight", "2.bias")
+"""Weights of a head."""
+
 SIGMOID_LIMIT = 80.0
 """exp overflows float32 beyond 88; the sigmoid of -80 is 1.8e-35."""
 
@@ -46,13 +49,11 @@ class HostDecoder:
     """
 
     def __init__(self, weights: Mapping[str, Tensor], manifest: ModelManifest) -> None:
-        names = [
-            f"{head}.{layer}" for head in LATE_HEADS for layer in ("0.weight", "0.bias", "2.weight", "2.bias")
-        ]
+        names = [f"{head}.{tensor}" for head in LATE_HEADS for tensor in HEAD_TENSORS]
         if absent := [name for name in names if name not in weights]:
             raise ManifestError(
-                f"this core file lacks the weights of its heads ({', '.join(absent)}): convert the checkpoint "
-                "again with edge-fairmot convert --graph core"
+                f"this core file lacks the weights of its heads ({', '.join(absent)}): convert the "
+                "checkpoint again with edge-fairmot convert --graph core"
             )
         self._manifest = manifest
         # One product for the hidden layers of all three heads.
@@ -106,9 +107,8 @@ class HostDecoder:
         patches = padded[:, row[:, None] + down, column[:, None] + right]  # (C, K, 9)
         flat = np.ascontiguousarray(patches.transpose(1, 0, 2)).reshape(len(row), -1)
         hidden = flat @ self._hidden + self._hidden_bias
-        hidden = (
-            hidden * sigmoid(hidden) if self._manifest.head_activation == "silu" else np.maximum(hidden, 0)
-        )
+        is_silu = self._manifest.head_activation == "silu"
+        hidden = hidden * sigmoid(hidden) if is_silu else np.maximum(hidden, 0)
         parts = np.split(hidden, self._ends, axis=1)
         return [part @ weight + bias for part, (weight, bias) in zip(parts, self._last, strict=True)]
 

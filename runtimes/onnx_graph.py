@@ -61,7 +61,7 @@ def read_graph(path: str | Path) -> OnnxGraph:
         return OnnxGraph(tuple(nodes), tensors)
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise ManifestError(
-            f"cannot read the weights in {path} ({error}): convert the checkpoint again with edge-fairmot convert"
+            f"cannot read the weights in {path} ({error}): convert the checkpoint again"
         ) from error
 
 
@@ -78,7 +78,8 @@ def _read_node(message: memoryview) -> Node:
 
 
 def _read_attribute(message: memoryview) -> tuple[str, Any]:
-    name, value, many = "", None, []
+    name, many = "", []
+    value: Any = None
     for field in read_fields(message):
         if field.number == 1:
             name = bytes(_message(field.value)).decode()
@@ -94,7 +95,7 @@ def _read_attribute(message: memoryview) -> tuple[str, Any]:
             many += np.frombuffer(_message(field.value), "<f4").tolist()
         elif field.number == 8:
             many += _integers(field.value)
-    return name, tuple(many) if many else value
+    return name, many or value
 
 
 def _read_tensor(message: memoryview) -> tuple[str, Tensor]:
