@@ -277,7 +277,7 @@ def _describe(
         "folded-focus": graph.folds_focus,
         "late-heads": options.late_heads,
         "core-graph": options.graph == CORE,
-        "shuffle-upsampling": options.shuffle_upsampling,
+        "shuffle-upsampling": options.shuffles,
     }
     return ModelManifest(
         input_size=options.input_size,

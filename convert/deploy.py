@@ -45,7 +45,7 @@ class GraphOptions:
     late_heads : bool
         Compute ``wh``, ``reg`` and ``id`` at the K peaks only.
     shuffle_upsampling : bool
-        Rewrite transposed convolutions.
+        Rewrite transposed convolutions, except those of a core graph: NPUs have them, and no shuffling.
     dense_heads : bool
         Add the dense heads as extra outputs, for debugging.
     graph : str
@@ -81,6 +81,11 @@ class GraphOptions:
             )
 
     @property
+    def shuffles(self) -> bool:
+        """Whether transposed convolutions are rewritten."""
+        return self.shuffle_upsampling and self.graph != CORE
+
+    @property
     def image_shape(self) -> tuple[int, int, int, int]:
         """Shape of the graph's input."""
         width, height = self.input_size
@@ -110,7 +115,7 @@ class DeployGraph(nn.Module):
         fold_batch_norms(network)
         self.folds_focus = fold_focus(network)
         fold_normalisation(network)
-        if options.shuffle_upsampling:
+        if options.shuffles:
             shuffle_upsampling(network)
         set_lowering(network, options.deform_conv)
         width, height = options.input_size

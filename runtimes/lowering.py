@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.manifest import CORE, FULL
 
 LOWERINGS = ("native", "gridsample", "gather", "im2col")
 """Values of ``--deform-conv``, beside ``auto``."""
@@ -38,6 +39,7 @@ class Rule(NamedTuple):
     older: str = "native"
     lowering: str = "native"
     float_only: bool = False
+    graph: str = FULL
 
 
 ONNX_RUNTIME = Rule("ONNX Runtime", ("onnxruntime", "onnxruntime-gpu"), (1, 25), "gather")
@@ -52,6 +54,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         # By the change log of onnx-tensorrt. GridSample is there since 8.5.
         "tensorrt": Rule("TensorRT", ("tensorrt",), (10, 1), "gridsample"),
         "opencv": Rule("OpenCV 5", lowering="gather", float_only=True),
+        "ncnn": Rule("ncnn", float_only=True, graph=CORE),
     }
 )
 
@@ -64,12 +67,13 @@ FASTEST_INT8: Mapping[str, str] = MappingProxyType({"openvino": "im2col"})
 
 
 class Choice(NamedTuple):
-    """Values of ``--deform-conv`` and ``--precision``, the reason, and advice on a faster file; or ""."""
+    """Values of ``--deform-conv`` and ``--precision``, reason, advice on a faster file or "", ``--graph``."""
 
     lowering: str
     precision: str
     reason: str
     advice: str
+    graph: str = FULL
 
 
 def parse_lowering(text: str) -> str:
@@ -105,7 +109,8 @@ def choose(target: str, *, calibrated: bool) -> Choice:
                 f"--for {target!r}: a version matters for {versioned} only, as in cpu@1.23"
             )
         if rule.float_only:
-            return Choice(rule.lowering, precision, f"{rule.software} has no DeformConv", advice)
+            lacks = "DeformConv" if rule.graph == FULL else "top-K"
+            return Choice(rule.lowering, precision, f"{rule.software} has no {lacks}", advice, rule.graph)
         reason = f"{rule.software} runs DeformConv with the rule of edge-fairmot"
         if precision == "int8" and name in FASTEST_INT8:
             return Choice(

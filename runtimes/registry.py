@@ -56,6 +56,9 @@ _BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
             ("opencv-python-headless", "opencv-python"),
             "pip install -U 'opencv-python-headless>=5'",
         ),
+        "ncnn": _BuiltIn(
+            "edge_fairmot.runtimes.ncnn:NcnnRuntime", ("ncnn",), "pip install 'edge-fairmot[ncnn]'"
+        ),
     }
 )
 

@@ -26,7 +26,12 @@ NETWORKS = NARROW | {
 }
 LIMIT = ParityFigures(peaks_matched=1.0, score_error=1e-5, box_error_px=1e-3, cosine_error=1e-5)
 INSTALLED = {row.name for row in list_runtimes() if row.available}
-FORMS = {"cpu": ("core", "native"), "openvino": ("core", "native"), "opencv": ("full", "gather")}
+FORMS = {
+    "cpu": ("core", "native"),
+    "openvino": ("core", "native"),
+    "opencv": ("full", "gather"),
+    "ncnn": ("core", "native"),
+}
 """Graph and lowering of the file that each runtime runs."""
 
 
@@ -120,6 +125,14 @@ def test_peaks_that_tie_and_cells_that_are_no_peak():
     assert found[:3].tolist() == [7, 47, 24]  # of equal scores the first cell comes first
     np.testing.assert_allclose(scores, [1, 1, 1 / (1 + np.exp(-1)), 0], atol=1e-6)
     assert find_peaks(hm, 1000)[0].shape == (48,)
+
+
+def test_ncnn_runs_core_files_of_native_layers_only(convert_network):
+    pytest.importorskip("ncnn", reason="needs ncnn")
+    with pytest.raises(InferenceError, match=r"runs core files only, .* a full one: .*--for ncnn"):
+        open_runtime(convert_network("dla", "full", "native"), "ncnn")
+    with pytest.raises(InferenceError, match=r"ncnn has no layer for \w+ in this file: .*--for ncnn"):
+        open_runtime(convert_network("resdcn", "core", "gather"), "ncnn")
 
 
 @pytest.mark.skipif(int(cv2.__version__[0]) < 5, reason="needs OpenCV 5")

@@ -12,7 +12,7 @@ from edge_fairmot.runtimes import list_runtimes, open_runtime
 from edge_fairmot.types import RawDetections
 
 INSTALLED = {row.name for row in list_runtimes() if row.available}
-FORMS = {"opencv": {"deform_conv": "gather"}}
+FORMS = {"opencv": {"deform_conv": "gather"}, "ncnn": {"graph": "core"}}
 """What differs in the file of a runtime that does not run the native one."""
 
 OUTPUTS = ("boxes", "scores", "class_ids", "embeddings")
