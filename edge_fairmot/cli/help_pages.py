@@ -28,7 +28,7 @@ PANELS = {
         "certify web web-host web-port web-open mqtt embeddings worst-frames"
     ),
     "Network": (
-        "for deform-conv late-heads shuffle-upsampling dense-heads max-detections batch-size "
+        "for deform-conv graph late-heads shuffle-upsampling dense-heads max-detections batch-size "
         "class-name naive network width plain layers pairs from teacher freeze"
     ),
     "Quantization": (
