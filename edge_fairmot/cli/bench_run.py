@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -11,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from edge_fairmot.cli.console import INTERRUPTED, print_pairs, stderr, stdout, terminated_as_interrupted, warn
+from edge_fairmot.cli.console import (
+    INTERRUPTED,
+    frame_progress,
+    print_pairs,
+    stdout,
+    terminated_as_interrupted,
+    warn,
+)
 from edge_fairmot.errors import EvaluationError, InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -146,23 +152,15 @@ def print_table(table: TextTable) -> None:
 
 @contextmanager
 def turn_progress(frames: int, pairs: int) -> Iterator[OnTurn]:
-    """Show the progress of a group on a terminal; yields a function to call after each turn."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
-    )
-    with Progress(*columns, console=stderr, disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task("measuring", total=frames * pairs, now="")
-        timed: dict[int, int] = {}
+    """Show the progress of a group; yields a function to call after each turn."""
+    timed: dict[int, int] = {}
+    with frame_progress("measuring", frames * pairs) as on_frame:
 
         def on_turn(measurement: Measurement, what: str) -> None:
             # A failed pair has no frames left.
-            timed[id(measurement)] = frames if measurement.failure else measurement.frames
+            done = frames if measurement.failure else measurement.frames
             now = f"{measurement.job.model.name} on {measurement.job.runtime}: {measurement.failure or what}"
-            progress.update(task, completed=sum(timed.values()), now=now)
+            on_frame(now, done - timed.get(id(measurement), 0))
+            timed[id(measurement)] = done
 
         yield on_turn

@@ -159,8 +159,8 @@ def list_variants(
     sizes: str, precisions: str, deform_conv: str, naive: bool, calibration: str
 ) -> list[list[Variant]]:
     """Return the files to be made; those of one size together, because they are measured side by side."""
-    from edge_fairmot.cli.convert import parse_size
     from edge_fairmot.runtimes.lowering import parse_lowering
+    from edge_fairmot.sources.address import parse_size
 
     kinds = _parts(precisions)
     for kind in kinds:

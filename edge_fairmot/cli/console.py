@@ -74,8 +74,8 @@ def print_pairs(rows: Iterable[tuple[str, str]], title: str | None = None) -> No
 def frame_progress(what: str, total: int | None) -> Iterator[Callable[..., None]]:
     """Show frames done, speed and time left; yields a function to call after each frame.
 
-    The function takes a few words to show beside the bar. ``total`` is None where it is unknown. Without a
-    terminal a line says the same every ten seconds.
+    The function takes a few words to show beside the bar, and the number of frames done if not one. ``total``
+    is None where it is unknown. Without a terminal a line says the same every ten seconds.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -98,10 +98,10 @@ def frame_progress(what: str, total: int | None) -> Iterator[Callable[..., None]
         left = f", {_duration((total - done) / rate)} left" if total and rate else ""
         return f"{what}: {done}{f' of {total}' if total else ''} frames, {rate:.1f} frames/s{left}"
 
-    def on_frame(remark: str = "") -> None:
+    def on_frame(remark: str = "", frames: int = 1) -> None:
         speed = progress.tasks[0].speed
         rate = f"{speed:.1f} fps" if speed else ""
-        progress.update(task, advance=1, rate=rate, remark=remark)
+        progress.update(task, advance=frames, rate=rate, remark=remark)
 
     with progress, _told_in_lines(describe):
         yield on_frame

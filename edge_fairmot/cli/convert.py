@@ -14,7 +14,7 @@ from edge_fairmot.cli.console import print_pairs, stdout, step_progress, warn
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.manifest import PRECISIONS, ModelManifest
 from edge_fairmot.sources import open_images
-from edge_fairmot.sources.address import format_size
+from edge_fairmot.sources.address import format_size, parse_size
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.parity_budget import ParityBudget
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 
 BUDGETED = ("recall", "precision", "iou_mean", "cosine_mean")
 """Figures of the budget that the search for float layers compares."""
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Read ``WIDTHxHEIGHT``."""
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
-    if match is None:
-        raise InvalidInputError(f"--size {text!r} is not WIDTHxHEIGHT, as in 576x320")
-    return int(match[1]), int(match[2])
 
 
 def convert(

@@ -10,9 +10,9 @@ import typer
 
 from edge_fairmot.cli import learning_flags as flags
 from edge_fairmot.cli.console import print_pairs, stdout, step_progress, warn
-from edge_fairmot.cli.convert import parse_size
 from edge_fairmot.cli.verify import check_writable, print_report
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.sources.address import parse_size
 
 if TYPE_CHECKING:
     from edge_fairmot.benchmarks.parity_report import ParityReport

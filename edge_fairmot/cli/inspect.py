@@ -140,11 +140,11 @@ def _certificate_rows(manifest: ModelManifest) -> list[tuple[str, str]]:
 
 
 def _inspect_checkpoint(path: Path, size: str, as_json: bool) -> None:
-    from edge_fairmot.cli.convert import parse_size
     from edge_fairmot.convert.checkpoint import load_network
     from edge_fairmot.convert.deploy import DeployGraph, GraphOptions, count_macs
     from edge_fairmot.convert.network import deformable_layers
     from edge_fairmot.convert.networks import network_name
+    from edge_fairmot.sources.address import parse_size
 
     options = GraphOptions(parse_size(size))
     network, checkpoint = load_network(path)
@@ -184,10 +184,10 @@ def _inspect_offsets(checkpoint: Path, frames: list[str], size: str, count: int,
 
     from edge_fairmot.benchmarks.frame_sources import sample_frames
     from edge_fairmot.cli.console import frame_progress
-    from edge_fairmot.cli.convert import parse_size
     from edge_fairmot.convert.checkpoint import load_network
     from edge_fairmot.convert.offset_statistics import measure_offsets
     from edge_fairmot.sources import open_images
+    from edge_fairmot.sources.address import parse_size
 
     input_size = parse_size(size)
     sampled = []

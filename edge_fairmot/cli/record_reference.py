@@ -43,8 +43,8 @@ def record_reference(
             raise InvalidInputError(f"{name} must be at least 1, not {value}")
     check_writable(output)
     check_checkpoint(checkpoint)
-    from edge_fairmot.cli.convert import parse_size
     from edge_fairmot.sources import open_source
+    from edge_fairmot.sources.address import parse_size
 
     input_size = parse_size(size)
     with closing(open_source(video)) as source:

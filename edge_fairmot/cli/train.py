@@ -11,9 +11,9 @@ import typer
 from edge_fairmot.bundled import choose_model
 from edge_fairmot.cli import learning_flags as flags
 from edge_fairmot.cli.console import print_pairs, stderr, stdout, step_progress, warn
-from edge_fairmot.cli.convert import parse_size
 from edge_fairmot.cli.verify import check_writable
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.sources.address import parse_size
 
 if TYPE_CHECKING:
     from edge_fairmot.convert.training.options import RunLimits, TrainingOptions

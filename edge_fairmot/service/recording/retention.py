@@ -41,6 +41,7 @@ class Retention:
         self._budget, self._keep_free = config.bytes_of("budget"), config.bytes_of("keep_free")
         self._wake, self._closed = threading.Event(), threading.Event()
         self._trouble = ""
+        self._checking, self._pausing = threading.Lock(), threading.Lock()
         self._earlier = self._find_earlier()
         self._thread = threading.Thread(target=self._run, name="edge-fairmot disk", daemon=True)
         self.check()
@@ -53,16 +54,21 @@ class Retention:
 
     def pause(self, reason: SinkError) -> None:
         """Pause recording until there is space; the first reason is logged. From any thread."""
-        if not self._trouble:
-            _log.warning("recording is paused, tracking continues: %s", reason)
-        self._trouble = str(reason)
+        with self._pausing:  # two threads may meet the same fault: one line in the log
+            if not self._trouble:
+                _log.warning("recording is paused, tracking continues: %s", reason)
+            self._trouble = str(reason)
 
     def wake(self) -> None:
         """Wake the thread to check the disk; returns at once."""
         self._wake.set()
 
     def check(self) -> None:
-        """Check the disk now."""
+        """Check the disk now, after a check that is going on: its finding is older."""
+        with self._checking:
+            self._check()
+
+    def _check(self) -> None:
         try:
             self._delete_oldest()
             free = shutil.disk_usage(self._folder).free
