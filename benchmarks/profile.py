@@ -221,9 +221,9 @@ def _mark_convolutions(model: Any) -> list[_Convolution]:
     for index, node in enumerate(model.graph.node):
         inherited = marks.get(node.input[0], "") if node.input else ""
         if node.op_type == "Conv":
-            source, weight = (producers.get(name) for name in node.input[:2])
-            dequantized = [one is not None and one.op_type == "DequantizeLinear" for one in (source, weight)]
-            stored = weight.input[0] if dequantized[1] and weight is not None else node.input[1]
+            weight = producers.get(node.input[1])
+            is_int8 = weight is not None and weight.op_type == "DequantizeLinear"
+            stored = node.input[1] if weight is None else weight.input[0]
             mark = f"conv{len(convolutions)}of"
             convolutions.append(
                 _Convolution(
@@ -232,7 +232,7 @@ def _mark_convolutions(model: Any) -> list[_Convolution]:
                     input_shape=shapes[node.input[0]],
                     weight_shape=shapes[stored],
                     output_shape=shapes[node.output[0]],
-                    is_int8=all(dequantized),
+                    is_int8=is_int8,
                 )
             )
         else:
@@ -251,7 +251,7 @@ def _mark_convolutions(model: Any) -> list[_Convolution]:
 
 def _layer_name(node: Any) -> str:
     """Name of a convolution in the checkpoint; a sampled deformable one has it in its bias only."""
-    names = [name.partition("/")[0] for name in node.input[1:]]
+    names: list[str] = [name.partition("/")[0] for name in node.input[1:]]
     name = next((name for name in names if name.startswith("network.")), names[0])
     return name.removeprefix("network.").removesuffix(".weight").removesuffix(".bias")
 
