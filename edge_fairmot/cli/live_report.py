@@ -14,15 +14,13 @@ from edge_fairmot.cli.console import FIELDS
 from edge_fairmot.cli.run import SUMMARY_VERSION, summary_document, write_summary
 from edge_fairmot.cli.service import ServiceManager
 from edge_fairmot.protocols import OutputHealth
+from edge_fairmot.service.run import SLOW
 from edge_fairmot.sinks.text import counts_document
 
 _log = logging.getLogger(__name__)
 
 FIRST_S = 5.0
 """The first figures are logged after so long."""
-
-SLOW = 5.0
-"""Frames per second below which people pass a line between two frames."""
 
 SUMMED = (
     *("frames", "detected", "predicted", "dropped", "identities", "detections", "unknown_motion"),

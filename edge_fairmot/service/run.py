@@ -13,6 +13,9 @@ from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.protocols import OutputHealth, SourceState
 from edge_fairmot.sources.address import redact_text
 
+SLOW = 5.0
+"""Frames per second below which people pass a line between two frames."""
+
 SAMPLE_S = 0.25
 """Samples are this far apart, however often a rate is read."""
 
@@ -39,15 +42,17 @@ class RunView:
 
 
 class Rates(NamedTuple):
-    """Frames per second, and busy milliseconds per frame of each stage, over the last seconds."""
+    """Processed and dropped frames per second, and busy milliseconds per frame of each stage, of late."""
 
     frame_rate: float
+    dropped_rate: float
     stage_ms: dict[str, float]
 
 
 class _Sample(NamedTuple):
     time_s: float
     frames: int
+    dropped: int
     busy_ms: dict[str, float]
 
 
@@ -61,7 +66,7 @@ class RateMeter:
     def read(self, summary: RunSummary) -> Rates:
         """Return the rates since the oldest sample in the window; 0 at the first call."""
         busy_ms = {stage: ms * summary.frames for stage, ms in summary.stage_ms.items()}
-        now = _Sample(self._clock(), summary.frames, busy_ms)
+        now = _Sample(self._clock(), summary.frames, summary.dropped, busy_ms)
         samples = self._samples
         while len(samples) > 1 and now.time_s - samples[0].time_s > self._window_s:
             samples.popleft()
@@ -71,6 +76,7 @@ class RateMeter:
         elapsed_s, frames = now.time_s - before.time_s, now.frames - before.frames
         return Rates(
             frames / elapsed_s if elapsed_s > 0 else 0.0,
+            (now.dropped - before.dropped) / elapsed_s if elapsed_s > 0 else 0.0,
             {
                 stage: (ms - before.busy_ms.get(stage, 0.0)) / frames if frames else 0.0
                 for stage, ms in busy_ms.items()

@@ -211,7 +211,7 @@ def test_an_hour_with_everything_on(camera: Camera, tmp_path: Path) -> None:
         )
         run = stack.enter_context(running(tmp_path, camera.address, *outputs, *kept))
         wait_for_frames(port, 20)
-        open_tab = stack.enter_context(opened_browser(tmp_path / "browser"))
+        open_tab = stack.enter_context(opened_browser())
         stack.enter_context(open_tab(f"http://127.0.0.1:{port}"))
         trouble = threading.Thread(target=disturb, args=(camera, broker, over, outages))
         trouble.start()
@@ -264,7 +264,7 @@ def test_what_page_broker_and_recording_cost(camera: Camera, tmp_path: Path) -> 
     costs: dict[str, list[float]] = {}
     with ExitStack() as stack:
         stack.callback(broker.stop)
-        open_tab = stack.enter_context(opened_browser(tmp_path / "browser"))
+        open_tab = stack.enter_context(opened_browser())
         for turn in range(2):
             for name in ("page closed", "page open", "page closed, MQTT", "page closed, recording"):
                 folder = tmp_path / f"{turn}-{name}"

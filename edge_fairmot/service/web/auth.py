@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -84,7 +85,8 @@ def _make_token(path: Path) -> bool:
 class Auth:
     """ASGI middleware that checks every request, and adds the security headers to every answer.
 
-    With a token, a request needs it in ``Authorization: Bearer``, or the cookie that ``/?token=`` sets.
+    With a token, a request needs it in ``Authorization: Bearer``, as the password of ``Authorization: Basic``
+    (all that the cameras of Home Assistant send), or the cookie that ``/?token=`` sets.
     Without one (open access), the Host header must be an IP address or a name of this device: a name that
     another site made to point here (DNS rebinding) is refused. A WebSocket, and a request that changes
     something, must come from this page if it comes from a browser.
@@ -139,7 +141,7 @@ class Auth:
 
     def _log_in(self, token: str) -> Response:
         if not _equal(token, self._token or ""):
-            return HTMLResponse(self._login_page, 401)
+            return HTMLResponse(self._login_page.replace(b" hidden>", b">", 1), 401)  # it says so
         answer = RedirectResponse("/", 303)  # the token leaves the address bar
         answer.set_cookie(self._cookie, self._proof, COOKIE_S, httponly=True, samesite="lax")
         return answer
@@ -148,7 +150,17 @@ class Auth:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return _equal(token.strip(), self._token or "")
+        if scheme.lower() == "basic":
+            return _equal(_password(token), self._token or "")
         return _equal(request.cookies.get(self._cookie, ""), self._proof)
+
+
+def _password(credentials: str) -> str:
+    """Return the password of Basic credentials; empty if they are none."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _equal(given: str, secret: str) -> bool:

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 import edge_fairmot
 from edge_fairmot.service import slug
+from edge_fairmot.service.web.openapi import description_of
 from edge_fairmot.service.web.site import FILES, Site, file_routes
 from edge_fairmot.service.web.status import CamerasCollector, metrics_writer
 
@@ -36,6 +37,7 @@ class Mosaic:
             Route("/healthz", self._health),
             Route("/metrics", self._metrics),
             Route("/api/status", self._status),
+            Route("/api/openapi.json", description_of("mosaic")),
             *(Mount(f"/{path.rstrip('/')}", site.application()) for path, site in self._sites.items()),
         ]
         return Starlette(routes=routes, lifespan=self._lifespan)

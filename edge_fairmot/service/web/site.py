@@ -26,9 +26,10 @@ from edge_fairmot.service.run import RunView
 from edge_fairmot.service.web.clients import Clients
 from edge_fairmot.service.web.config import WebConfig
 from edge_fairmot.service.web.drawing import ShapeEditor, parse_request
-from edge_fairmot.service.web.frames import LatestFrame, WebFrame, encode_jpeg, frame_document
+from edge_fairmot.service.web.frames import LatestFrame, WebFrame, frame_document
+from edge_fairmot.service.web.openapi import description_of
+from edge_fairmot.service.web.pictures import Pictures, latest
 from edge_fairmot.service.web.status import RunCollector, StatusBoard, metrics_writer
-from edge_fairmot.sinks.drawing import Annotator
 from edge_fairmot.sinks.text import counts_document
 
 MAX_BODY, BODY_S = 65_536, 10.0
@@ -37,7 +38,20 @@ STATUS_S = 1.0
 
 CONTENT_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
-SCRIPTS = ("page", "mosaic", "stream", "frame_view", "trails", "drawing", "editor", "shapes", "panel")
+SCRIPTS = (
+    "page",
+    "mosaic",
+    "stream",
+    "frame_view",
+    "trails",
+    "drawing",
+    "editor",
+    "shapes",
+    "panel",
+    "geometry",
+    "loupe",
+    "announcer",
+)
 
 FILES = {"/": "index.html", "/page.css": "page.css", "/icon.svg": "icon.svg"} | {
     f"/{name}.js": f"{name}.js" for name in SCRIPTS
@@ -65,12 +79,13 @@ class Site:
         camera: str = "",
         editing: asyncio.Lock | None = None,
     ) -> None:
-        self._config, self._slot, self._editor, self._camera = config, slot, editor, camera
+        self._slot, self._editor, self._camera = slot, editor, camera
         self._board = StatusBoard(run, source, slot)
         self._clients = Clients(slot, lambda: json.dumps(self._status(), allow_nan=False))
         self.collector = RunCollector(run, slot, self._clients)
         self._write_metrics = metrics_writer(self.collector)
-        self._editing, self._encoding = editing or asyncio.Lock(), asyncio.Lock()
+        self._pictures = Pictures(config, slot)
+        self._editing = editing or asyncio.Lock()
 
     def application(self) -> Starlette:
         """Return the application."""
@@ -80,7 +95,9 @@ class Site:
             Route("/metrics", self._metrics),
             Route("/api/status", self._read_status),
             Route("/api/tracks", self._tracks),
-            Route("/api/snapshot.jpg", self._snapshot),
+            Route("/api/snapshot.jpg", self._pictures.snapshot),
+            Route("/stream.mjpg", self._pictures.stream),
+            Route("/api/openapi.json", description_of("camera")),
             Route("/api/counting", self._counting, methods=["GET", "PUT"]),
             WebSocketRoute("/ws", self._clients.serve),
         ]
@@ -102,6 +119,7 @@ class Site:
             yield
         finally:
             ticking.cancel()
+            self._pictures.close()
             self._slot.close()
             await run_sync(encoder.join)
 
@@ -147,26 +165,7 @@ class Site:
         return JSONResponse(self._status())
 
     async def _tracks(self, _: Request) -> Response:
-        return JSONResponse(frame_document(self._latest()))
-
-    async def _snapshot(self, request: Request) -> Response:
-        frame, boxes = self._latest(), "boxes" in request.query_params
-        async with self._encoding:  # one at a time, for any number of requests
-            image = await run_sync(self._encode_snapshot, frame, boxes)
-        return Response(image, media_type="image/jpeg")
-
-    def _encode_snapshot(self, frame: WebFrame, boxes: bool) -> bytes:
-        result = frame.result
-        image = result.frame.image
-        if boxes:
-            annotator = Annotator(trail_length=0)
-            image = annotator.draw(image, result.tracks, class_names=result.class_names)
-        return encode_jpeg(image, self._config.quality, self._config.max_width)
-
-    def _latest(self) -> WebFrame:
-        if self._slot.frame is None:
-            raise HTTPException(503, "no frame has come yet")
-        return self._slot.frame
+        return JSONResponse(frame_document(latest(self._slot)))
 
     async def _counting(self, request: Request) -> Response:
         editor = self._editor

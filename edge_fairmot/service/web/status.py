@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 import edge_fairmot
 from edge_fairmot.classes import count_by_class
 from edge_fairmot.pipeline import RunSummary
-from edge_fairmot.service.run import RateMeter, RunView
+from edge_fairmot.service.run import SLOW, RateMeter, Rates, RunView
 from edge_fairmot.service.web.clients import Clients
 from edge_fairmot.service.web.frames import LatestFrame, WebFrame
 from edge_fairmot.sources.address import redact, redact_text
@@ -21,6 +21,9 @@ from edge_fairmot.system import warmest_zone
 from edge_fairmot.types import Counts, LineCounts, ZoneCounts
 
 ShapeCounts = TypeVar("ShapeCounts", LineCounts, ZoneCounts)
+
+SLOW_S = 10.0
+"""A run is too slow to count if it was so over this time."""
 
 STALLED_S = 30.0
 """A run with a running source is stalled after this time without a frame."""
@@ -37,12 +40,12 @@ class StatusBoard:
 
     def __init__(self, run: RunView, source: str, slot: LatestFrame) -> None:
         self._run, self._source, self._slot = run, redact(source), slot
-        self._rates = RateMeter()
+        self._rates, self._pace = RateMeter(), RateMeter(SLOW_S)
 
     def read(self) -> dict[str, Any]:
         """Return all figures as JSON takes them, without credentials."""
         summary, state = self._run.summary(), self._run.state()
-        rates = self._rates.read(summary)
+        rates, pace = self._rates.read(summary), self._pace.read(summary)
         zone = warmest_zone()
         return {
             "version": edge_fairmot.__version__,
@@ -54,6 +57,7 @@ class StatusBoard:
                 "message": redact_text(state.message),
             },
             "frame_rate": round(rates.frame_rate, 2),
+            "too_slow": _too_slow(pace) if state.status == "running" else "",
             "stage_ms": {stage: round(ms, 2) for stage, ms in rates.stage_ms.items()},
             "frames": summary.frames,
             "predicted": summary.predicted,
@@ -72,6 +76,17 @@ class StatusBoard:
         received_s = state.since_s if frame is None else max(frame.received_s, state.since_s)
         stalled = time.monotonic() - received_s > STALLED_S
         return not stalled, "stalled" if stalled else "running"
+
+
+def _too_slow(pace: Rates) -> str:
+    """Return what to do about a run that drops most frames and sees too few to count; else an empty text."""
+    if pace.frame_rate >= SLOW or pace.dropped_rate <= pace.frame_rate:
+        return ""
+    offered = pace.frame_rate + pace.dropped_rate
+    return (
+        f"Too slow to count: {pace.frame_rate:.2g} of {offered:.0f} frames/s; "
+        "try --runtime openvino or --detect-every 3"
+    )
 
 
 def metrics_writer(run: Collector) -> Callable[[], bytes]:

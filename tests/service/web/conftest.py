@@ -1,7 +1,9 @@
 """A page that is served for a test."""
 
 import http.client
+import itertools
 import json
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,9 +16,13 @@ from edge_fairmot.counting import Counter, CountingConfig
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.protocols import SourceState
 from edge_fairmot.service.web import WebConfig, WebSink
+from edge_fairmot.sources import open_source
 from edge_fairmot.types import Frame, FrameResult, Tracks
 
+from .browser import opened_browser
+
 SIZE = (320, 180)
+STREET_SIZE, FPS, LENGTH = (576, 324), 10.0, 60
 NOTHING = RunSummary(0, 0, 0, 0, 0, 0, 0.0, {"inference": 0.0})
 
 
@@ -94,12 +100,12 @@ def tracks_of(people):
 
 
 @contextmanager
-def served(config, counting=None, size=SIZE, source="street", class_names=("person",)):
+def served(config, counting=None, size=SIZE, *, source="street", class_names=("person",), port=0):
     counter = Counter(counting or CountingConfig(), size, class_names)
     state = SourceState("running", time.monotonic())
     run = Run(NOTHING, state, counter, None, class_names=class_names)
     read = (lambda: run.summary, lambda: run.state, counter)
-    run.web = WebSink(replace(config, port=0), *read, source=source, outputs=lambda: run.outputs)
+    run.web = WebSink(replace(config, port=port), *read, source=source, outputs=lambda: run.outputs)
     with run.web:
         run.web.start()
         yield run
@@ -126,3 +132,53 @@ def serve():
     """Serve a page for the length of a test; takes a configuration, counting and a source."""
     with ExitStack() as stack:
         yield lambda config=None, **more: stack.enter_context(served(config or WebConfig(), **more))
+
+
+@pytest.fixture(scope="module")
+def browse():
+    with opened_browser() as open_tab:
+        yield open_tab
+
+
+@pytest.fixture(scope="module")
+def street():
+    """The street and its first frames with their true tracks."""
+    width, height = STREET_SIZE
+    with open_source(f"synthetic:seed=1,size={width}x{height},fps={FPS},frames={LENGTH}") as source:
+        return [(frame.image, true_tracks(source, frame.index)) for frame in source]
+
+
+@pytest.fixture
+def play(street):
+    """Show the street on a page again and again, faster than its clock."""
+    ended, threads = threading.Event(), []
+
+    def play_on(run):
+        for number in itertools.count():
+            image, tracks = street[number % LENGTH]
+            run.write(Frame(image, number % LENGTH, number / FPS), tracks)
+            if ended.wait(0.04):
+                return
+
+    def start(run):
+        threads.append(threading.Thread(target=play_on, args=(run,)))
+        threads[-1].start()
+        return run
+
+    yield start
+    ended.set()
+    for thread in threads:
+        thread.join(10)
+
+
+def true_tracks(source, index):
+    truth = source.truth(index)
+    rows = truth.visibility > 0.3
+    count = int(rows.sum())
+    return Tracks(
+        truth.ids[rows],
+        truth.xyxy[rows],
+        np.ones(count, np.float32),
+        np.zeros(count, np.int64),
+        np.zeros(count, bool),
+    )

@@ -69,9 +69,9 @@ def test_a_line_keeps_its_classes_and_a_class_that_is_not_there_is_refused(run, 
     assert json.loads((state / "drawing.json").read_text())["street"]["line"] == [CARS]
 
 
-def test_the_page_shows_and_changes_classes(run, tmp_path_factory):
+def test_the_page_shows_and_changes_classes(run):
     with (
-        opened_browser(tmp_path_factory.mktemp("browser")) as open_tab,
+        opened_browser() as open_tab,
         open_tab(run.web.login_address) as tab,
     ):
         text = "document.querySelector('{}').textContent"

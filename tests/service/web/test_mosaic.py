@@ -162,8 +162,8 @@ def test_what_is_drawn_belongs_to_its_camera_though_their_sources_look_alike(cam
     assert [line.name for line in kept.lines] == ["new"]
 
 
-def test_a_browser_sees_all_cameras_and_opens_one(tmp_path):
-    with shown(WebConfig(open_access=True)) as runs, opened_browser(tmp_path) as browser:
+def test_a_browser_sees_all_cameras_and_opens_one():
+    with shown(WebConfig(open_access=True)) as runs, opened_browser() as browser:
         door, odd = runs
         for run in runs:
             run.show(1, [(4, 200, 80)])

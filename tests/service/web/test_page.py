@@ -1,27 +1,21 @@
 """The page in a browser: headless Chromium with the synthetic street and its true tracks."""
 
 import base64
-import itertools
 import json
 import re
-import threading
 import time
 
 import cv2
 import numpy as np
-import pytest
 
 from edge_fairmot.counting import CountingConfig, parse_line
 from edge_fairmot.protocols import SourceState
 from edge_fairmot.service.web import WebConfig, saved_drawing
 from edge_fairmot.sinks.drawing import id_color
-from edge_fairmot.sources import open_source
-from edge_fairmot.types import Frame, Tracks
 
-from .browser import opened_browser, wait_until
-
-SIZE, FPS = (576, 324), 10.0
-LENGTH = 60
+from .browser import open_live, wait_until
+from .conftest import LENGTH
+from .conftest import STREET_SIZE as SIZE
 
 NEAR_PX = 2
 """A box may be this far from its place, pixels of the page."""
@@ -40,62 +34,6 @@ TWO_LOOKS = """(() => {
   };
   return [Number(canvas.dataset.frame), look(true), look(false)];
 })()"""
-
-
-@pytest.fixture(scope="module")
-def browse(tmp_path_factory):
-    with opened_browser(tmp_path_factory.mktemp("browser")) as open_tab:
-        yield open_tab
-
-
-@pytest.fixture(scope="module")
-def street():
-    """The street and its first frames with their true tracks."""
-    width, height = SIZE
-    with open_source(f"synthetic:seed=1,size={width}x{height},fps={FPS},frames={LENGTH}") as source:
-        return [(frame.image, true_tracks(source, frame.index)) for frame in source]
-
-
-@pytest.fixture
-def play(street):
-    """Show the street on a page again and again, faster than its clock."""
-    ended, threads = threading.Event(), []
-
-    def play_on(run):
-        for number in itertools.count():
-            image, tracks = street[number % LENGTH]
-            run.write(Frame(image, number % LENGTH, number / FPS), tracks)
-            if ended.wait(0.04):
-                return
-
-    def start(run):
-        threads.append(threading.Thread(target=play_on, args=(run,)))
-        threads[-1].start()
-        return run
-
-    yield start
-    ended.set()
-    for thread in threads:
-        thread.join(10)
-
-
-def true_tracks(source, index):
-    truth = source.truth(index)
-    rows = truth.visibility > 0.3
-    count = int(rows.sum())
-    return Tracks(
-        truth.ids[rows],
-        truth.xyxy[rows],
-        np.ones(count, np.float32),
-        np.zeros(count, np.int64),
-        np.zeros(count, bool),
-    )
-
-
-def open_live(browse, run, *args, **kwargs):
-    tab = browse(run.web.login_address, *args, **kwargs)
-    tab.wait("document.querySelector('#frame').dataset.frame > 0")
-    return tab
 
 
 def select_tool(tab, tool):
@@ -260,7 +198,7 @@ def test_a_line_that_cannot_be_saved_counts_and_the_page_says_so(serve, play, br
         tab.wait(f"{COUNTED}.reduce((a, b) => a + b, 0) >= 1")
         (tmp_path / "folder").unlink()
         tab.press("#counts button[aria-label^=Turn]")
-        tab.wait("document.querySelector('#saved').textContent.startsWith('Changes are saved in /')")
+        tab.wait("document.querySelector('#saved').textContent.includes('kept on the device, in /')")
         assert tab.console == []
 
 
@@ -338,7 +276,12 @@ def test_two_pages_do_not_overwrite_each_others_lines(serve, browse):
 def test_the_login_page_takes_the_token(page, browse):
     with browse(page.web.address.replace("127.0.0.1", "localhost")) as tab:  # whose cookies are its own
         assert tab.run("document.querySelector('h1').textContent") == "This page needs its token"
-        tab.run(f"document.querySelector('#token').value = {page.token!r}")
+        wrong = tab.page.get_by_text("That is not the token of this device.")
+        assert wrong.is_hidden()
+        tab.page.fill("#token", "wrong")
+        tab.press("button")
+        wrong.wait_for()
+        tab.page.fill("#token", page.token)
         tab.press("button")
         tab.wait("document.querySelector('#frame')?.dataset.frame > 0")
         assert tab.run("location.search") == ""

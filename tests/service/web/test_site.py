@@ -151,6 +151,22 @@ def test_metrics(serve):
     assert run.ask("GET", "/healthz")[0] == 200  # a restart would not help an output
 
 
+def test_a_run_that_sees_too_few_frames_says_so(serve):
+    run = serve()
+    assert read(run, "/api/status")[1]["too_slow"] == ""
+    run.summary = replace(NOTHING, frames=1, dropped=200)
+    time.sleep(0.5)
+    found = read(run, "/api/status")[1]["too_slow"]
+    assert re.fullmatch(
+        r"Too slow to count: [012](\.\d)? of \d+ frames/s; try --runtime openvino or .*", found
+    )
+    run.state = SourceState("lost", time.monotonic())
+    assert read(run, "/api/status")[1]["too_slow"] == ""
+    run.state = SourceState("running", time.monotonic())
+    run.summary = replace(NOTHING, frames=1_000_000, dropped=2_000_000)  # drops alone do not harm
+    assert read(run, "/api/status")[1]["too_slow"] == ""
+
+
 def test_a_run_without_frames_is_not_healthy(serve):
     run = serve()
     run.state = SourceState("running", time.monotonic() - 3600)

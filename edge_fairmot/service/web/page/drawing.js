@@ -5,6 +5,40 @@ const MAX_UNDO = 20;
 export const KINDS = ["line", "zone", "ignore"];
 const none = () => Object.fromEntries(KINDS.map((kind) => [kind, []]));
 const copied = (shapes) => structuredClone(Object.fromEntries(KINDS.map((kind) => [kind, shapes[kind] ?? []])));
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+const byKey = (shapes) => new Map(shapes.map((shape) => [keyOf(shape), shape]));
+
+/** What a shape is known by, under any name. */
+export function keyOf({ id, name }) {
+  return id ?? name;
+}
+
+/** The first of "line 1", "line 2" ... that no shape has. */
+export function freeName(kind, shapes) {
+  const taken = new Set(shapes.map(({ name }) => name));
+  let number = 1;
+  while (taken.has(`${kind} ${number}`)) number += 1;
+  return `${kind} ${number}`;
+}
+
+/** Apply the changes from `base` to `mine` to the shapes `theirs`. */
+function merged(base, mine, theirs) {
+  return Object.fromEntries(KINDS.map((kind) => [kind, mergedKind(kind, base[kind], mine[kind], theirs[kind])]));
+}
+
+function mergedKind(kind, base, mine, theirs) {
+  const [was, now, there] = [base, mine, theirs].map(byKey);
+  const unchanged = (key) => same(was.get(key), now.get(key));
+  const kept = theirs.filter((shape) => !was.has(keyOf(shape)) || now.has(keyOf(shape)));
+  const shapes = kept.map((shape) => (unchanged(keyOf(shape)) ? shape : now.get(keyOf(shape)) ?? shape));
+  mine.forEach((shape, index) => {
+    const key = keyOf(shape);
+    if (there.has(key) || unchanged(key)) return;
+    const clash = shapes.some(({ name }) => name === shape.name);
+    shapes.splice(index, 0, clash ? { ...shape, name: freeName(kind, shapes) } : shape);
+  });
+  return structuredClone(shapes);
+}
 
 export class Drawing extends EventTarget {
   line = [];
@@ -13,11 +47,14 @@ export class Drawing extends EventTarget {
   savedTo = null;
   /** Reason why the device could not save the shapes, or null. */
   notSaved = null;
+  /** True while the device cannot be reached and has not got the last change. */
+  away = false;
   /** True while a shape is dragged: updates from the device wait. */
   held = false;
   #revision = 0;
-  #known = none();
-  #before = [];
+  #device = none(); // the shapes of that revision
+  #known = none(); // those with the changes of this page
+  #before = []; // [shapes before, shapes after] of every change
   #saving = false;
   #changed = false;
 
@@ -25,10 +62,11 @@ export class Drawing extends EventTarget {
     return this.#before.length > 0;
   }
 
-  /** Take the shapes of the device, unless a newer change is on its way to it. */
+  /** Take the shapes of the device, and send what it has not got yet. */
   take(document) {
-    if (this.held || this.#saving || document.revision === this.#revision) return;
+    if (this.held || this.#saving || (document.revision === this.#revision && !this.#changed)) return;
     this.#accept(document);
+    if (this.#changed) this.#save();
   }
 
   /** Take the next shapes in any case: a restarted device counts its revisions from 1 again. */
@@ -40,15 +78,15 @@ export class Drawing extends EventTarget {
   change(edit) {
     const next = copied(this);
     edit(next);
-    this.#before.push(this.#known);
+    this.#before.push([this.#known, copied(next)]);
     if (this.#before.length > MAX_UNDO) this.#before.shift();
     this.#put(next);
   }
 
-  /** Undo the last change of this page. */
+  /** Undo the last change of this page; changes of other pages stay. */
   undo() {
-    const before = this.#before.pop();
-    if (before) this.#put(structuredClone(before));
+    const change = this.#before.pop();
+    if (change) this.#put(merged(change[1], change[0], this.#known));
   }
 
   /** Show a shape that is being dragged; nothing is saved. */
@@ -66,70 +104,72 @@ export class Drawing extends EventTarget {
   }
 
   #put(shapes) {
+    this.#changed = true;
+    this.#show(shapes);
+    this.#save();
+  }
+
+  #show(shapes) {
     Object.assign(this, copied(shapes));
     this.#known = copied(shapes);
-    this.#changed = true;
     this.dispatchEvent(new Event("change"));
-    this.#save();
   }
 
   async #save() {
     if (this.#saving) return;
     this.#saving = true;
     try {
-      while (this.#changed) {
-        this.#changed = false;
-        await this.#send();
-      }
+      while (this.#changed && (await this.#send()));
     } finally {
       this.#saving = false;
     }
   }
 
+  /** Send the shapes; true if the device has answered. */
   async #send() {
+    this.#changed = false;
+    const sent = copied(this.#known);
     let answer;
     let document;
     try {
       answer = await fetch("api/counting", {
         method: "PUT",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ revision: this.#revision, ...copied(this) }),
+        body: JSON.stringify({ revision: this.#revision, ...sent }),
       });
       document = await answer.json();
     } catch {
-      return this.#refused("The device cannot be reached: the change is not saved.");
+      this.#changed = true; // it is sent with the device's next status
+      if (!this.away) this.#complain("The device cannot be reached: the change is saved when it is back.");
+      this.away = true;
+      this.dispatchEvent(new Event("saved"));
+      return false;
     }
+    this.away = false;
     if (answer.ok) {
       this.#revision = document.revision;
+      this.#device = sent;
       this.#noteSaved(document);
       this.dispatchEvent(new Event("saved"));
       if (this.notSaved) this.#complain(`It counts, but is not saved: ${this.notSaved}`);
-      return undefined;
+    } else if (answer.status === 409) {
+      this.#changed = true;
+      this.#accept(document); // and send again what was changed here
+    } else {
+      this.#complain(document.error ?? `The device refused it (${answer.status}).`);
+      this.#before.pop();
+      this.#show(this.#device);
     }
-    if (answer.status === 409) {
-      this.#complain("Another page has changed the lines and zones: these are the new ones; draw yours again.");
-      return this.#accept(document);
-    }
-    return this.#refused(document.error ?? `The device refused it (${answer.status}).`);
-  }
-
-  async #refused(reason) {
-    this.#complain(reason);
-    try {
-      this.#accept(await (await fetch("api/counting")).json());
-    } catch {
-      this.#revision = 0; // the next status brings the shapes of the device
-    }
+    return true;
   }
 
   #accept(document) {
+    const theirs = copied(document);
+    const shapes = this.#changed ? merged(this.#device, this.#known, theirs) : theirs;
     this.#revision = document.revision;
+    this.#device = theirs;
     this.#noteSaved(document);
-    Object.assign(this, copied(document));
-    this.#known = copied(document);
-    this.#changed = false;
-    this.#before = [];
-    this.dispatchEvent(new Event("change"));
+    this.#show(shapes);
   }
 
   #noteSaved({ saved_to: savedTo, not_saved: notSaved }) {

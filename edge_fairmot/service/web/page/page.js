@@ -1,19 +1,23 @@
 /** The page: connects the stream, the frame view, the counts and the shape editor. */
 
+import { Announcer } from "./announcer.js";
 import { Drawing, KINDS } from "./drawing.js";
 import { Editor } from "./editor.js";
 import { FrameView } from "./frame_view.js";
+import { Loupe } from "./loupe.js";
 import { CountList, DevicePanel, duration } from "./panel.js";
 import { connect } from "./stream.js";
 
 const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
-const WORDS = { starting: "starting", running: "live", lost: "camera lost", stalled: "stalled", ended: "ended", away: "no connection" };
+const WORDS = { starting: "starting", running: "live", slow: "too slow", lost: "camera lost", stalled: "stalled", ended: "ended", away: "no connection" };
 
 const byId = (id) => document.getElementById(id);
 
 const view = new FrameView(byId("frame"));
 const drawing = new Drawing();
-const editor = new Editor(byId("shapes"), drawing);
+const loupe = new Loupe(byId("loupe"), byId("frame"), byId("shapes"));
+const editor = new Editor(byId("shapes"), drawing, loupe);
+const announcer = new Announcer(byId("announcer"));
 const counts = new CountList(drawing, editor);
 const device = new DevicePanel();
 let people = null;
@@ -23,6 +27,7 @@ connect({
   onFrame: async (header, jpeg) => {
     fit(header.size);
     await view.show(header, jpeg);
+    loupe.draw();
     people = header.tracks.length;
     device.showPeople(header.tracks, header.class_names);
     showTotals({ lines: header.lines, zones: header.zones }, header.class_names);
@@ -33,7 +38,8 @@ connect({
     byId("source").textContent = name;
     document.title = name ? `${name} · edge-fairmot` : "edge-fairmot";
     device.show(status, people);
-    showState(status.source.status, noticeOf(status.source), troubleOf(status.outputs));
+    showSlow(status.too_slow);
+    showState(status.too_slow ? "slow" : status.source.status, noticeOf(status.source), troubleOf(status.outputs));
     showDrawing(status.counting);
   },
   onOpen: () => {
@@ -52,6 +58,7 @@ function showTotals(totals, classNames) {
   if (JSON.stringify(totals) === JSON.stringify(editor.totals)) return;
   editor.totals = totals;
   editor.render();
+  announcer.tell("counts", editor.description);
 }
 
 function troubleOf(outputs) {
@@ -71,9 +78,15 @@ function showState(state, notice, trouble = "") {
   const pill = byId("status");
   pill.textContent = WORDS[state] ?? state;
   pill.dataset.status = state;
+  announcer.tell("state", `Camera: ${pill.textContent}`);
   byId("notice").textContent = notice || trouble;
   byId("notice").hidden = byId("notice").textContent === "";
   byId("frame").classList.toggle("stale", notice !== "");
+}
+
+function showSlow(advice) {
+  byId("slow").textContent = advice;
+  byId("slow").hidden = advice === "";
 }
 
 function showDrawing(document_) {
@@ -84,20 +97,23 @@ function showDrawing(document_) {
 }
 
 function showSaved() {
-  const saved = drawing.savedTo ? `Changes are saved in ${drawing.savedTo}.` : "";
-  byId("saved").textContent = drawing.notSaved ? `Not saved: ${drawing.notSaved}. It counts until the run ends.` : saved;
+  const saved = drawing.savedTo ? `Lines and zones are kept on the device, in ${drawing.savedTo}.` : "";
+  const told = drawing.notSaved ? `Not saved: ${drawing.notSaved}. It counts until the run ends.` : saved;
+  byId("saved").textContent = drawing.away ? "Not saved yet: the device cannot be reached." : told;
 }
 
-function toast(text) {
-  byId("toast").textContent = text;
+function toast(text, undoes = false) {
+  byId("toast-text").textContent = text;
+  byId("toast-undo").hidden = !undoes;
   byId("toast").hidden = false;
+  announcer.say(text);
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => (byId("toast").hidden = true), 6000);
+  toastTimer = setTimeout(() => (byId("toast").hidden = true), undoes ? 12_000 : 6000);
 }
 
 for (const news of ["change", "saved"]) {
   drawing.addEventListener(news, () => {
-    byId("undo").disabled = !drawing.undoable;
+    byId("undo").setAttribute("aria-disabled", String(!drawing.undoable)); // it keeps the focus
     showSaved();
   });
 }
@@ -109,8 +125,22 @@ editor.addEventListener("change", () => {
   byId("hint").hidden = editor.hint === "";
 });
 
-for (const tool of KINDS) byId(`draw-${tool}`).addEventListener("click", () => editor.take(tool));
+editor.addEventListener("news", ({ detail }) => announcer.say(detail));
+editor.addEventListener("refused", ({ detail }) => toast(detail));
+editor.addEventListener("removed", ({ detail }) => toast(`${detail} is deleted. Undo brings it back with its counts.`, true));
+editor.addEventListener("end", ({ detail: { tool, drawn } }) => {
+  if (drawn) counts.focusName(drawn);
+  else byId(`draw-${tool}`).focus();
+});
+
+// A click without a place is one of the keyboard.
+for (const tool of KINDS) byId(`draw-${tool}`).addEventListener("click", ({ detail }) => editor.take(tool, detail === 0));
 byId("undo").addEventListener("click", () => drawing.undo());
+byId("toast-undo").addEventListener("click", () => {
+  byId("toast").hidden = true;
+  drawing.undo();
+  byId("undo").focus();
+});
 
 for (const what of ["boxes", "ids", "trails"]) {
   byId(`show-${what}`).addEventListener("change", ({ target }) => {
@@ -118,6 +148,16 @@ for (const what of ["boxes", "ids", "trails"]) {
     view.draw();
   });
 }
+
+byId("snapshot").addEventListener("click", ({ currentTarget }) => {
+  const moment = new Date(Date.now() - 60_000 * new Date().getTimezoneOffset()).toISOString();
+  currentTarget.download = `${byId("source").textContent.replace(/[^\p{L}\p{N}]+/gu, "-") || "camera"}-${moment.slice(0, 19).replaceAll(":", "")}.jpg`;
+});
+
+const watch = document.querySelector(".watch");
+byId("fullscreen").hidden = !document.fullscreenEnabled; // an iPhone has none
+byId("fullscreen").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : watch.requestFullscreen()));
+document.addEventListener("fullscreenchange", () => byId("fullscreen").setAttribute("aria-pressed", String(document.fullscreenElement !== null)));
 
 function setTheme(theme) {
   const [sign, word] = THEMES[theme];

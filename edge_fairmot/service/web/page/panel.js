@@ -1,11 +1,12 @@
 /** The figures beside the image. */
 
-import { KINDS } from "./drawing.js";
+import { KINDS, keyOf } from "./drawing.js";
+import { WORDS } from "./shapes.js";
 
 const HISTORY = 120; // seconds, one value each
 
-// They wait: for the camera's next frame, and for the network that cameras share.
-const STAGES = { decode: "wait, decode", turn: "wait for turn" };
+// These stages wait: for the camera's next frame, and for the network that cameras share.
+const WAITS = { decode: "for the camera, and to decode", turn: "for the network" };
 
 const LABELS = { line: { inwards: "in", outwards: "out" }, zone: { occupancy: "inside", entries: "entries", dwell: "mean" }, ignore: {} };
 
@@ -68,16 +69,28 @@ export class CountList {
     byId("nothing").hidden = rows.length > 0;
     if (focused) {
       const row = rows[Math.min(at, rows.length - 1)];
-      [...(row?.querySelectorAll("button") ?? [])].find(({ textContent }) => textContent === label)?.focus();
+      const button = [...(row?.querySelectorAll("button") ?? [])].find(({ textContent }) => textContent === label);
+      (button ?? row?.querySelector("button") ?? byId("draw-line")).focus();
     }
     this.show(this.#totals);
   }
 
+  /** Put the focus on the name of a shape, to be typed. */
+  focusName({ kind, index }) {
+    const before = KINDS.slice(0, KINDS.indexOf(kind)).reduce((sum, one) => sum + this.#drawing[one].length, 0);
+    this.#list.children[before + index]?.querySelector("input").select();
+  }
+
   #row(kind, shape, index) {
     const chosen = this.#editor.selected?.kind === kind && this.#editor.selected.index === index;
-    const name = make("input", { value: shape.name, maxlength: 60, "aria-label": `Name of the ${kind === "ignore" ? "ignored zone" : kind} ${shape.name}`, spellcheck: "false" });
+    const name = make("input", { value: shape.name, maxlength: 60, "aria-label": `Name of the ${WORDS[kind]} ${shape.name}`, spellcheck: "false" });
     name.addEventListener("change", () => this.#rename(kind, shape, name));
-    name.addEventListener("keydown", (event) => event.key === "Enter" && name.blur());
+    name.addEventListener("keydown", ({ key }) => {
+      if (key !== "Enter") return;
+      name.blur(); // saves it
+      const now = this.#drawing[kind].findIndex((one) => keyOf(one) === keyOf(shape));
+      if (now >= 0) this.focusName({ kind, index: now });
+    });
     const head = make("div", { class: "name" }, name);
     if (kind === "line") head.append(this.#button("⇄", `Turn ${shape.name} around`, () => this.#flip(index)));
     head.append(this.#button("✕", `Delete ${shape.name}`, () => this.#editor.remove({ kind, index })));
@@ -129,7 +142,6 @@ export class CountList {
 
   /** Change a shape, wherever it is in the list by now; another browser may have deleted it. */
   #change(kind, shape, act) {
-    const keyOf = ({ id, name }) => id ?? name;
     if (!this.#drawing[kind].some((one) => keyOf(one) === keyOf(shape))) return this.#rebuild();
     return this.#drawing.change((draft) => act(draft[kind].find((one) => keyOf(one) === keyOf(shape))));
   }
@@ -175,6 +187,7 @@ export class DevicePanel {
   /** Called once a second. */
   show(status, people) {
     write(byId("frame-rate"), status.frame_rate.toFixed(1));
+    write(byId("speed"), `${status.frame_rate.toFixed(1)} frames/s`);
     write(byId("page-delay"), status.page_delay_ms === null ? "–" : `${Math.round(status.page_delay_ms)} ms`);
     write(byId("dropped"), String(status.dropped));
     write(byId("temperature"), status.temperature_c === null ? "–" : `${status.temperature_c.toFixed(0)} °C`);
@@ -187,11 +200,13 @@ export class DevicePanel {
 
   #showStages(stages) {
     const list = byId("stages");
-    const names = Object.keys(stages);
+    const names = Object.keys(stages).filter((name) => !(name in WAITS));
+    const waits = Object.keys(WAITS).filter((name) => stages[name] > 0);
+    write(byId("waits"), waits.length ? `Waiting, ms a frame: ${waits.map((name) => `${stages[name].toFixed(1)} ${WAITS[name]}`).join("; ")}` : "");
     if (list.childElementCount !== names.length) {
-      list.replaceChildren(...names.map((name) => make("li", {}, make("span", {}, STAGES[name] ?? name), make("progress", { "aria-label": name }), make("output"))));
+      list.replaceChildren(...names.map((name) => make("li", {}, make("span", {}, name), make("progress", { "aria-label": name }), make("span"))));
     }
-    const longest = Math.max(...Object.values(stages), 1e-3);
+    const longest = Math.max(...names.map((name) => stages[name]), 1e-3);
     names.forEach((name, index) => {
       const [, bar, figure] = list.children[index].children;
       bar.value = stages[name] / longest;
