@@ -217,16 +217,12 @@ class Counter:
             ]
         for line in drawn.lines:
             fresh = LineCrossing(self._totals("line", line.key))
-            crossing = self._lines[line.key] = self._lines.pop(line.key, None) or LineCrossing(
-                self._totals("line", line.key)
-            )
+            crossing = self._lines[line.key] = self._lines.pop(line.key, fresh)
             crossing.place(self._scaled(line.start), self._scaled(line.end))
             crossing.classes = self._classes_of(line)
         for zone in drawn.zones:
             empty = ZoneOccupancy(self._totals("zone", zone.key))
-            occupancy = self._zones[zone.key] = self._zones.pop(zone.key, None) or ZoneOccupancy(
-                self._totals("zone", zone.key)
-            )
+            occupancy = self._zones[zone.key] = self._zones.pop(zone.key, empty)
             occupancy.place([self._scaled(corner) for corner in zone.polygon])
             occupancy.classes = self._classes_of(zone)
         left_out = [key for key in self._lines if key not in {line.key for line in drawn.lines}]
