@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from enum import Enum
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,8 @@ from edge_fairmot.service.history import Buckets, CountRow, History, count_event
 from edge_fairmot.system import atomic_write
 
 FORMATS = (".csv", ".parquet", ".jsonl")
+FIRST = datetime(1970, 1, 2, tzinfo=timezone.utc)
+
 CHUNK = 10_000
 """Rows of a Parquet file that are in memory at a time."""
 
@@ -57,7 +59,7 @@ def report(
         str | None,
         typer.Option("--to", metavar="TIME", help="Up to this time; a date is included. [default: now]"),
     ] = None,
-    by: Annotated[Span, typer.Option("--by", help="Length of a row.")] = Span.hour,
+    by: Annotated[Span, typer.Option("--by", metavar="minute|hour|day", help="Length of a row.")] = Span.hour,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="NAME.csv, NAME.parquet or NAME.jsonl."),
@@ -75,11 +77,9 @@ def report(
     if output is not None and output.exists() and not overwrite:
         raise InvalidInputError(f"{output} exists: choose another name, or give --overwrite")
     zone = timezone.utc if utc else None
-    start, _ = (
-        (datetime(1970, 1, 2, tzinfo=timezone.utc),) * 2 if begin is None else _parse("--from", begin, utc)
-    )
     now = datetime.now(timezone.utc) + timedelta(minutes=1)
-    _, end = (now, now) if to is None else _parse("--to", to, utc)
+    start = FIRST if begin is None else _parse("--from", begin, zone)[0]
+    end = now if to is None else _parse("--to", to, zone)[1]
     if end <= start:
         raise InvalidInputError(f"--to {to} is not after --from {begin}")
     rows = map(_document, _read(counts, start, end, Buckets(by.value, zone), camera))
@@ -89,29 +89,21 @@ def report(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(output) as partial:
-            number = _WRITERS[output.suffix](partial, rows)
+            _WRITERS[output.suffix](partial, rows)
     except OSError as error:
         raise SinkError(f"{output} cannot be written ({error.strerror}): choose another place") from error
-    stdout.print(f"{number} rows written to {printable(str(output))}", highlight=False)
+    stdout.print(f"written to {printable(str(output))}", highlight=False)
 
 
-def _parse(flag: str, text: str, utc: bool) -> tuple[datetime, datetime]:
-    """Return a time twice, or the begin and the end of a date; local, unless it has a zone or all is UTC."""
+def _parse(flag: str, text: str, zone: tzinfo | None) -> tuple[datetime, datetime]:
+    """Return a time twice, or the begin and the end of a date; local without a zone."""
     try:
         found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
         is_date = re.fullmatch(r"\d{4}-\d\d-\d\d", text.strip()) is not None
-        after = found + timedelta(days=1) if is_date else found
-        if found.tzinfo is not None:
-            return found, after
-        zone = timezone.utc if utc else None
-        return (
-            (found.replace(tzinfo=zone), after.replace(tzinfo=zone))
-            if utc
-            else (
-                found.astimezone(),
-                after.astimezone(),
-            )
-        )
+        zone = found.tzinfo or zone
+        times = (found, found + timedelta(days=is_date))
+        begin, end = (one.replace(tzinfo=zone) if zone else one.astimezone() for one in times)
+        return begin, end
     except (ValueError, OverflowError) as error:
         raise InvalidInputError(
             f"{flag} {text!r} is no time: write 2026-11-30, or 2026-11-30T09:00"
@@ -154,38 +146,31 @@ def _document(row: CountRow) -> dict[str, Any]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> int:
-    number = 0
+def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        for number, row in enumerate(rows, 1):
-            writer.writerow(row)
-    return number
+        writer.writerows(rows)
 
 
-def _write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> int:
-    number = 0
+def _write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for number, row in enumerate(rows, 1):
+        for row in rows:
             known = {name: value for name, value in row.items() if value is not None}
             file.write(json.dumps(known, ensure_ascii=False) + "\n")
-    return number
 
 
-def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     try:
         import pyarrow
         from pyarrow import parquet
     except ModuleNotFoundError as error:
         raise MissingDependencyError("pyarrow", "parquet", "to write Parquet") from error
     schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in COLUMNS.items()])
-    number, rows = 0, iter(rows)
+    rows = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
         while chunk := list(islice(rows, CHUNK)):
             writer.write_table(pyarrow.Table.from_pylist(chunk, schema))
-            number += len(chunk)
-    return number
 
 
 _WRITERS = {".csv": _write_csv, ".jsonl": _write_json_lines, ".parquet": _write_parquet}
@@ -201,7 +186,10 @@ def _print_table(rows: Iterable[dict[str, Any]]) -> None:
     shown = [name for name in COLUMNS if name not in _hidden(found)]
     table = Table(box=None)
     for name in shown:
-        table.add_column(name, justify="left" if COLUMNS[name] == "string" else "right")
+        is_text = COLUMNS[name] == "string"
+        table.add_column(
+            name.replace("_", " "), justify="left" if is_text else "right", no_wrap=name == "start"
+        )
     for row in found:
         row["start"] = row["start"][:16].replace("T", " ")
         table.add_row(*("" if row[name] is None else printable(str(row[name])) for name in shown))

@@ -316,7 +316,8 @@ def _rows(
     watched: dict[str, float] = {}
     buckets, begin = bucket
     end = buckets.next(begin)
-    for one, (came, went, dwell_ms, present_ms, most) in sums.items():
+    for one in sorted(sums, key=series.__getitem__):
+        came, went, dwell_ms, present_ms, most = sums[one]
         camera, kind, key, name, turned, class_name = series[one]
         if kind == "zone" and camera not in watched:
             span = max(begin, limits[0]) * 1_000_000, min(end, limits[1]) * 1_000_000

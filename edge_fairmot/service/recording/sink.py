@@ -22,8 +22,8 @@ from edge_fairmot.service.recording.files import (
 )
 from edge_fairmot.service.recording.retention import Retention
 from edge_fairmot.service.run import utc_now, wall_time
-from edge_fairmot.sinks.files import require_finite
 from edge_fairmot.sinks.events import event_lines, events_header_line, rfc3339
+from edge_fairmot.sinks.files import require_finite
 from edge_fairmot.sinks.text import JsonLinesHeader, frame_line, header_line, mot_lines
 from edge_fairmot.system import FileLock
 from edge_fairmot.types import FrameResult
