@@ -68,7 +68,7 @@ COMMANDS = {
     ),
     "report": Command(
         "report:report",
-        "Counts of live by minute, hour or day.",
+        "Report what was counted, by minute, hour or day.",
         RUN,
         "report --from 2026-11-01 --by hour -o counts.csv",
     ),

@@ -68,7 +68,7 @@ def report(
     utc: Annotated[bool, typer.Option("--utc", help="Hours and days in UTC, not in local time.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Report what live counted, by minute, hour or day.
+    """Report what was counted, by minute, hour or day.
 
     One row per line or zone, class and time in which something was counted. Without -o, a table.
     """
