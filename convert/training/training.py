@@ -157,4 +157,4 @@ def _make_loss(network: FairMOT, labelled: LabelledSet, options: TrainingOptions
             identity = ClassLoss(
                 network.spec.embedding_dim, labelled.identities, imprint=imprint, class_of=class_of
             )
-        return TaskLoss(identity, options.overlap_weight)
+        return TaskLoss(identity, options.overlap_weight, bf16=options.bf16)
