@@ -320,7 +320,9 @@ class ZoneCounts:
     name : str
     polygon : tuple of (float, float)
     occupancy : int
-        Persons inside now.
+        Persons who are seen inside now.
+    unseen : int
+        Persons who were inside when they were last seen, not long ago: hidden, or gone.
     entries : int
     stays : int
         Stays that ended.
@@ -333,11 +335,17 @@ class ZoneCounts:
     name: str
     polygon: tuple[Point, ...]
     occupancy: int = 0
+    unseen: int = 0
     entries: int = 0
     stays: int = 0
     mean_dwell_s: float = 0.0
     longest_dwell_s: float = 0.0
     by_class: Mapping[str, ZoneCounts] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def shown(self) -> str:
+        """Who is inside, as it is shown: ``3``, or ``3 (+2 unseen)``."""
+        return f"{self.occupancy} (+{self.unseen} unseen)" if self.unseen else str(self.occupancy)
 
 
 @dataclass(frozen=True, slots=True)

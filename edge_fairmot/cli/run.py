@@ -293,4 +293,5 @@ def shown_counts(counts: Counts) -> Sequence[tuple[str, str]]:
 
 def _shown_zone(zone: ZoneCounts) -> str:
     dwell = f", stayed {zone.mean_dwell_s:.1f} s on average, {zone.longest_dwell_s:.1f} s at most"
-    return f"{zone.occupancy} inside, {zone.entries} entries{dwell if zone.stays else ''}"
+    unseen = f" (+{zone.unseen} unseen)" if zone.unseen else ""
+    return f"{zone.occupancy} inside{unseen}, {zone.entries} entries{dwell if zone.stays else ''}"

@@ -186,10 +186,10 @@ def event_document(
 
 
 def counts_document(counts: Counts | None) -> dict[str, Any]:
-    """Return totals as a JSON object. Without counts, it has no line and no zone.
+    """Return totals as a JSON object, without lines and zones where there are no counts.
 
-    ``{"lines": {"door": {"in": 12, "out": 9}}, "zones": {"queue": {"occupancy": 2, "entries": 7, "stays": 5,
-    "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}``. Of several classes, each has its own in ``classes``.
+    ``{"lines": {"door": {"in": 12, "out": 9}}, "zones": {"queue": {"occupancy": 2, "unseen": 0, "entries": 7,
+    "stays": 5, "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}``. Each class has its own in ``classes``.
     """
     counts = Counts() if counts is None else counts
     return {
@@ -204,16 +204,16 @@ def _line_document(line: LineCounts) -> dict[str, Any]:
 
 
 def _zone_document(zone: ZoneCounts) -> dict[str, Any]:
-    document: dict[str, Any] = {
+    classes = {name: _zone_document(one) for name, one in zone.by_class.items()}
+    document = {
         "occupancy": zone.occupancy,
+        "unseen": zone.unseen,
         "entries": zone.entries,
         "stays": zone.stays,
         "mean_dwell_s": round(zone.mean_dwell_s, DWELL_DECIMALS),
         "longest_dwell_s": round(zone.longest_dwell_s, DWELL_DECIMALS),
     }
-    if zone.by_class:
-        document["classes"] = {name: _zone_document(one) for name, one in zone.by_class.items()}
-    return document
+    return document | ({"classes": classes} if classes else {})
 
 
 @dataclass(frozen=True, slots=True)

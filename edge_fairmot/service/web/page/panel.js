@@ -1,7 +1,7 @@
 /** The figures beside the image. */
 
 import { KINDS, keyOf } from "./drawing.js";
-import { WORDS } from "./shapes.js";
+import { WORDS, insideOf } from "./shapes.js";
 
 const HISTORY = 120; // seconds, one value each
 
@@ -158,10 +158,10 @@ function lineFigures({ in: inwards, out: outwards, classes = {} } = { in: 0, out
 }
 
 function zoneFigures(zone) {
-  const { occupancy, entries, stays, mean_dwell_s: dwell, classes = {} } = zone ?? { occupancy: 0, entries: 0, stays: 0 };
+  const { entries, stays, mean_dwell_s: dwell, classes = {} } = zone ?? { entries: 0, stays: 0 };
   const seen = Object.entries(classes).filter(([, one]) => one.entries);
-  const byClass = seen.map(([name, one]) => `${name} ${one.occupancy} of ${one.entries}`).join(" · ");
-  return { occupancy: String(occupancy), entries: String(entries), dwell: stays ? duration(dwell) : "–", classes: byClass };
+  const byClass = seen.map(([name, one]) => `${name} ${insideOf(one)} of ${one.entries}`).join(" · ");
+  return { occupancy: insideOf(zone), entries: String(entries), dwell: stays ? duration(dwell) : "–", classes: byClass };
 }
 
 /** A duration in words. */
