@@ -107,6 +107,14 @@ class Tab:
         """Label of the element that has the focus."""
         return self.run("document.activeElement.ariaLabel ?? document.activeElement.textContent")
 
+    def faults(self):
+        """What axe finds, with the elements."""
+        axe = pytest.importorskip(
+            "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
+        )
+        found = axe.Axe().run(self.page).response["violations"]
+        return [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in found]
+
     def at(self, x, y):
         box = self.page.locator("#shapes").bounding_box()
         return box["x"] + x * box["width"], box["y"] + y * box["height"]
