@@ -22,7 +22,7 @@ PANELS = {
         "classes score-threshold track-buffer preset crowded moving-camera ignore detect-every "
         "target-fps stall-after fill-gaps join shorter-than smooth live-seconds tolerance"
     ),
-    "Counting": "line zone",
+    "Counting": "line zone keep-days",
     "Output": (
         "output overwrite no-video crops save-detections detections record summary json html "
         "certify web web-host web-port web-open mqtt embeddings worst-frames"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_fairmot.errors import SinkError
 from edge_fairmot.protocols import OutputHealth
-from edge_fairmot.service.recording.clips import ClipRecorder
+from edge_fairmot.service.recording.clips import ClipRecorder, OnClip
 from edge_fairmot.service.recording.config import RecordingConfig
 from edge_fairmot.service.recording.files import (
     CLIP,
@@ -43,6 +43,9 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
     config : RecordingConfig
     header : JsonLinesHeader
         Header of the run.
+    on_clip : callable, optional
+        Called from another thread with the path of each finished clip, and the times of its first and last
+        frame.
 
     Raises
     ------
@@ -52,7 +55,9 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
         If the folder cannot be used, or another run records there under the same name.
     """
 
-    def __init__(self, config: RecordingConfig, header: JsonLinesHeader) -> None:
+    def __init__(
+        self, config: RecordingConfig, header: JsonLinesHeader, on_clip: OnClip | None = None
+    ) -> None:
         self._config, self._header = config, header
         self._time_s, self._closed = 0.0, False
         self._missed_frames = self._missed_events = 0
@@ -73,7 +78,7 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
         if config.has_clips:
             try:
                 self._clips = ClipRecorder(
-                    config, header.frame_rate, partial(self._new_path, CLIP), self._retention.pause
+                    config, header.frame_rate, partial(self._new_path, CLIP), self._retention.pause, on_clip
                 )
             except BaseException:
                 self.close()
