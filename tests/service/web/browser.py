@@ -115,6 +115,14 @@ class Tab:
         found = axe.Axe().run(self.page).response["violations"]
         return [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in found]
 
+    def small(self):
+        """What is shown to be pressed and is lower than 44 pixels."""
+        return self.run(
+            """[...document.querySelectorAll('button, .button, input, label, select, summary')]
+            .filter((one) => one.checkVisibility() && one.type !== 'checkbox')
+            .filter((one) => one.getBoundingClientRect().height < 44).map((one) => one.outerHTML)"""
+        )
+
     def at(self, x, y):
         box = self.page.locator("#shapes").bounding_box()
         return box["x"] + x * box["width"], box["y"] + y * box["height"]
