@@ -172,6 +172,7 @@ def test_a_browser_sees_all_cameras_and_opens_one():
             run.show(1, [(4, 200, 80)])
         with browser(door.web.address) as tab:
             watch(tab, runs)
+            assert tab.faults() == []
             tab.press("a.tile:nth-child(2)")
             tab.wait(f"document.querySelector('#source')?.textContent === {json.dumps(ODD)}")
             odd.show(9, [(4, 100, 80)])
