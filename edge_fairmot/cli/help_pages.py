@@ -25,7 +25,7 @@ PANELS = {
     "Counting": "line zone",
     "Output": (
         "output overwrite no-video crops save-detections detections record summary json html "
-        "certify web web-host web-port web-open mqtt embeddings worst-frames"
+        "certify web web-host web-port web-open mqtt embeddings worst-frames profile"
     ),
     "Network": (
         "for deform-conv late-heads shuffle-upsampling dense-heads max-detections batch-size "
