@@ -24,6 +24,7 @@ HEAVY = {
     "torch",
     "onnxruntime",
     "openvino",
+    "ncnn",
     "onnx",
     "scipy",
     "typer",

@@ -22,13 +22,13 @@ PANELS = {
         "classes score-threshold track-buffer preset crowded moving-camera ignore detect-every "
         "target-fps stall-after fill-gaps join shorter-than smooth live-seconds tolerance"
     ),
-    "Counting": "line zone",
+    "Counting": "line zone keep-days",
     "Output": (
         "output overwrite no-video crops save-detections detections record summary json html "
         "certify web web-host web-port web-open mqtt embeddings worst-frames profile"
     ),
     "Network": (
-        "for deform-conv late-heads shuffle-upsampling dense-heads max-detections batch-size "
+        "for deform-conv graph late-heads shuffle-upsampling dense-heads max-detections batch-size "
         "class-name naive network width plain layers pairs from teacher freeze"
     ),
     "Quantization": (
