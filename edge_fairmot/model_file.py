@@ -158,9 +158,9 @@ def with_unsigned_activations(path: str | Path) -> bytes | None:
             for name, operators in readers.items():
                 if name in tensors and operators == {"QuantizeLinear", "DequantizeLinear"}:
                     fields = {field.number: field.raw for field in read_fields(tensors[name])}
-                    element, zero = fields.get(2), fields.get(9)  # data_type and raw_data
-                    if element == b"\x10\x03" and zero == b"\x4a\x01\x00":  # int8 and one byte, 0
-                        element[-1], zero[-1], changed = 2, 128, True
+                    parts = [bytes(fields.get(number, b"")) for number in (2, 9)]  # data_type and raw_data
+                    if parts == [b"\x10\x03", b"\x4a\x01\x00"]:  # int8, and one byte: 0
+                        fields[2][-1], fields[9][-1], changed = 2, 128, True
         return bytes(model) if changed else None
 
 

@@ -148,7 +148,7 @@ def test_every_rounded_convolution_runs_in_int8_and_computes_the_same(tmp_path):
     _, frame = cv2.VideoCapture(str(BUNDLED.with_name("people.mp4"))).read()
     images = cv2.resize(frame, (width, height))[None, ..., ::-1].copy()
     (boxes, scores, *_), expected = (
-        session.run(ort.OUTPUTS, {"images": images}) for session in (profiled, plain)
+        session.run(OUTPUTS, {"images": images}) for session in (profiled, plain)
     )
     events = json.loads(Path(profiled.end_profiling()).read_text())
     in_int8 = [event for event in events if event.get("args", {}).get("op_name") == "QLinearConv"]
