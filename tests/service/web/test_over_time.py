@@ -202,6 +202,7 @@ def test_the_page_shows_bars_a_table_and_events(run, browse):
         rows = tab.run("[...document.querySelectorAll('#events tbody tr')].map((row) => row.textContent)")
         assert len(rows) == 8
         assert any("=Queue left after 1 min" in row for row in rows)
+        assert tab.faults() == []
         assert tab.console == []
 
 
@@ -225,4 +226,17 @@ def test_older_events_are_turned_to_and_new_ones_come_by_themselves(run, kept, b
         tab.run("document.dispatchEvent(new Event('visibilitychange'))")
         tab.wait(f"{ids}[0] === 77")
         assert tab.run("document.documentElement.scrollWidth") == 390
+        assert tab.small() == []
+        assert tab.faults() == []
         assert tab.console == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing(run, browse, dark):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
+    )
+    with open_live(browse, run, dark=dark) as tab:
+        tab.wait(f"{CARD}.dataset.shown")
+        tab.page.get_by_text("As a table").click()
+        assert axe.Axe().run(tab.page).response["violations"] == []
