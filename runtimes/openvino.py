@@ -16,6 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import numpy.typing as npt
+
 from edge_fairmot.errors import (
     InferenceError,
     InvalidInputError,
@@ -24,14 +26,13 @@ from edge_fairmot.errors import (
 )
 from edge_fairmot.model_file import read_onnx_file
 from edge_fairmot.runtimes.checks import (
-    OUTPUTS,
     SUPPORTED_OPTIONS,
     CheckedRuntime,
     RuntimeOptions,
     make_cache_folder,
     unsupported_operator_hint,
 )
-from edge_fairmot.types import UInt8Array
+from edge_fairmot.runtimes.host_decoder import complete, output_names
 
 try:
     import openvino
@@ -68,15 +69,17 @@ class OpenVinoRuntime(CheckedRuntime):
             for _ in range(self.parallel_calls):
                 requests.put(compiled.create_infer_request())
 
-        def run(images: UInt8Array) -> list[Any]:
+        names = output_names(manifest)
+
+        def run(images: npt.NDArray[Any]) -> list[Any]:
             request = requests.get()
             try:
                 results = request.infer({"images": images}, share_inputs=True, share_outputs=False)
-                return [results[output] for output in OUTPUTS]
+                return [results[output] for output in names]
             finally:
                 requests.put(request)
 
-        super().__init__(name, manifest, run, partial(_explain, "this file", name))
+        super().__init__(name, manifest, complete(path, manifest, run), partial(_explain, "this file", name))
 
 
 @contextmanager

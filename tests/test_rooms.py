@@ -24,6 +24,8 @@ HEAVY = {
     "torch",
     "onnxruntime",
     "openvino",
+    "ncnn",
+    "MNN",
     "onnx",
     "scipy",
     "typer",
