@@ -62,7 +62,7 @@ class OpenVinoRuntime(CheckedRuntime):
         device = options.device or "CPU"
         name = f"openvino:{device}"
         with kept_signal_stack():
-            compiled = _compile(str(path), device, options, set(manifest.deform_conv.values()))
+            compiled = compile_file(str(path), device, options, set(manifest.deform_conv.values()))
             wanted = "OPTIMAL_NUMBER_OF_INFER_REQUESTS"
             self.parallel_calls = int(compiled.get_property(wanted)) if options.hint == "throughput" else 1
             requests: SimpleQueue[Any] = SimpleQueue()
@@ -113,13 +113,19 @@ def list_devices(_: str) -> tuple[str, ...]:
         return tuple(openvino.Core().available_devices)
 
 
-def _compile(path: str, device: str, options: RuntimeOptions, lowerings: set[str]) -> Any:
+def compile_file(
+    path: str, device: str, options: RuntimeOptions, lowerings: set[str], *, profiled: bool = False
+) -> Any:
+    """Compile a file with these lowerings as an ``openvino.CompiledModel``; ``profiled`` counts operators.
+
+    InferenceError if OpenVINO cannot run it.
+    """
     core = openvino.Core()
     _check_device(core, device)
     _check_precision(core, device, options.precision)
     for extension in operator_extensions(device, lowerings, options.threads):
         core.add_extension(extension)
-    properties = _properties(options, device)
+    properties = _properties(options, device) | ({"PERF_COUNT": True} if profiled else {})
     try:
         # Given the path, OpenVINO does not read a file whose compiled model is in the cache.
         return core.compile_model(path, device, properties)

@@ -106,7 +106,7 @@ class Report:
             for name, line in counts.lines.items():
                 words += f"; {name}: in {line.inwards}, out {line.outwards}"
             for name, zone in counts.zones.items():
-                words += f"; {name}: {zone.occupancy} now"
+                words += f"; {name}: {zone.shown} now"
         if summary.frame_rate < SLOW and summary.dropped > summary.frames:
             words += (
                 f"; too slow to count well, {summary.dropped} frames dropped: try --runtime openvino, "

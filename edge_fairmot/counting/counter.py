@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ from edge_fairmot.counting.crossing import CountedClasses, LineCrossing, ZoneOcc
 from edge_fairmot.counting.persons import Person, Persons
 from edge_fairmot.counting.shapes import CountingConfig, Line, Zone
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.types import CountingEvent, Counts, Float64Array, Point, Tracks
+from edge_fairmot.types import CountingEvent, Counts, Float64Array, Point, Totals, Tracks
 
 EDGE = 1e-6
 """Boxes are clipped this far inside the image, so that a zone up to the edge contains a box at the edge."""
@@ -25,9 +25,8 @@ LATEST_TIME_S = 1e12
 FIRST_STEPS = 5
 """If each of the first time steps exceeds ``memory_s``, the unit is wrong: no person would be followed."""
 
-
 MOST_LEFT_OUT = 64
-"""Shapes that are left out and keep their counts, of each kind; the oldest go first."""
+"""Shapes that are left out and keep their counts, of each kind; those left out first go first."""
 
 
 class Counter:
@@ -44,6 +43,9 @@ class Counter:
         The classes that are tracked; all of them when empty.
     live : bool
         Times are those of a camera: long ones between frames are real, and no wrong unit.
+    earlier : mapping, optional
+        Totals of earlier runs, which this one continues: by kind (``line`` or ``zone``) and id of a shape,
+        and by the name of the class.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class Counter:
         tracked: Collection[str] = (),
         *,
         live: bool = False,
+        earlier: Mapping[tuple[str, str], Mapping[str, Totals]] | None = None,
     ) -> None:
         if min(frame_size) < 1:
             raise InvalidInputError(f"frame_size must be positive, not {frame_size}")
@@ -75,6 +78,7 @@ class Counter:
         self._lines: dict[str, LineCrossing] = {}
         self._zones: dict[str, ZoneOccupancy] = {}
         self._class_names, self._tracked = tuple(class_names), tuple(tracked)
+        self._earlier = dict(earlier or {})
         self._time_s = -math.inf
         self._first_steps_s = [0.0] * FIRST_STEPS if live else []
         self.config = self._drawn = config
@@ -85,7 +89,8 @@ class Counter:
 
         They apply from the next update on; :attr:`config` and the counts change then. Counts belong to a
         shape's id, also when it is left out for a while. Those of a line that is turned around change sides.
-        A zone keeps the persons inside: those outside its new polygon leave.
+        A zone keeps the persons inside: those outside its new polygon leave. The stays in a zone that is left
+        out end; who is inside when it is drawn again enters again.
 
         Parameters
         ----------
@@ -106,10 +111,10 @@ class Counter:
     @property
     def counts(self) -> Counts:
         """Counts up to now, as a snapshot that later updates do not change."""
-        lines, zones = self._lines, self._zones
+        lines, zones, now_s = self._lines, self._zones, self._time_s
         return Counts(
             MappingProxyType({line.name: lines[line.key].counts(line) for line in self.config.lines}),
-            MappingProxyType({zone.name: zones[zone.key].counts(zone) for zone in self.config.zones}),
+            MappingProxyType({zone.name: zones[zone.key].counts(zone, now_s) for zone in self.config.zones}),
         )
 
     def update(
@@ -132,7 +137,8 @@ class Counter:
         Returns
         -------
         tuple of CountingEvent
-            First those of persons who were lost, then person by person: the lines in order, then the zones.
+            First those of zones left out and of persons who were lost, then person by person: the lines in
+            order, then the zones.
 
         Raises
         ------
@@ -143,20 +149,20 @@ class Counter:
         boxes = self._boxes(tracks, frame_size or self._frame_size)
         self._check_time(time_s)
         self._time_s, self._frame_size = time_s, frame_size or self._frame_size
-        if self._drawn is not self.config:
-            self._apply_drawn()
+        events = self._apply_drawn() if self._drawn is not self.config else []
         positions, heights = self._anchors(boxes), boxes[:, 3] - boxes[:, 1]
         clipped = np.clip(boxes, EDGE, np.tile([self._aspect - EDGE, 1 - EDGE], 2))
         in_image = (clipped[:, 2:] > clipped[:, :2]).all(axis=1, keepdims=True)
         in_zones = np.where(in_image, self._anchors(clipped), positions)
 
-        events = [event for person in self._persons.forget(time_s) for event in self._end(person)]
+        events += [event for person in self._persons.forget(time_s) for event in self._end(person)]
         places = np.column_stack((positions, heights))
         ids, classes = tracks.track_id.tolist(), tracks.class_id.tolist()
         persons = self._persons.identify(ids, classes, places, time_s)
         for person, (x, y, height), in_zone in zip(persons, places.tolist(), in_zones.tolist(), strict=True):
             person.move(x, y, height, time_s)
             events += self._count(person, (in_zone[0], in_zone[1]))
+        self._expect(time_s)
         return tuple(events)
 
     def _check_time(self, time_s: float) -> None:
@@ -196,27 +202,44 @@ class Counter:
         y = bottom if self.config.anchor == "feet" else (top + bottom) / 2
         return np.column_stack(((left + right) / 2, y))
 
-    def _apply_drawn(self) -> None:
-        """Count by the shapes drawn last; those that were left out are kept for a while, for an undo."""
-        drawn = self._drawn
+    def _apply_drawn(self) -> list[CountingEvent]:
+        """Count by the shapes drawn last; return the leave events of zones that are left out.
+
+        Those that were left out are kept for a while, for an undo: last, those that are in use.
+        """
+        drawn, before = self._drawn, self.config
+        events = []
+        keys = {zone.key for zone in drawn.zones}
+        for gone in (zone for zone in before.zones if zone.key not in keys):
+            persons = self._zones[gone.key].persons
+            events += [
+                event for person in self._persons.numbered(persons) for event in self._leave(person, (gone,))
+            ]
         for line in drawn.lines:
-            crossing = self._lines.setdefault(line.key, LineCrossing())
+            fresh = LineCrossing(self._totals("line", line.key))
+            crossing = self._lines[line.key] = self._lines.pop(line.key, fresh)
             crossing.place(self._scaled(line.start), self._scaled(line.end))
             crossing.classes = self._classes_of(line)
         for zone in drawn.zones:
-            occupancy = self._zones.setdefault(zone.key, ZoneOccupancy())
+            empty = ZoneOccupancy(self._totals("zone", zone.key))
+            occupancy = self._zones[zone.key] = self._zones.pop(zone.key, empty)
             occupancy.place([self._scaled(corner) for corner in zone.polygon])
             occupancy.classes = self._classes_of(zone)
-        kinds: tuple[tuple[dict[str, LineCrossing] | dict[str, ZoneOccupancy], Sequence[Line | Zone]], ...]
-        kinds = (self._lines, drawn.lines), (self._zones, drawn.zones)
-        for kept, shapes in kinds:
-            used = {shape.key for shape in shapes}
-            left_out = [key for key in kept if key not in used]
-            for number, key in enumerate(left_out, 1 - len(left_out)):
-                kept[key].forget_all()
-                if number <= -MOST_LEFT_OUT:
-                    del kept[key]
+        left_out = [key for key in self._lines if key not in {line.key for line in drawn.lines}]
+        for key in left_out:
+            self._lines[key].forget_all()
+        for key in left_out[:-MOST_LEFT_OUT]:
+            del self._lines[key]
+        for key in [key for key in self._zones if key not in keys][:-MOST_LEFT_OUT]:
+            del self._zones[key]
         self.config = drawn
+        return events
+
+    def _totals(self, kind: str, key: str) -> dict[int, Totals]:
+        """Return a shape's totals of earlier runs by class id; classes the model lacks follow its own."""
+        by_name = self._earlier.get((kind, key), {})
+        names = list(dict.fromkeys((*self._class_names, *by_name)))
+        return {names.index(name): totals for name, totals in by_name.items()}
 
     def _classes_of(self, shape: Line | Zone) -> CountedClasses:
         """Return the classes that a line or zone counts; InvalidInputError if one is not tracked."""
@@ -238,21 +261,38 @@ class Counter:
             crossing = self._lines[line.key]
             direction = crossing.update(person.number, (person.x, person.y), margin, class_id)
             if direction is not None:
-                events.append(CountingEvent(direction, line.name, track_id, time_s, class_id=class_id))
+                events.append(
+                    CountingEvent(direction, line.name, track_id, time_s, class_id=class_id, shape_id=line.id)
+                )
         for zone in self.config.zones:
             change = self._zones[zone.key].update(person.number, in_zone, margin, time_s, class_id)
             if change == "enter":
-                events.append(CountingEvent("enter", zone.name, track_id, time_s, class_id=class_id))
+                events.append(
+                    CountingEvent("enter", zone.name, track_id, time_s, class_id=class_id, shape_id=zone.id)
+                )
             elif change is not None:
-                events.append(CountingEvent("leave", zone.name, track_id, time_s, change, class_id))
+                events.append(CountingEvent("leave", zone.name, track_id, *change, class_id, zone.id))
         return events
+
+    def _expect(self, time_s: float) -> None:
+        """Move the persons who are not seen, for zones: who should have walked out is not inside."""
+        for person in self._persons.unseen(time_s):
+            x, y = person.expected(time_s)
+            if 0 < x < self._aspect and y - person.height < 1:
+                y = min(y, 1 - EDGE)
+            for zone in self.config.zones:
+                self._zones[zone.key].expect(person.number, (x, y))
 
     def _end(self, person: Person) -> list[CountingEvent]:
         """Return the leave events of a lost person, at the time when the person was last seen."""
         for line in self._lines.values():
             line.forget(person.number)
+        return self._leave(person, self.config.zones)
+
+    def _leave(self, person: Person, zones: Sequence[Zone]) -> list[CountingEvent]:
+        """Return the leave events of a person, from those of the zones where the person is inside."""
         return [
-            CountingEvent("leave", zone.name, person.track_id, person.seen_s, dwell_s, person.class_id)
-            for zone in self.config.zones
-            if (dwell_s := self._zones[zone.key].leave(person.number, person.seen_s)) is not None
+            CountingEvent("leave", zone.name, person.track_id, *stay, person.class_id, zone.id)
+            for zone in zones
+            if (stay := self._zones[zone.key].leave(person.number)) is not None
         ]

@@ -12,7 +12,10 @@ from typing import Literal
 import numpy as np
 
 from edge_fairmot.counting.shapes import Line, Zone
-from edge_fairmot.types import LineCounts, Point, ZoneCounts
+from edge_fairmot.types import LineCounts, Point, Totals, ZoneCounts
+
+SEEN_S = 0.5
+"""Who was missed for no longer counts as seen: a detector misses a person in some frames."""
 
 _WAYS = ("in", "out")
 _TURNED = {"in": "out", "out": "in"}
@@ -49,11 +52,13 @@ class LineCrossing:
     ends clear of it on the other. The path back is a crossing in the other direction.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Mapping[int, Totals] | None = None) -> None:
         self.classes = CountedClasses()
         self._start = self._end = (0.0, 0.0)
         self._walks: dict[int, _Walk] = {}
         self._counts: dict[tuple[int, str], int] = defaultdict(int)  # by class and direction
+        for class_id, totals in (earlier or {}).items():
+            self._counts[class_id, "in"], self._counts[class_id, "out"] = totals.inwards, totals.outwards
 
     def place(self, start: Point, end: Point) -> None:
         """Set the line's ends. A line that moves keeps its counts and forgets where persons were.
@@ -77,7 +82,7 @@ class LineCrossing:
 
         def of(class_ids: Collection[int]) -> LineCounts:
             inwards, outwards = (sum(self._counts.get((one, way), 0) for one in class_ids) for way in _WAYS)
-            return LineCounts(line.name, line.start, line.end, inwards, outwards)
+            return LineCounts(line.name, line.start, line.end, inwards, outwards, id=line.id)
 
         by_class = {name: of((one,)) for one, name in self.classes.listed.items()}
         return replace(of({one for one, _ in self._counts}), by_class=MappingProxyType(by_class))
@@ -137,68 +142,105 @@ class _Stays:
     longest_s: float = 0.0
 
 
+@dataclass(slots=True)
+class _Stay:
+    """A stay that has not ended.
+
+    ``seen_s`` is when the person was seen last. ``left_s`` is when the person went out, None while inside;
+    ``is_expected`` whether one who is not seen should be inside still.
+    """
+
+    class_id: int
+    entered_s: float
+    seen_s: float
+    left_s: float | None = None
+    is_expected: bool = True
+
+    def is_in(self, class_ids: Collection[int]) -> bool:
+        """Whether one of these classes is inside now, as far as is known; not outside within the margin."""
+        return self.class_id in class_ids and self.left_s is None and self.is_expected
+
+
 class ZoneOccupancy:
     """Follows the persons inside one zone. Points are in any unit, the same for x and y.
 
-    A person enters at the first point inside, and leaves at the first point clear of the zone.
+    A person enters at the first point inside. A stay ends when the person is clear of the zone; it lasted
+    until the first point outside.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Mapping[int, Totals] | None = None) -> None:
         self.classes = CountedClasses()
-        self._entered: dict[int, tuple[int, float]] = {}  # class and time of each person inside
+        self._inside: dict[int, _Stay] = {}  # by person
         self._stays: dict[int, _Stays] = defaultdict(_Stays)  # by class
+        for class_id, totals in (earlier or {}).items():
+            self._stays[class_id] = _Stays(totals.entries, totals.stays, totals.dwell_s, totals.longest_s)
 
     def place(self, polygon: Sequence[Point]) -> None:
         """Set the zone's corners. A zone that moves keeps its counts and the persons inside."""
         self._corners = np.array(polygon, np.float64)
         self._sides = np.roll(self._corners, -1, axis=0) - self._corners
 
-    def forget_all(self) -> None:
-        """Forget the persons inside and their entries, because the zone is left out for a while."""
-        for class_id, _ in self._entered.values():
-            self._stays[class_id].entries -= 1
-        self._entered.clear()
+    @property
+    def persons(self) -> list[int]:
+        """Persons whose stays have not ended."""
+        return list(self._inside)
 
-    def counts(self, zone: Zone) -> ZoneCounts:
-        """Return the counts, with the name and the corners of the zone."""
+    def counts(self, zone: Zone, time_s: float) -> ZoneCounts:
+        """Return the counts at a time, with the name and the corners of the zone."""
 
         def of(class_ids: Collection[int]) -> ZoneCounts:
             found = [self._stays[one] for one in class_ids if one in self._stays]
+            ages_s = [time_s - stay.seen_s for stay in self._inside.values() if stay.is_in(class_ids)]
+            seen = sum(age_s <= SEEN_S for age_s in ages_s)
             entries, ended = sum(one.entries for one in found), sum(one.ended for one in found)
             mean_s = sum(one.dwell_s for one in found) / ended if ended else 0.0
             longest_s = max((one.longest_s for one in found), default=0.0)
-            return ZoneCounts(zone.name, zone.polygon, entries - ended, entries, ended, mean_s, longest_s)
+            unseen = len(ages_s) - seen
+            return ZoneCounts(
+                zone.name, zone.polygon, seen, unseen, entries, ended, mean_s, longest_s, id=zone.id
+            )
 
         by_class = {name: of((one,)) for one, name in self.classes.listed.items()}
         return replace(of(self._stays), by_class=MappingProxyType(by_class))
 
     def update(
         self, person: int, point: Point, margin: float, time_s: float, class_id: int = 0
-    ) -> Literal["enter"] | float | None:
-        """Move a person; return "enter", or the dwell time at leaving: farther away than ``margin``."""
+    ) -> Literal["enter"] | tuple[float, float] | None:
+        """Move a person; return "enter", or the end and length of a stay: farther away than ``margin``."""
+        stay = self._inside.get(person)
+        if stay is not None:
+            stay.seen_s, stay.is_expected = time_s, True
         if class_id not in self.classes:
-            return self.leave(person, time_s)
-        inside = self._contains(point)
-        if person not in self._entered:
-            if not inside:
+            return self.leave(person)
+        is_inside = self._contains(point)
+        if stay is None:
+            if not is_inside:
                 return None
-            self._entered[person] = class_id, time_s
+            self._inside[person] = _Stay(class_id, time_s, time_s)
             self._stays[class_id].entries += 1
             return "enter"
-        if inside or self._distance(point) <= margin:
-            return None
-        return self.leave(person, time_s)
+        if is_inside:
+            stay.left_s = None
+        elif stay.left_s is None:
+            stay.left_s = time_s
+        return self.leave(person) if not is_inside and self._distance(point) > margin else None
 
-    def leave(self, person: int, time_s: float) -> float | None:
-        """End a person's stay; return its dwell time, or None if the person was not inside."""
-        if person not in self._entered:
+    def expect(self, person: int, point: Point) -> None:
+        """Move a person who is not seen to the expected place."""
+        if person in self._inside:
+            self._inside[person].is_expected = self._contains(point)
+
+    def leave(self, person: int) -> tuple[float, float] | None:
+        """End a person's stay; return its end and length, seconds, or None if the person was not inside."""
+        if person not in self._inside:
             return None
-        class_id, entered_s = self._entered.pop(person)
-        dwell_s, stays = time_s - entered_s, self._stays[class_id]
+        stay = self._inside.pop(person)
+        end_s = stay.seen_s if stay.left_s is None else stay.left_s
+        dwell_s, stays = end_s - stay.entered_s, self._stays[stay.class_id]
         stays.ended += 1
         stays.dwell_s += dwell_s
         stays.longest_s = max(stays.longest_s, dwell_s)
-        return dwell_s
+        return end_s, dwell_s
 
     def _contains(self, point: Point) -> bool:
         """Whether a ray to the right crosses the outline an odd number of times."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from edge_fairmot.types import Float64Array
@@ -44,6 +45,11 @@ class Person:
             self.velocity_y += share * ((y - self.y) / elapsed_s - self.velocity_y)
         self.x, self.y, self.height, self.seen_s = x, y, height, time_s
 
+    def expected(self, time_s: float) -> tuple[float, float]:
+        """Return where a person should be who has walked on since last seen."""
+        elapsed_s = time_s - self.seen_s
+        return self.x + self.velocity_x * elapsed_s, self.y + self.velocity_y * elapsed_s
+
 
 class Persons:
     """Finds the person of each track, also when a person's track id changes.
@@ -65,6 +71,14 @@ class Persons:
         for person in gone:
             del self._by_id[person.track_id]
         return gone
+
+    def unseen(self, time_s: float) -> list[Person]:
+        """Return the persons who are not seen at this time and not forgotten."""
+        return [person for person in self._by_id.values() if person.seen_s < time_s]
+
+    def numbered(self, numbers: Collection[int]) -> list[Person]:
+        """Return the persons with these numbers."""
+        return [person for person in self._by_id.values() if person.number in numbers]
 
     def identify(
         self, ids: list[int], class_ids: list[int], places: Float64Array, time_s: float
@@ -100,9 +114,7 @@ class Persons:
     def _distance(self, person: Person, place: list[float], time_s: float) -> float | None:
         """Return the distance of a track from a lost person's expected position, box heights, or None."""
         x, y, height = place
-        elapsed_s = time_s - person.seen_s
-        expected_x = person.x + person.velocity_x * elapsed_s
-        expected_y = person.y + person.velocity_y * elapsed_s
+        expected_x, expected_y = person.expected(time_s)
         stayed = 0 < expected_x < self._width and expected_y < 1 + person.height / 2
         if not stayed or max(height, person.height) > LARGEST_GROWTH * min(height, person.height):
             return None

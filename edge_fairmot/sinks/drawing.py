@@ -262,8 +262,8 @@ def _draw_label(canvas: UInt8Array, text: str, corner: tuple[float, float], colo
 def _draw_counts(canvas: UInt8Array, counts: Counts, pen: Pen) -> None:
     """Draw lines and zones with their totals; an arrow shows the direction that counts as in."""
     for zone in counts.zones.values():
-        classes = {name: str(one.occupancy) for name, one in zone.by_class.items() if one.occupancy}
-        _draw_zone(canvas, zone, f"{zone.name}: {zone.occupancy}{_in_brackets(classes)}", pen)
+        classes = {name: one.shown for name, one in zone.by_class.items() if one.occupancy or one.unseen}
+        _draw_zone(canvas, zone, f"{zone.name}: {zone.shown}{_in_brackets(classes)}", pen)
     for line in counts.lines.values():
         classes = {
             name: f"{one.inwards}/{one.outwards}"

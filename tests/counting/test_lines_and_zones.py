@@ -90,12 +90,13 @@ def zone_of(polygon):
     return zone
 
 
-def test_a_stay_lasts_from_the_first_point_inside_to_the_first_point_clear_of_the_zone():
+def test_a_stay_lasts_from_the_first_point_inside_to_the_first_outside_and_ends_clear_of_the_zone():
     zone = zone_of(SQUARE)
     found = [zone.update(7, (x, 15), 2.0, float(second)) for second, x in enumerate((5, 11, 15, 21, 23, 15))]
-    assert found == [None, "enter", None, None, 3.0, "enter"]
-    assert zone.leave(7, 9.0) == 4.0
-    assert zone.leave(7, 9.0) is None
+    assert found == [None, "enter", None, None, (3.0, 2.0), "enter"]
+    zone.update(7, (16, 15), 2.0, 9.0)
+    assert zone.leave(7) == (9.0, 4.0)
+    assert zone.leave(7) is None
 
 
 def test_swaying_on_the_edge_is_one_entry():
@@ -124,4 +125,4 @@ def test_clear_is_as_far_outside_as_the_margin(angle, away, margin):
     x, y = 15 + away * math.cos(angle), 15 + away * math.sin(angle)
     outside = math.hypot(*np.maximum(np.abs([x - 15, y - 15]) - 5, 0))
     assume(abs(outside - margin) > 1e-9)
-    assert (zone.update(1, (x, y), margin, 1.0) == 1.0) == (outside > margin)
+    assert (zone.update(1, (x, y), margin, 1.0) == (1.0, 1.0)) == (outside > margin)

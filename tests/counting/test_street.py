@@ -2,19 +2,24 @@
 
 import re
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edge_fairmot.benchmarks import counting_error
-from edge_fairmot.benchmarks.counting_error import CONFIG, CountingError, true_tracks
+from edge_fairmot.benchmarks.counting_error import (
+    CONFIG,
+    Figures,
+    TrueCounts,
+    ZoneFigures,
+    error_of,
+    measure_counting,
+    true_tracks,
+)
 from edge_fairmot.benchmarks.street import Street, StreetOptions
-from edge_fairmot.counting import Counter
-from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zone
 from edge_fairmot.sources import open_source
-from edge_fairmot.tracking import Tracker, TrackerConfig
-from edge_fairmot.types import LineCounts
+from edge_fairmot.types import GroundTruth
 
 SIZE, FPS, FRAMES = (320, 180), 10.0, 300
 ASPECT = SIZE[0] / SIZE[1]
@@ -85,37 +90,91 @@ def test_each_plain_walk_is_counted_exactly_with_true_tracks(truths, step):
     assert crossings > 80
 
 
-def test_a_tracker_with_true_boxes_counts_nearly_all(truths, true_boxes):
-    tracker, detector = Tracker(TrackerConfig(frame_rate=FPS)), true_boxes(None)
-    counted, true = Counter(CONFIG, SIZE), Counter(CONFIG, SIZE)
-    occupancies = []
-    for index, truth in enumerate(truths):
-        counted.update(tracker.update(detector.find(truth), index / FPS), index / FPS)
-        true.update(true_tracks(truth), index / FPS)
-        occupancies.append([each.counts.zones["square"].occupancy for each in (counted, true)])
-    zone_counted, zone_true = np.mean(occupancies, axis=0)
-    found = CountingError(counted.counts.lines, true.counts.lines, zone_counted, zone_true)
-    assert found.crossings > 40
+SPECS = [f"synthetic:seed={seed},frames={FRAMES},size=320x180,fps=10" for seed in (0, 3)]
+
+
+def measured(detector_of=lambda street: None):
+    found = []
+    for spec in SPECS:
+        with open_source(spec) as street:
+            found.append(measure_counting(street, detector_of(street)))
+    return error_of(found)
+
+
+def test_true_boxes_are_counted_nearly_exactly():
+    found = measured()
+    assert found.inside < 0.03
+    assert found.entries < 0.03
+    assert found.dwell < 0.05
+    assert found.invented + found.missed < 0.1 * found.crossings
+
+
+def test_a_tracker_with_true_boxes_counts_nearly_all(true_boxes):
+    found = measured(true_boxes)
+    assert found.crossings > 150
     assert found.missed + found.invented <= LARGEST_ERROR * found.crossings
-    assert zone_counted == pytest.approx(zone_true, rel=0.25)
+    assert max(found.seen, found.inside) < 0.15
+
+
+def body(identity, x, y, visibility=1.0):
+    return identity, [x - 5, y - 40, x + 5, y], visibility, [x, y]
+
+
+def truth_of(*bodies):
+    ids, xyxy, visibility, feet = zip(*bodies, strict=True) if bodies else ((),) * 4
+    return GroundTruth(
+        np.array(ids, np.int64),
+        np.array(xyxy, np.float32).reshape(-1, 4),
+        np.array(visibility, np.float32),
+        np.array(feet, np.float32).reshape(-1, 2),
+    )
+
+
+def test_the_truth_is_where_people_stand():
+    config = CountingConfig((parse_line("door:0.5,0,0.5,1"),), (parse_zone("low:0,0.5;0.5,0.5;0.5,1;0,1"),))
+    true = TrueCounts(config, (200, 100))
+    # 1 walks in and out; 2 is hidden and its feet are below the image; 3 sways on the edge; 4 is not in it.
+    for n, x in enumerate((150, 90, 50, 20, 150)):
+        sway = 99 + 2 * (n % 2)
+        true.update(truth_of(body(1, x, 70), body(2, 60, 110, 0), body(3, sway, 80), body(4, 60, 150)), n / 4)
+    zone, crossings = true.figures.zones["low"], dict(true.figures.crossings)
+    assert (zone.frames, zone.inside, zone.seen) == (5, 3 + 5 + 3, 3 + 3)
+    assert (zone.entries, zone.stays, zone.dwell_s) == (3, 1, 0.75)
+    assert crossings == {("door", "in"): 1, ("door", "out"): 1}
 
 
 def test_an_error_does_not_hide_behind_another():
-    def counts(**lines):
-        return {name: LineCounts(name, (0, 0), (1, 1), *both) for name, both in lines.items()}
+    def figures(crossings, **zones):
+        found = Figures()
+        found.crossings.update(crossings)
+        found.zones.update({name: ZoneFigures(10, *each) for name, each in zones.items()})
+        return found
 
-    found = CountingError(counts(door=(7, 9), gate=(4, 0)), counts(door=(9, 8), gate=(4, 2)), 0.0, 0.0)
-    assert (found.crossings, found.missed, found.invented) == (23, 4, 1)
-
-
-def test_the_report_shows_counts_beside_the_true_ones(true_boxes, monkeypatch, capsys):
-    spec = "synthetic:frames=40,size=160x90,fps=10"
-    monkeypatch.setattr(counting_error, "open_runtime", lambda model, runtime: SimpleNamespace(close=list))
-    with open_source(spec) as street:
-        monkeypatch.setattr(counting_error, "FairMotDetector", lambda runtime: true_boxes(street))
-        counting_error.report(spec, "people.onnx", "cpu")
-    assert re.search(
-        r"\d+ crossings: \d+ too few, \d+ too many, [\d.]+% off; in the zone", capsys.readouterr().out
+    true = figures(
+        {("door", "in"): 9, ("door", "out"): 8, ("gate", "in"): 4},
+        a=(40, 30, 5, 2, 8.0),
+        b=(60, 50, 5, 2, 8.0),
     )
-    with pytest.raises(InvalidInputError, match="give a street with an end"):
-        counting_error.report("synthetic:frames=endless", "people.onnx", "cpu")
+    counted = figures(
+        {("door", "in"): 7, ("door", "out"): 9, ("gate", "out"): 1},
+        a=(45, 32, 6, 2, 7.0),
+        b=(55, 48, 4, 2, 9.0),
+    )
+    found = error_of([(counted, true)])
+    assert (found.crossings, found.missed, found.invented) == (21, 6, 2)
+    assert (found.inside, found.seen, found.entries, found.dwell) == (0.1, 0.05, 0.2, 0.125)
+    # Of two streets, one's excess is not another's lack.
+    assert error_of([(counted, true), (true, counted)]).missed == 8
+
+
+def test_the_command_shows_counts_beside_the_true_ones(monkeypatch, capsys):
+    command = ["counting_error", "synthetic:frames=40,size=160x90,fps=10"]
+    for boxes in ("true", "losses"):
+        monkeypatch.setattr("sys.argv", [*command, "--boxes", boxes])
+        counting_error.main()
+        text = capsys.readouterr().out
+        assert re.search(r"^square( +[\d.]+){8}$", text, re.MULTILINE)
+        assert re.search(r"\d+ crossings: \d+ too few, .* stay [\d.]+%$", text, re.MULTILINE)
+    monkeypatch.setattr("sys.argv", ["counting_error", "synthetic:frames=endless"])
+    with pytest.raises(SystemExit, match="give a street with an end"):
+        counting_error.main()

@@ -35,6 +35,7 @@ def test_every_event_is_a_line_that_says_all(tmp_path, make_frame, make_tracks):
         "zones": {
             "hall": {
                 "occupancy": 0,
+                "unseen": 0,
                 "entries": 1,
                 "stays": 1,
                 "mean_dwell_s": 0.12,

@@ -16,11 +16,11 @@ topic                          QoS    retained  payload
 With several cameras each has its own topics, one part longer: ``edge-fairmot/shop/door/state``. A name with
 other characters than ASCII letters, digits, _ and - is changed there, and a checksum is added to it.
 
-``state``: ``people`` and ``occupancy`` are null while the source does not run::
+``state``: ``people``, ``occupancy`` and ``unseen`` are null while the source does not run::
 
     {"source": "running", "message": "", "people": 3,
      "lines": {"door": {"in": 12, "out": 9}},
-     "zones": {"queue": {"occupancy": 2, "entries": 7, "stays": 5,
+     "zones": {"queue": {"occupancy": 2, "unseen": 0, "entries": 7, "stays": 5,
                          "mean_dwell_s": 31.2, "longest_dwell_s": 80.0}}}
 
 With a model of several classes, ``in_view`` has the objects of each class in view, ``{"car": 2, "bus": 0}``,
@@ -79,7 +79,7 @@ def state_document(
     if not is_running:
         for zone in document["zones"].values():
             for one in (zone, *zone.get("classes", {}).values()):
-                one["occupancy"] = None
+                one["occupancy"] = one["unseen"] = None
     return {
         "source": source.status,
         "message": source.message,

@@ -185,8 +185,11 @@ def _frame_metrics(frame: WebFrame) -> Iterator[Metric]:
     )
     yield _counters("line_crossings", "Crossings of a line.", ["line", *label, "direction"], crossings)
     zones = list(_by_class(counts.zones))
-    occupancy = ((names, zone.occupancy) for names, zone in zones)
-    yield _gauges("zone_occupancy", "Persons in a zone.", ["zone", *label], occupancy)
+    for gauge, meaning, persons in (
+        ("zone_occupancy", "Persons seen in a zone.", ((names, zone.occupancy) for names, zone in zones)),
+        ("zone_unseen", "Persons last seen in a zone.", ((names, zone.unseen) for names, zone in zones)),
+    ):
+        yield _gauges(gauge, meaning, ["zone", *label], persons)
     for metric, meaning, values in (
         ("zone_entries", "Entries to a zone.", (zone.entries for _, zone in zones)),
         ("zone_stays", "Stays that have ended.", (zone.stays for _, zone in zones)),

@@ -30,7 +30,7 @@ def render(template, document):
 def counts(lines=(), zones=()):
     return Counts(
         {name: LineCounts(name, (0, 0.5), (1, 0.5), 4, 5) for name in lines},
-        {name: ZoneCounts(name, ((0, 0), (1, 0), (1, 1)), 6, 7, 1, 8.5, 9.0) for name in zones},
+        {name: ZoneCounts(name, ((0, 0), (1, 0), (1, 1)), 6, 0, 7, 1, 8.5, 9.0) for name in zones},
     )
 
 

@@ -205,7 +205,14 @@ def test_only_the_newest_state_is_retained(open_sink, broker, subscriber):
         "people": 1,
         "lines": {"door": {"in": 1, "out": 0}},
         "zones": {
-            "hall": {"occupancy": 1, "entries": 1, "stays": 0, "mean_dwell_s": 0.0, "longest_dwell_s": 0.0}
+            "hall": {
+                "occupancy": 1,
+                "unseen": 0,
+                "entries": 1,
+                "stays": 0,
+                "mean_dwell_s": 0.0,
+                "longest_dwell_s": 0.0,
+            }
         },
     }
     health = late.documents(HEALTH)[0]
@@ -222,7 +229,7 @@ def test_people_and_occupancy_are_null_while_the_source_is_lost(open_sink, subsc
     wait_for(lambda: subscriber.documents(STATE)[-1]["source"] == "lost")
     last = subscriber.documents(STATE)[-1]
     assert (last["people"], last["message"]) == (None, "no frame for 5 s")
-    assert last["zones"]["hall"]["occupancy"] is None
+    assert last["zones"]["hall"]["occupancy"] is last["zones"]["hall"]["unseen"] is None
 
 
 def test_closing_while_the_broker_is_away_is_quick_and_keeps_the_events(open_sink, broker, subscriber):

@@ -137,6 +137,7 @@ def test_metrics(serve):
         ("zone_entries_total", "left"): 1,
         ("zone_stays_total", "left"): 1,
         ("zone_occupancy", "left"): 0,
+        ("zone_unseen", "left"): 0,
         ("zone_dwell_seconds_total", "left"): 0.1,
         ("output_up", "recording"): 0,
         ("output_up", "mqtt"): 1,

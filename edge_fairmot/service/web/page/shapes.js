@@ -16,7 +16,12 @@ export function countedBy(kind, name, totals) {
     return `in ${inwards}, out ${outwards}`;
   }
   if (kind === "ignore") return "ignored";
-  return String((totals.zones[name] ?? { occupancy: 0 }).occupancy);
+  return insideOf(totals.zones[name]);
+}
+
+/** Who is inside a zone: 3, or 3 (+2 unseen). */
+export function insideOf({ occupancy, unseen } = { occupancy: 0 }) {
+  return unseen ? `${occupancy} (+${unseen} unseen)` : String(occupancy);
 }
 
 /** Draws all shapes. Elements that can have the focus are kept: replacing one would take it away. */
