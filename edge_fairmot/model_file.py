@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_fairmot.errors import ManifestError
-from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
+from edge_fairmot.manifest import CORE, MANIFEST_KEY, ModelManifest
 from edge_fairmot.system import atomic_write
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -60,7 +60,7 @@ class OnnxFile:
         (width, height), count = manifest.input_size, manifest.batch_size
         rows = (count, manifest.max_detections)
         shapes = {
-            "images": (count, height, width, 3),
+            "images": (count, 3, height, width) if manifest.graph == CORE else (count, height, width, 3),
             "boxes": (*rows, 4),
             "scores": rows,
             "class_ids": rows,

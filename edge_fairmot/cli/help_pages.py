@@ -25,10 +25,10 @@ PANELS = {
     "Counting": "line zone keep-days",
     "Output": (
         "output overwrite no-video crops save-detections detections record summary json html "
-        "certify web web-host web-port web-open mqtt embeddings worst-frames"
+        "certify web web-host web-port web-open mqtt embeddings worst-frames profile"
     ),
     "Network": (
-        "for deform-conv late-heads shuffle-upsampling dense-heads max-detections batch-size "
+        "for deform-conv graph late-heads shuffle-upsampling dense-heads max-detections batch-size "
         "class-name naive network width plain layers pairs from teacher freeze"
     ),
     "Quantization": (

@@ -216,15 +216,13 @@ class Counter:
                 event for person in self._persons.numbered(persons) for event in self._leave(person, (gone,))
             ]
         for line in drawn.lines:
-            crossing = self._lines[line.key] = self._lines.pop(
-                line.key, LineCrossing(self._totals("line", line.key))
-            )
+            fresh = LineCrossing(self._totals("line", line.key))
+            crossing = self._lines[line.key] = self._lines.pop(line.key, fresh)
             crossing.place(self._scaled(line.start), self._scaled(line.end))
             crossing.classes = self._classes_of(line)
         for zone in drawn.zones:
-            occupancy = self._zones[zone.key] = self._zones.pop(
-                zone.key, ZoneOccupancy(self._totals("zone", zone.key))
-            )
+            empty = ZoneOccupancy(self._totals("zone", zone.key))
+            occupancy = self._zones[zone.key] = self._zones.pop(zone.key, empty)
             occupancy.place([self._scaled(corner) for corner in zone.polygon])
             occupancy.classes = self._classes_of(zone)
         left_out = [key for key in self._lines if key not in {line.key for line in drawn.lines}]

@@ -195,7 +195,6 @@ class ZoneOccupancy:
             entries, ended = sum(one.entries for one in found), sum(one.ended for one in found)
             mean_s = sum(one.dwell_s for one in found) / ended if ended else 0.0
             longest_s = max((one.longest_s for one in found), default=0.0)
-            # Who was inside when an earlier run was killed has entered, and is not inside.
             unseen = len(ages_s) - seen
             return ZoneCounts(
                 zone.name, zone.polygon, seen, unseen, entries, ended, mean_s, longest_s, id=zone.id

@@ -8,7 +8,7 @@ import pytest
 
 from edge_fairmot.errors import InferenceError, InvalidInputError, ManifestError, RuntimeUnavailableError
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
-from edge_fairmot.runtimes.checks import int8_sums_overflow
+from edge_fairmot.runtimes.checks import OUTPUTS, int8_sums_overflow
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 
@@ -29,7 +29,7 @@ def test_bound_buffers_give_the_outputs_of_a_plain_run(small_model):
         found = [bound.run(image) for image in images]
         for image, outputs in zip(images, found, strict=True):
             expected = plain.infer(image)
-            for name, values in zip(ort.OUTPUTS, outputs, strict=True):
+            for name, values in zip(OUTPUTS, outputs, strict=True):
                 np.testing.assert_array_equal(values, getattr(expected, name))
                 assert values.dtype == getattr(expected, name).dtype
 
