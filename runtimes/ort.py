@@ -7,6 +7,7 @@ the device and the detections back.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from edge_fairmot.errors import (
     RuntimeUnavailableError,
 )
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.model_file import read_onnx_file
+from edge_fairmot.model_file import read_onnx_file, with_unsigned_activations
 from edge_fairmot.runtimes.checks import (
     SUPPORTED_OPTIONS,
     CheckedRuntime,
@@ -48,6 +49,9 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 
 DEVICES = {"cpu": (CPU, "CPU"), "cuda": (CUDA, "NVIDIA GPU"), "tensorrt": (TENSORRT, "NVIDIA GPU")}
 """Provider and device of each runtime."""
+
+X86 = ("x86_64", "AMD64")
+"""Names of x86 processors with 64 bits, in Linux and Windows."""
 
 Provider: TypeAlias = tuple[str, dict[str, str]]
 """Name of an execution provider and its options, as ``onnxruntime.InferenceSession`` takes them."""
@@ -125,14 +129,20 @@ def open_session(
 ) -> Any:
     """Open a file as an ``onnxruntime.InferenceSession``; InferenceError if ONNX Runtime cannot run it.
 
+    On x86 processors the fast kernels take unsigned activations. ONNX Runtime makes them so itself, but not
+    through a concatenation: the convolutions behind one would run in float.
+
     With ``profile_to`` the session writes the times of its nodes to a file whose name begins so.
     """
     options = make_session_options(threads)
     if profile_to is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile_to)
+    model = None
+    if list(providers) == [CPU] and platform.machine() in X86:
+        model = with_unsigned_activations(path)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        return onnxruntime.InferenceSession(model or str(path), options, providers=list(providers))
     except Exception as error:  # its exceptions have no other base in common
         message = str(error)
         raise InferenceError(_explain(str(path), message) + unsupported_operator_hint(message)) from error

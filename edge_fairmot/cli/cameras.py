@@ -22,7 +22,7 @@ from edge_fairmot.protocols import OutputHealth, Sink, SourceState, output_healt
 from edge_fairmot.service.history import History, HistorySink, HistoryStore, history_path
 from edge_fairmot.service.mqtt import MqttSink
 from edge_fairmot.service.recording import RecordingSink
-from edge_fairmot.service.run import RunView
+from edge_fairmot.service.run import RunView, wall_time
 from edge_fairmot.service.web import CameraHistory, CameraPage, WebMosaic, WebSink
 from edge_fairmot.sources import open_live_source
 from edge_fairmot.sources.address import redact
@@ -147,7 +147,14 @@ def open_outputs(cameras: Sequence[Camera], stack: ExitStack) -> None:
             counts, outputs = camera.run.counts, camera.outputs
             _keep(
                 camera,
-                MqttSink(settings.mqtt, pipeline.summary, camera.state, counts, outputs=outputs),
+                MqttSink(
+                    settings.mqtt,
+                    pipeline.summary,
+                    camera.state,
+                    counts,
+                    outputs=outputs,
+                    time_of=wall_time,
+                ),
                 stack,
             )
         if settings.record is not None:
@@ -155,9 +162,11 @@ def open_outputs(cameras: Sequence[Camera], stack: ExitStack) -> None:
                 "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
                 "time_s": time.monotonic(),
             }
+            named = {"camera": camera.name} if camera.name else {}
+            header = camera.run.header(clock=clock, **named)
             history = _history_sink(camera)
             on_clip = None if history is None else history.add_clip
-            _keep(camera, RecordingSink(settings.record, camera.run.header(clock=clock), on_clip), stack)
+            _keep(camera, RecordingSink(settings.record, header, on_clip), stack)
     if cameras[0].run.config.web.serve:
         _open_page(cameras, stack)
 

@@ -17,8 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import BaseRoute, Route
 
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.service.history import CountRow, EventRow, History
-from edge_fairmot.service.history.reading import By
+from edge_fairmot.service.history import By, CountRow, EventRow, History
 from edge_fairmot.types import Totals
 
 LONGEST_DAYS: dict[By, int] = {"minute": 2, "hour": 92, "day": 3660}
@@ -182,7 +181,7 @@ def _numbers(kind: str, totals: Totals) -> dict[str, Any]:
 
 
 def _count(row: CountRow) -> dict[str, Any]:
-    occupancy = {"mean_occupancy": round(row.mean_occupancy, 2), "max_occupancy": row.max_occupancy}
+    occupancy = {"mean_occupancy": round(row.mean_occupancy or 0.0, 2), "max_occupancy": row.max_occupancy}
     return {
         **{"start": row.start.isoformat(), "end": row.end.isoformat(), "camera": row.camera},
         **{"kind": row.kind, "id": row.id, "name": row.name, "class": row.class_name},

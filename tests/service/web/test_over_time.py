@@ -229,3 +229,14 @@ def test_older_events_are_turned_to_and_new_ones_come_by_themselves(run, kept, b
         assert tab.small() == []
         assert tab.faults() == []
         assert tab.console == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing(run, browse, dark):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
+    )
+    with open_live(browse, run, dark=dark) as tab:
+        tab.wait(f"{CARD}.dataset.shown")
+        tab.page.get_by_text("As a table").click()
+        assert axe.Axe().run(tab.page).response["violations"] == []
