@@ -137,7 +137,7 @@ def test_peaks_that_tie_and_cells_that_are_no_peak():
 def test_ncnn_runs_core_files_of_native_layers_only(convert_network):
     pytest.importorskip("ncnn", reason="needs ncnn")
     with pytest.raises(InferenceError, match=r"runs core files only, .* a full one: .*--for ncnn"):
-        open_runtime(convert_network("dla", "full", "native"), "ncnn")
+        open_runtime(convert_network("resdcn", "full", "native"), "ncnn")
     with pytest.raises(InferenceError, match=r"ncnn has no layer for \w+ in this file: .*--for ncnn"):
         open_runtime(convert_network("resdcn", "core", "gather"), "ncnn")
 
@@ -157,10 +157,10 @@ def test_mnn_keeps_its_form_of_the_network_and_writes_nothing(convert_network, t
     np.testing.assert_array_equal(found[0].boxes, found[1].boxes)
     assert capfd.readouterr() == ("", "")
     with pytest.raises(InferenceError, match=r"runs core files without DeformConv only.*--for mnn"):
-        open_runtime(convert_network("dla", "core", "native"), "mnn")
+        open_runtime(convert_network("resdcn", "core", "native"), "mnn")
 
 
 @pytest.mark.skipif(int(cv2.__version__[0]) < 5, reason="needs OpenCV 5")
 def test_opencv_says_what_it_does_not_run(convert_network):
     with pytest.raises(InferenceError, match=r"DeformConv is not supported here.*--deform-conv gather"):
-        open_runtime(convert_network("dla", "full", "native"), "opencv")
+        open_runtime(convert_network("resdcn", "full", "native"), "opencv")
