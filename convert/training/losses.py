@@ -72,7 +72,6 @@ class TaskLoss(nn.Module):
         )
         return {**parts, "total": total}
 
-
     def _heatmap(self, network: FairMOT, features: Tensor) -> Tensor:
         """Compute the one head that is needed everywhere: in float32 it is a quarter of a step's time."""
         with torch.autocast(features.device.type, torch.bfloat16, enabled=self._bf16):

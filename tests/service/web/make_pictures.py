@@ -29,7 +29,12 @@ def main(folder: Path) -> None:
             [
                 *("edge-fairmot", "live", "synthetic:seed=1,fps=10", "--runtime", "openvino"),
                 *("--web", "--web-open", "--web-port", str(PORT)),
-                *("--line", "door:0.45,0.62,0.72,0.62", "--zone", "shop:0.70,0.45;0.98,0.45;0.98,0.80;0.70,0.80"),
+                *(
+                    "--line",
+                    "door:0.45,0.62,0.72,0.62",
+                    "--zone",
+                    "shop:0.70,0.45;0.98,0.45;0.98,0.80;0.70,0.80",
+                ),
             ],
             env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "STATE_DIRECTORY": state},
         )
