@@ -14,13 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import onnx
+from torch import nn
 
 import edge_fairmot
 from edge_fairmot.benchmarks.parity_budget import INT8_BUDGET, ParityBudget
 from edge_fairmot.convert.calibration import CalibrationFrames, calibrate
 from edge_fairmot.convert.checkpoint import Checkpoint, load_network
 from edge_fairmot.convert.deploy import DeployGraph, GraphOptions, count_macs
-from edge_fairmot.convert.export import attach_manifest, simplify, to_onnx
+from edge_fairmot.convert.export import attach_late_heads, attach_manifest, simplify, to_onnx
 from edge_fairmot.convert.half_precision import float32_layers, to_fp16
 from edge_fairmot.convert.mixed_precision import LayerCost, MixedPrecisionSearch, SearchResult
 from edge_fairmot.convert.network import STRIDE, deformable_layers
@@ -28,7 +29,7 @@ from edge_fairmot.convert.networks import network_name
 from edge_fairmot.convert.parity import FP16_LIMIT, compare, draw_images, reference_detections
 from edge_fairmot.convert.quantization import convolution_layers, equalize, int8_share
 from edge_fairmot.errors import ConversionError, InvalidInputError
-from edge_fairmot.manifest import PRECISIONS, ModelManifest
+from edge_fairmot.manifest import CORE, PRECISIONS, ModelManifest
 from edge_fairmot.model_file import certify
 from edge_fairmot.runtimes import open_runtime
 from edge_fairmot.system import atomic_write
@@ -130,6 +131,7 @@ def convert(
     """
     output_path = Path(output_path)
     _check_precision(precision, int8, options)
+    attach = attach_late_heads if options.graph == CORE else lambda model, graph: None
     _check_output(output_path, Path(checkpoint_path))
     on_step("reading the checkpoint")
     network, checkpoint = load_network(checkpoint_path)
@@ -137,6 +139,7 @@ def convert(
     on_step("exporting")
     graph = DeployGraph(network, options)
     model = to_onnx(graph)
+    attach(model, graph)
     manifest = _describe(graph, checkpoint, model, class_names)
 
     on_step("checking against PyTorch")
@@ -150,6 +153,7 @@ def convert(
     warnings: tuple[str, ...] = ()
     try:
         simplified = simplify(model)
+        attach(simplified, graph)
         figures = compare(_detect(simplified, manifest, images), reference)
         figures.check("the simplified graph differs from the network")
         model, manifest = simplified, replace(manifest, rewrites=(*manifest.rewrites, "simplified"))
@@ -231,6 +235,11 @@ def _check_precision(precision: str, int8: Int8Options | None, options: GraphOpt
             f"precision {precision!r} {'with' if int8 else 'without'} Int8Options: choose from "
             f"{', '.join(PRECISIONS)}, and give Int8Options for int8 only"
         )
+    if options.graph == CORE and precision != "fp32":
+        raise InvalidInputError(
+            f"a core graph is float32, not {precision}, and the NPU's own tool quantizes it: leave "
+            "--precision and --calibrate out"
+        )
     if int8 is not None and options.batch_size != 1:
         raise InvalidInputError(f"int8 takes a batch size of 1, not {options.batch_size}")
 
@@ -267,7 +276,8 @@ def _describe(
         "folded-normalisation": True,
         "folded-focus": graph.folds_focus,
         "late-heads": options.late_heads,
-        "shuffle-upsampling": options.shuffle_upsampling,
+        "core-graph": options.graph == CORE,
+        "shuffle-upsampling": options.shuffles,
     }
     return ModelManifest(
         input_size=options.input_size,
@@ -278,6 +288,8 @@ def _describe(
         macs=count_macs(graph),
         max_detections=graph.top_k,
         embedding_dim=spec.embedding_dim,
+        graph=options.graph,
+        head_activation="silu" if graph.network.activation is nn.SiLU else "relu",
         box_channels=spec.box_channels,
         class_names=class_names,
         deform_conv={name: layer.lowering for name, layer in deformable_layers(graph.network).items()},

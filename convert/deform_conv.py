@@ -35,7 +35,7 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F  # noqa: N812
-from onnx import FunctionProto, ModelProto, helper, numpy_helper
+from onnx import FunctionProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.defs import OpSchema
 from onnxscript import opset19
 from onnxscript.values import Op, Opset
@@ -47,6 +47,7 @@ NATIVE_OPSET = 19
 """The first opset with DeformConv."""
 
 IM2COL_DOMAIN, IM2COL, IM2COL_VERSION = "edge_fairmot", "DeformIm2col", 1
+ROUNDED_IM2COL = "DeformIm2colRounded"
 
 DeformConvFunction: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -209,8 +210,7 @@ def _im2col_function() -> FunctionProto:
         kernel_shape=[3, 3],
         pads=[1, 1, 1, 1],
     )
-    group = deform.attribute.add()
-    group.name, group.type, group.ref_attr_name = "group", onnx.AttributeProto.INT, "channels"
+    _refer(deform, "group", "channels", onnx.AttributeProto.INT)
     nodes = [
         helper.make_node("Constant", [], ["taps"], value=numpy_helper.from_array(taps)),
         helper.make_node("Constant", [], ["ones"], value_ints=[1, 1, 1]),
@@ -231,3 +231,36 @@ def _im2col_function() -> FunctionProto:
     return helper.make_function(
         IM2COL_DOMAIN, IM2COL, ["x", "offset", "mask"], ["columns"], nodes, opset, ["channels"]
     )
+
+
+def rounded_im2col_function() -> FunctionProto:
+    """Write ``DeformIm2colRounded``: sampling by the 27 predicted channels, in int8 steps of ``scale``.
+
+    It gives float values. A runtime with a kernel of its own samples into int8 at once.
+    """
+    sample = helper.make_node(IM2COL, ["x", "offset", "mask"], ["columns"], domain=IM2COL_DOMAIN)
+    _refer(sample, "channels", "channels", onnx.AttributeProto.INT)
+    scale = helper.make_node("Constant", [], ["step"])
+    _refer(scale, "value_float", "scale", onnx.AttributeProto.FLOAT)
+    zero = numpy_helper.from_array(np.array(0, np.int8))
+    nodes = [
+        helper.make_node("Constant", [], ["parts"], value_ints=[2 * TAPS, TAPS]),
+        helper.make_node("Split", ["prediction", "parts"], ["offset", "logits"], axis=1),
+        helper.make_node("Sigmoid", ["logits"], ["mask"]),
+        sample,
+        scale,
+        helper.make_node("Constant", [], ["zero"], value=zero),
+        helper.make_node("QuantizeLinear", ["columns", "step", "zero"], ["steps"]),
+        helper.make_node("DequantizeLinear", ["steps", "step", "zero"], ["rounded"]),
+    ]
+    opsets = [helper.make_opsetid("", NATIVE_OPSET), helper.make_opsetid(IM2COL_DOMAIN, IM2COL_VERSION)]
+    names = ["channels", "scale"]
+    return helper.make_function(
+        IM2COL_DOMAIN, ROUNDED_IM2COL, ["x", "prediction"], ["rounded"], nodes, opsets, names
+    )
+
+
+def _refer(node: NodeProto, name: str, source: str, kind: int) -> None:
+    """Let an attribute of a node be one of its function."""
+    attribute = node.attribute.add()
+    attribute.name, attribute.type, attribute.ref_attr_name = name, kind, source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -18,8 +18,10 @@ from edge_fairmot.convert.rewrites import (
     shuffle_upsampling,
 )
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.manifest import CORE, FULL, GRAPHS
 
 OUTPUT_NAMES = ("boxes", "scores", "class_ids", "embeddings")
+CORE_OUTPUT_NAMES = ("hm", "features")
 DENSE_OUTPUT_NAMES = ("hm", "wh", "reg", "id")
 
 MAX_CELLS = 2**21
@@ -43,9 +45,12 @@ class GraphOptions:
     late_heads : bool
         Compute ``wh``, ``reg`` and ``id`` at the K peaks only.
     shuffle_upsampling : bool
-        Rewrite transposed convolutions.
+        Rewrite transposed convolutions, except those of a core graph: NPUs have them, and no shuffling.
     dense_heads : bool
         Add the dense heads as extra outputs, for debugging.
+    graph : str
+        ``full``; or ``core`` to end at the heatmap and the features, from float32 (N, 3, H, W), BGR, 0 to
+        255. The host decodes them, with late heads.
     """
 
     input_size: tuple[int, int] = (1088, 608)
@@ -55,6 +60,7 @@ class GraphOptions:
     late_heads: bool = True
     shuffle_upsampling: bool = True
     dense_heads: bool = False
+    graph: str = FULL
 
     def __post_init__(self) -> None:
         width, height = self.input_size
@@ -66,10 +72,32 @@ class GraphOptions:
         for name, value in (("max_detections", self.max_detections), ("batch_size", self.batch_size)):
             if value < 1:
                 raise InvalidInputError(f"{name} must be at least 1, not {value}")
+        if self.graph not in GRAPHS:
+            raise InvalidInputError(f"graph {self.graph!r}: choose from {', '.join(GRAPHS)}")
+        if self.graph == CORE and (self.dense_heads or not self.late_heads):
+            raise InvalidInputError(
+                "a core graph has no dense heads, because the host computes late ones: leave "
+                "--dense-heads and --no-late-heads out"
+            )
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether transposed convolutions are rewritten."""
+        return self.shuffle_upsampling and self.graph != CORE
+
+    @property
+    def image_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the graph's input."""
+        width, height = self.input_size
+        if self.graph == CORE:
+            return self.batch_size, 3, height, width
+        return self.batch_size, height, width, 3
 
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the graph's outputs, in order."""
+        if self.graph == CORE:
+            return CORE_OUTPUT_NAMES
         return OUTPUT_NAMES + (DENSE_OUTPUT_NAMES if self.dense_heads else ())
 
     def top_k(self, num_classes: int) -> int:
@@ -87,7 +115,7 @@ class DeployGraph(nn.Module):
         fold_batch_norms(network)
         self.folds_focus = fold_focus(network)
         fold_normalisation(network)
-        if options.shuffle_upsampling:
+        if options.shuffles:
             shuffle_upsampling(network)
         set_lowering(network, options.deform_conv)
         width, height = options.input_size
@@ -103,8 +131,14 @@ class DeployGraph(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Map uint8 (N, H, W, 3) BGR to the outputs of the graph contract, then the dense heads if wanted."""
+        """Map uint8 (N, H, W, 3) BGR to the outputs of the graph contract, then the dense heads if wanted.
+
+        A core graph maps float32 (N, 3, H, W) BGR to the heatmap before the sigmoid and the features.
+        """
         network = self.network
+        if self.options.graph == CORE:
+            features = network.features(images)
+            return network.hm(features), features
         features = network.features(images.float().permute(0, 3, 1, 2))
         hm = network.hm(features)
         scores, class_ids, cells = find_peaks(torch.sigmoid(hm), self.top_k)
@@ -124,10 +158,11 @@ class DeployGraph(nn.Module):
 
 
 def count_macs(graph: DeployGraph) -> int:
-    """Count the multiply-adds of products (convolutions, matrices) that the graph computes of one image."""
+    """Count the multiply-adds of products (convolutions, matrices) of one image, with those of the host."""
     options = graph.options
     width, height = options.input_size
     graph = copy.deepcopy(graph).to("meta")
+    graph.options = replace(options, graph=FULL)
     set_lowering(graph.network, "gridsample")  # torch knows the arithmetic of no opaque operator
     with FlopCounterMode(display=False) as counter:
         graph(torch.zeros(options.batch_size, height, width, 3, dtype=torch.uint8, device="meta"))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import onnx
+import onnx.numpy_helper
 import onnxsim
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ from edge_fairmot.convert.deform_conv import NATIVE_OPSET, TRANSLATIONS, add_im2
 from edge_fairmot.convert.deploy import DeployGraph
 from edge_fairmot.convert.network import deformable_layers
 from edge_fairmot.errors import ConversionError
-from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
+from edge_fairmot.manifest import CORE, MANIFEST_KEY, ModelManifest
+from edge_fairmot.runtimes.host_decoder import LATE_HEADS
 
 UNROLLED_OPSET = 18
 """The lowest opset of torch's exporter. The unrolled graphs use no newer operator."""
@@ -28,8 +30,7 @@ MAX_IR_VERSION = 10
 def to_onnx(graph: DeployGraph) -> onnx.ModelProto:
     """Export the deploy graph with static shapes; raise ConversionError if the exporter fails."""
     options = graph.options
-    width, height = options.input_size
-    example = torch.zeros(options.batch_size, height, width, 3, dtype=torch.uint8)
+    example = torch.zeros(options.image_shape, dtype=torch.float32 if options.graph == CORE else torch.uint8)
     lowering = options.deform_conv if deformable_layers(graph.network) else ""
     return export_module(graph, {"images": example}, options.output_names, lowering)
 
@@ -92,6 +93,13 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     result: onnx.ModelProto = simplified
     result.ir_version = min(result.ir_version, MAX_IR_VERSION)
     return result
+
+
+def attach_late_heads(model: onnx.ModelProto, graph: DeployGraph) -> None:
+    """Add the weights of the heads that the host computes, as tensors that no node reads."""
+    for head in LATE_HEADS:
+        for name, weight in graph.network.heads[head].state_dict().items():
+            model.graph.initializer.append(onnx.numpy_helper.from_array(weight.numpy(), f"{head}.{name}"))
 
 
 def attach_manifest(model: onnx.ModelProto, manifest: ModelManifest) -> None:

@@ -15,6 +15,12 @@ SCHEMA_VERSION = 1
 PRECISIONS = ("fp32", "fp16", "int8")
 """Values of ``default_precision``."""
 
+FULL, CORE = GRAPHS = ("full", "core")
+"""Values of ``graph``: a full graph detects; a core graph ends before the decoding (``convert --graph``)."""
+
+ACTIVATIONS = ("relu", "silu")
+"""Values of ``head_activation``."""
+
 LARGEST = 65536
 """Largest size or count: more than any network has."""
 
@@ -38,6 +44,10 @@ class ModelManifest:
     class_names : tuple of str
     box_channels : int
         4 for left, top, right, bottom; 2 for width, height; 2 for each of three or more classes.
+    graph : str
+        One of ``GRAPHS``.
+    head_activation : str
+        One of ``ACTIVATIONS``: the nonlinearity in the heads.
     network : str
         Backbone and neck, for example ``yolov5s``; empty in files of earlier releases, which are DLA-34.
     parameters : int
@@ -88,6 +98,8 @@ class ModelManifest:
     box_channels: int = 4
     batch_size: int = 1
     stride: int = 4
+    graph: str = FULL
+    head_activation: str = "relu"
     network: str = ""
     parameters: int = 0
     macs: int = 0
@@ -199,6 +211,8 @@ _KINDS: Mapping[str, _Kind] = {
     "share": _Kind(lambda value: _is_number(value) and 0 <= value <= 1, "between 0 and 1"),
     "names": _Kind(lambda value: _texts(value) and value != [], "a list of at least one text"),
     "precision": _Kind(lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+    "graph": _Kind(lambda value: value in GRAPHS, f"one of {', '.join(GRAPHS)}"),
+    "activation": _Kind(lambda value: value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"),
 }
 """Allowed values, by the type of the field or its entry in ``_RANGED``."""
 
@@ -213,6 +227,8 @@ _RANGED: Mapping[str, str] = {
     "int8_share": "share",
     "class_names": "names",
     "default_precision": "precision",
+    "graph": "graph",
+    "head_activation": "activation",
 }
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_fairmot.errors import ManifestError
-from edge_fairmot.manifest import MANIFEST_KEY, ModelManifest
+from edge_fairmot.manifest import CORE, MANIFEST_KEY, ModelManifest
 from edge_fairmot.system import atomic_write
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -60,7 +60,7 @@ class OnnxFile:
         (width, height), count = manifest.input_size, manifest.batch_size
         rows = (count, manifest.max_detections)
         shapes = {
-            "images": (count, height, width, 3),
+            "images": (count, 3, height, width) if manifest.graph == CORE else (count, height, width, 3),
             "boxes": (*rows, 4),
             "scores": rows,
             "class_ids": rows,
@@ -136,6 +136,32 @@ def _hash_model(path: Path, graph_sha256: str) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def with_unsigned_activations(path: str | Path) -> bytes | None:
+    """Return an int8 model whose activations are 0 to 255 with zero 128, not -128 to 127 with zero 0.
+
+    It is the same function: two bytes change in the zero of each QuantizeLinear. None if no zero can be
+    changed so, because none is int8, weights share it, or weights lie in other files.
+    """
+    with _open_model(Path(path)) as mapped:
+        model, changed = bytearray(mapped), False
+        for graph in _submessages(memoryview(model), _GRAPH):
+            if _external_locations(graph, "graph"):
+                return None
+            tensors = {_text(tensor, 8): tensor for tensor in _submessages(graph, 5)}
+            readers: dict[str, set[str]] = {}
+            for node in _submessages(graph, 1):
+                source, *others = (bytes(name).decode() for name in (*_submessages(node, 1), b""))
+                for name in others:
+                    readers.setdefault(name, set()).add("weights" if source in tensors else _text(node, 4))
+            for name, operators in readers.items():
+                if name in tensors and operators == {"QuantizeLinear", "DequantizeLinear"}:
+                    fields = {field.number: field.raw for field in read_fields(tensors[name])}
+                    parts = [bytes(fields.get(number, b"")) for number in (2, 9)]  # data_type and raw_data
+                    if parts == [b"\x10\x03", b"\x4a\x01\x00"]:  # int8, and one byte: 0
+                        fields[2][-1], fields[9][-1], changed = 2, 128, True
+        return bytes(model) if changed else None
 
 
 def certificate_fault(path: str | Path, manifest: ModelManifest) -> str:

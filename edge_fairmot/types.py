@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -285,6 +285,8 @@ class CountingEvent:
         For ``leave``, the duration of the stay.
     class_id : int
         Class of the track.
+    shape_id : str
+        Id of the line or the zone, which a new name does not change; empty, where the name is the id.
     """
 
     kind: Literal["in", "out", "enter", "leave"]
@@ -293,6 +295,7 @@ class CountingEvent:
     time_s: float
     dwell_s: float | None = None
     class_id: int = 0
+    shape_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +303,8 @@ class LineCounts:
     """A counting line and its crossings so far, inwards and outwards.
 
     Looking along the line from ``start`` to ``end``, ``in`` is from left to right. ``by_class`` has the same
-    for each counted class, by name; it is empty where the model has one class.
+    for each counted class, by name; it is empty where the model has one class. ``id`` is that of the line,
+    empty where the name is the id.
     """
 
     name: str
@@ -309,6 +313,7 @@ class LineCounts:
     inwards: int = 0
     outwards: int = 0
     by_class: Mapping[str, LineCounts] = field(default_factory=lambda: MappingProxyType({}))
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +335,7 @@ class ZoneCounts:
         Over the stays that ended; 0 without any.
     by_class : mapping of str to ZoneCounts
         The same for each counted class, by name; empty where the model has one class.
+    id : str
     """
 
     name: str
@@ -341,11 +347,23 @@ class ZoneCounts:
     mean_dwell_s: float = 0.0
     longest_dwell_s: float = 0.0
     by_class: Mapping[str, ZoneCounts] = field(default_factory=lambda: MappingProxyType({}))
+    id: str = ""
 
     @property
     def shown(self) -> str:
         """Who is inside, as it is shown: ``3``, or ``3 (+2 unseen)``."""
         return f"{self.occupancy} (+{self.unseen} unseen)" if self.unseen else str(self.occupancy)
+
+
+class Totals(NamedTuple):
+    """Totals of a line (inwards, outwards) or a zone (the rest) over a time; ``stays`` have ended."""
+
+    inwards: int = 0
+    outwards: int = 0
+    entries: int = 0
+    stays: int = 0
+    dwell_s: float = 0.0
+    longest_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 from edge_fairmot.detector import check_outputs
 from edge_fairmot.errors import InferenceError, InvalidInputError, RuntimeUnavailableError
 from edge_fairmot.manifest import ModelManifest
+from edge_fairmot.model_file import OnnxFile
 from edge_fairmot.system import ROOT, read_sysfs
 from edge_fairmot.types import RawDetections, UInt8Array
 
@@ -29,6 +30,9 @@ SUPPORTED_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "openvino": ("device", "threads", "precision", "hint", "cache_folder"),
         "cuda": ("device",),
         "tensorrt": ("device", "precision", "cache_folder"),
+        "opencv": (),
+        "ncnn": ("threads", "precision"),
+        "mnn": ("threads", "cache_folder"),
     }
 )
 """Options that each built-in runtime supports."""
@@ -144,6 +148,16 @@ def check_images(images: UInt8Array, manifest: ModelManifest) -> None:
         raise InferenceError(
             f"this file takes uint8 {expected} (N, H, W, BGR), not {images.dtype} {images.shape}: "
             f"letterbox the image to {width}x{height}, or convert again with --size"
+        )
+
+
+def check_float_file(runtime: str, file: OnnxFile) -> None:
+    """Raise InferenceError for an int8 or fp16 file, which the runtime does not run."""
+    precision = file.manifest.default_precision
+    if precision != "fp32":
+        raise InferenceError(
+            f"runtime {runtime} runs float32 files only, and {file.path} is {precision}: convert the "
+            f"checkpoint again with --for {runtime}, or take --runtime cpu"
         )
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.manifest import CORE, FULL
 
 LOWERINGS = ("native", "gridsample", "gather", "im2col")
 """Values of ``--deform-conv``, beside ``auto``."""
@@ -28,13 +29,17 @@ PRECISION_ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
 class Rule(NamedTuple):
     """A software, the first version that runs ``DeformConv``, and the lowering for older ones.
 
-    Without ``native_since``, every version runs it. The installed version is that of one of ``packages``.
+    Without ``native_since`` every version runs ``lowering``. The installed version is that of one of
+    ``packages``. ``float_only``: it runs no int8 files.
     """
 
     software: str
     packages: tuple[str, ...] = ()
     native_since: tuple[int, ...] = ()
     older: str = "native"
+    lowering: str = "native"
+    float_only: bool = False
+    graph: str = FULL
 
 
 ONNX_RUNTIME = Rule("ONNX Runtime", ("onnxruntime", "onnxruntime-gpu"), (1, 25), "gather")
@@ -48,6 +53,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "openvino": Rule("OpenVINO"),  # openvino_operators has the rule that its frontend lacks
         # By the change log of onnx-tensorrt. GridSample is there since 8.5.
         "tensorrt": Rule("TensorRT", ("tensorrt",), (10, 1), "gridsample"),
+        "opencv": Rule("OpenCV 5", lowering="gather", float_only=True),
+        "ncnn": Rule("ncnn", float_only=True, graph=CORE),
+        "mnn": Rule("MNN", lowering="gridsample", float_only=True, graph=CORE),
     }
 )
 
@@ -60,12 +68,13 @@ FASTEST_INT8: Mapping[str, str] = MappingProxyType({"openvino": "im2col"})
 
 
 class Choice(NamedTuple):
-    """Values of ``--deform-conv`` and ``--precision``, the reason, and advice on a faster file; or ""."""
+    """Values of ``--deform-conv`` and ``--precision``, reason, advice on a faster file or "", ``--graph``."""
 
     lowering: str
     precision: str
     reason: str
     advice: str
+    graph: str = FULL
 
 
 def parse_lowering(text: str) -> str:
@@ -89,6 +98,8 @@ def choose(target: str, *, calibrated: bool) -> Choice:
         raise InvalidInputError(
             f"--for {target!r}: choose from {', '.join(RULES)}; for another runtime choose --deform-conv"
         )
+    if rule.float_only and calibrated:
+        raise InvalidInputError(f"runtime {name} runs float32 files only: leave --calibrate out")
     best = BEST_PRECISION.get(name, "fp32")
     precision = "int8" if calibrated else "fp32" if best == "int8" else best
     advice = "int8 is faster there: add --calibrate VIDEO" if best == "int8" and not calibrated else ""
@@ -98,6 +109,9 @@ def choose(target: str, *, calibrated: bool) -> Choice:
             raise InvalidInputError(
                 f"--for {target!r}: a version matters for {versioned} only, as in cpu@1.23"
             )
+        if rule.float_only:
+            form = f"{rule.graph} files in float32, with {rule.lowering} layers"
+            return Choice(rule.lowering, precision, f"{rule.software} runs {form}", advice, rule.graph)
         reason = f"{rule.software} runs DeformConv with the rule of edge-fairmot"
         if precision == "int8" and name in FASTEST_INT8:
             return Choice(

@@ -16,6 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import numpy.typing as npt
+
 from edge_fairmot.errors import (
     InferenceError,
     InvalidInputError,
@@ -24,14 +26,13 @@ from edge_fairmot.errors import (
 )
 from edge_fairmot.model_file import read_onnx_file
 from edge_fairmot.runtimes.checks import (
-    OUTPUTS,
     SUPPORTED_OPTIONS,
     CheckedRuntime,
     RuntimeOptions,
     make_cache_folder,
     unsupported_operator_hint,
 )
-from edge_fairmot.types import UInt8Array
+from edge_fairmot.runtimes.host_decoder import complete, output_names
 
 try:
     import openvino
@@ -61,22 +62,24 @@ class OpenVinoRuntime(CheckedRuntime):
         device = options.device or "CPU"
         name = f"openvino:{device}"
         with kept_signal_stack():
-            compiled = _compile(str(path), device, options, set(manifest.deform_conv.values()))
+            compiled = compile_file(str(path), device, options, set(manifest.deform_conv.values()))
             wanted = "OPTIMAL_NUMBER_OF_INFER_REQUESTS"
             self.parallel_calls = int(compiled.get_property(wanted)) if options.hint == "throughput" else 1
             requests: SimpleQueue[Any] = SimpleQueue()
             for _ in range(self.parallel_calls):
                 requests.put(compiled.create_infer_request())
 
-        def run(images: UInt8Array) -> list[Any]:
+        names = output_names(manifest)
+
+        def run(images: npt.NDArray[Any]) -> list[Any]:
             request = requests.get()
             try:
                 results = request.infer({"images": images}, share_inputs=True, share_outputs=False)
-                return [results[output] for output in OUTPUTS]
+                return [results[output] for output in names]
             finally:
                 requests.put(request)
 
-        super().__init__(name, manifest, run, partial(_explain, "this file", name))
+        super().__init__(name, manifest, complete(path, manifest, run), partial(_explain, "this file", name))
 
 
 @contextmanager
@@ -110,13 +113,19 @@ def list_devices(_: str) -> tuple[str, ...]:
         return tuple(openvino.Core().available_devices)
 
 
-def _compile(path: str, device: str, options: RuntimeOptions, lowerings: set[str]) -> Any:
+def compile_file(
+    path: str, device: str, options: RuntimeOptions, lowerings: set[str], *, profiled: bool = False
+) -> Any:
+    """Compile a file with these lowerings as an ``openvino.CompiledModel``; ``profiled`` counts operators.
+
+    InferenceError if OpenVINO cannot run it.
+    """
     core = openvino.Core()
     _check_device(core, device)
     _check_precision(core, device, options.precision)
     for extension in operator_extensions(device, lowerings, options.threads):
         core.add_extension(extension)
-    properties = _properties(options, device)
+    properties = _properties(options, device) | ({"PERF_COUNT": True} if profiled else {})
     try:
         # Given the path, OpenVINO does not read a file whose compiled model is in the cache.
         return core.compile_model(path, device, properties)

@@ -7,12 +7,14 @@ the device and the detections back.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_fairmot.errors import (
     InferenceError,
@@ -21,9 +23,8 @@ from edge_fairmot.errors import (
     RuntimeUnavailableError,
 )
 from edge_fairmot.manifest import ModelManifest
-from edge_fairmot.model_file import read_onnx_file
+from edge_fairmot.model_file import read_onnx_file, with_unsigned_activations
 from edge_fairmot.runtimes.checks import (
-    OUTPUTS,
     SUPPORTED_OPTIONS,
     CheckedRuntime,
     RuntimeOptions,
@@ -31,8 +32,8 @@ from edge_fairmot.runtimes.checks import (
     make_cache_folder,
     unsupported_operator_hint,
 )
+from edge_fairmot.runtimes.host_decoder import complete, image_array, output_names
 from edge_fairmot.runtimes.registry import gpu_install_command, package_conflict
-from edge_fairmot.types import UInt8Array
 
 try:
     import onnxruntime
@@ -49,6 +50,9 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 DEVICES = {"cpu": (CPU, "CPU"), "cuda": (CUDA, "NVIDIA GPU"), "tensorrt": (TENSORRT, "NVIDIA GPU")}
 """Provider and device of each runtime."""
 
+X86 = ("x86_64", "AMD64")
+"""Names of x86 processors with 64 bits, in Linux and Windows."""
+
 Provider: TypeAlias = tuple[str, dict[str, str]]
 """Name of an execution provider and its options, as ``onnxruntime.InferenceSession`` takes them."""
 
@@ -61,9 +65,9 @@ class CpuRuntime(CheckedRuntime):
         options.check_supported("cpu", *SUPPORTED_OPTIONS["cpu"])
         manifest = read_onnx_file(path).manifest
         session = open_session(Path(path), [CPU], options.threads)
-        super().__init__(
-            "cpu", manifest, lambda images: session.run(OUTPUTS, {"images": images}), _explain_run
-        )
+        names = output_names(manifest)
+        run = complete(path, manifest, lambda images: session.run(names, {"images": images}))
+        super().__init__("cpu", manifest, run, _explain_run)
 
 
 class CudaRuntime(CheckedRuntime):
@@ -74,7 +78,8 @@ class CudaRuntime(CheckedRuntime):
         options.check_supported("cuda", *SUPPORTED_OPTIONS["cuda"])
         manifest = read_onnx_file(path).manifest
         session = _open_on_gpu(Path(path), manifest, options, [cuda_provider(options)])
-        super().__init__(f"cuda:{device_number(options)}", manifest, session.run, _explain_run)
+        run = complete(path, manifest, session.run)
+        super().__init__(f"cuda:{device_number(options)}", manifest, run, _explain_run)
 
 
 class TensorRtRuntime(CheckedRuntime):
@@ -90,7 +95,8 @@ class TensorRtRuntime(CheckedRuntime):
         manifest = read_onnx_file(path).manifest
         providers = [tensorrt_provider(options, manifest.default_precision), cuda_provider(options)]
         session = _open_on_gpu(Path(path), manifest, options, providers)
-        super().__init__(f"tensorrt:{device_number(options)}", manifest, session.run, _explain_run)
+        run = complete(path, manifest, session.run)
+        super().__init__(f"tensorrt:{device_number(options)}", manifest, run, _explain_run)
 
 
 class BoundSession:
@@ -98,15 +104,15 @@ class BoundSession:
 
     def __init__(self, session: Any, manifest: ModelManifest, device: str, device_id: int) -> None:
         width, height = manifest.input_size
-        empty = np.zeros((manifest.batch_size, height, width, 3), np.uint8)
+        empty = image_array(np.zeros((manifest.batch_size, height, width, 3), np.uint8), manifest)
         self._session = session
         self._images = onnxruntime.OrtValue.ortvalue_from_numpy(empty, device, device_id)
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_input("images", self._images)
-        for name in OUTPUTS:
+        for name in output_names(manifest):
             self._binding.bind_output(name, device, device_id)
 
-    def run(self, images: UInt8Array) -> Sequence[Any]:
+    def run(self, images: npt.NDArray[Any]) -> Sequence[Any]:
         """Copy a contiguous batch to the device, run, and copy the outputs back."""
         self._images.update_inplace(images)
         self._session.run_with_iobinding(self._binding)
@@ -114,12 +120,29 @@ class BoundSession:
         return outputs
 
 
-def open_session(path: Path, providers: Sequence[str | Provider], threads: int | None = None) -> Any:
-    """Open a file as an ``onnxruntime.InferenceSession``; InferenceError if ONNX Runtime cannot run it."""
+def open_session(
+    path: Path,
+    providers: Sequence[str | Provider],
+    threads: int | None = None,
+    *,
+    profile_to: Path | None = None,
+) -> Any:
+    """Open a file as an ``onnxruntime.InferenceSession``; InferenceError if ONNX Runtime cannot run it.
+
+    On x86 processors the fast kernels take unsigned activations. ONNX Runtime makes them so itself, but not
+    through a concatenation: the convolutions behind one would run in float.
+
+    With ``profile_to`` the session writes the times of its nodes to a file whose name begins so.
+    """
+    options = make_session_options(threads)
+    if profile_to is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_to)
+    model = None
+    if list(providers) == [CPU] and platform.machine() in X86:
+        model = with_unsigned_activations(path)
     try:
-        return onnxruntime.InferenceSession(
-            str(path), make_session_options(threads), providers=list(providers)
-        )
+        return onnxruntime.InferenceSession(model or str(path), options, providers=list(providers))
     except Exception as error:  # its exceptions have no other base in common
         message = str(error)
         raise InferenceError(_explain(str(path), message) + unsupported_operator_hint(message)) from error

@@ -51,6 +51,15 @@ _BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
         ),
         "cuda": _BuiltIn("edge_fairmot.runtimes.ort:CudaRuntime", ("onnxruntime-gpu",)),
         "tensorrt": _BuiltIn("edge_fairmot.runtimes.ort:TensorRtRuntime", ("onnxruntime-gpu",)),
+        "opencv": _BuiltIn(
+            "edge_fairmot.runtimes.opencv:OpenCvRuntime",
+            ("opencv-python-headless", "opencv-python"),
+            "pip install -U 'opencv-python-headless>=5'",
+        ),
+        "ncnn": _BuiltIn(
+            "edge_fairmot.runtimes.ncnn:NcnnRuntime", ("ncnn",), "pip install 'edge-fairmot[ncnn]'"
+        ),
+        "mnn": _BuiltIn("edge_fairmot.runtimes.mnn:MnnRuntime", ("MNN",), "pip install 'edge-fairmot[mnn]'"),
     }
 )
 

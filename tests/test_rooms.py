@@ -24,6 +24,8 @@ HEAVY = {
     "torch",
     "onnxruntime",
     "openvino",
+    "ncnn",
+    "MNN",
     "onnx",
     "scipy",
     "typer",
@@ -94,7 +96,7 @@ ROOMS = {
         "fleet runtimes",
         "numpy cv2",
         "",
-        "scipy onnxruntime plotly psutil pydantic pynvml",
+        "scipy onnx onnxruntime plotly psutil pydantic pynvml",
     ),
     "convert": Room(f"{CORE} detector sources sinks model_file system runtimes benchmarks", "* torch"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 MANY = "--models"
 
-TRACKER_NAME = "tracker.md"
+TRACKER_NAME, PROFILE_NAME = "tracker.md", "profile.json"
 
 
 class ManyModels(TyperGroup):
@@ -78,12 +79,19 @@ def bench(
     live_s: LiveS = 10.0,
     detect_every: DetectEvery = None,
     worst_frames: WorstFramesFlag = 4,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Milliseconds by operator and layer instead, of one frame."),
+    ] = False,
 ) -> None:
     """Measure models on runtimes: speed and accuracy.
 
-    Writes report.html, report.md and results.json.
+    Writes report.html, report.md and results.json; with --profile, profile.json.
     """
     if ctx.invoked_subcommand is not None:
+        return
+    if profile:
+        _profile(models, runtimes, video, threads, output)
         return
     require_packages(ground_truth)
     videos = check_videos(video)
@@ -114,6 +122,37 @@ def bench(
                 specs.append(PairSpec(model, path, runtime))
     with recorded(benchmark, output, worst_frames), turn_progress(benchmark.frames, len(specs)) as on_turn:
         benchmark.measure(specs, on_turn)
+
+
+def _profile(
+    models: list[Path] | None, runtimes: str, video: Sequence[str] | None, threads: int | None, output: Path
+) -> None:
+    """Profile each model on each runtime, on the first frame of the video or of the bundled clip."""
+    from edge_fairmot.benchmarks.benchmark import choose_runtimes
+    from edge_fairmot.benchmarks.frame_sources import sample_frames
+    from edge_fairmot.benchmarks.profile import layer_table, operator_table, write_profiles
+    from edge_fairmot.benchmarks.profile import profile as profile_file
+    from edge_fairmot.bundled import PEOPLE, bundled_clip, choose_model
+    from edge_fairmot.model_file import read_onnx_file
+    from edge_fairmot.sources import open_source
+
+    made = []
+    for path in [choose_model(model) for model in models or [Path(PEOPLE)]]:
+        manifest = read_onnx_file(path).manifest
+        source = open_source(video[0] if video else str(bundled_clip()))
+        try:
+            images = sample_frames(source, manifest.input_size, 1).repeat(manifest.batch_size, axis=0)
+        finally:
+            source.close()
+        for runtime in choose_runtimes(runtimes):
+            with step_progress(f"profiling {path.name} on {runtime}"):
+                found = profile_file(path, runtime, images, threads)
+            made.append(found)
+            print_table(operator_table(found))
+            print_table(layer_table(found))
+            print_pairs([(f"{path.name} on {runtime}", found.verdict)])
+    write_profiles(output / PROFILE_NAME, made)
+    print_pairs([("written", str(output / PROFILE_NAME))])
 
 
 @app.command("tracker")

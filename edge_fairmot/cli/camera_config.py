@@ -21,7 +21,19 @@ from edge_fairmot.sources.v4l2 import DEVICE_PREFIX
 MAX_CAMERAS, MAX_NAME_LENGTH = 64, 60
 
 OF_THE_RUN = frozenset(
-    {"model", "stall_after_s", "output", "runtime", "input", "camera", "web", "mqtt", "record", "log"}
+    {
+        "model",
+        "stall_after_s",
+        "output",
+        "runtime",
+        "input",
+        "camera",
+        "web",
+        "history",
+        "mqtt",
+        "record",
+        "log",
+    }
 )
 """Keys of a file that all cameras share."""
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from edge_fairmot.cli.console import print_pairs, stdout, step_progress, warn
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.manifest import PRECISIONS, ModelManifest
+from edge_fairmot.manifest import CORE, PRECISIONS, ModelManifest
 from edge_fairmot.sources import open_images
 from edge_fairmot.sources.address import format_size, parse_size
 
@@ -42,8 +42,8 @@ def convert(
         typer.Option(
             "--for",
             metavar="RUNTIME",
-            help="Choose lowering and precision for a runtime: cpu, openvino, cuda or tensorrt; cpu@1.23 for "
-            "an older ONNX Runtime.",
+            help="Choose graph, lowering and precision for a runtime: cpu, openvino, cuda, tensorrt, "
+            "opencv, ncnn or mnn; cpu@1.23 for an older ONNX Runtime.",
         ),
     ] = None,
     deform_conv: Annotated[
@@ -53,6 +53,13 @@ def convert(
             "for runtimes without DeformConv); auto is native."
         ),
     ] = "auto",
+    graph: Annotated[
+        str,
+        typer.Option(
+            help="full; or core, for NPUs: from float32 (N, 3, H, W) to heatmap and features, which the "
+            "host decodes."
+        ),
+    ] = "full",
     class_name: Annotated[
         list[str] | None, typer.Option(help="Name of a class; give one for each class, in order.")
     ] = None,
@@ -118,6 +125,7 @@ def convert(
         late_heads=late_heads,
         shuffle_upsampling=shuffle_upsampling,
         dense_heads=dense_heads,
+        graph=CORE if chosen.graph == CORE else graph,
     )
     int8 = None
     if calibration is not None:
@@ -149,6 +157,7 @@ def convert(
     ]
     if target is not None:
         given = f"--size {format_size(options.input_size)} --deform-conv {lowering} --precision {precision}"
+        given += f" --graph {options.graph}" if options.graph == CORE else ""
         calibrate = f" --calibrate {calibration}" if calibration else ""
         rows += [
             ("because", chosen.reason),

@@ -72,6 +72,10 @@ def live(
             metavar="PATH", help="Record to NAME.jsonl, NAME.txt (MOTChallenge), or a folder: both and clips."
         ),
     ] = None,
+    keep_days: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Days that counts and events are kept; 0 keeps none. [default: 400]"),
+    ] = None,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary of the run to this file, JSON.")
     ] = None,
@@ -107,6 +111,7 @@ def live(
         "web.open_access": web_open,
         "mqtt.broker": mqtt,
         "record.path": record,
+        "history.keep_days": keep_days,
         "output.summary": summary,
         "log.level": log_level,
         "log.format": log_format,

@@ -21,6 +21,7 @@ from edge_fairmot.detector import FairMotDetector
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.pipeline import Pipeline
 from edge_fairmot.protocols import Detector, OutputHealth, Runtime, Source, SourceInfo
+from edge_fairmot.service.history import HistorySink
 from edge_fairmot.service.web import saved_drawing
 from edge_fairmot.sharing import SharedRuntime
 from edge_fairmot.sinks import JsonLinesHeader
@@ -97,13 +98,15 @@ def open_run(
     drawn: str = "",
     runtime: Runtime | None = None,
     shared: SharedNetwork | None = None,
+    history: HistorySink | None = None,
 ) -> Run:
     """Open the model, the tracker and the counter of a run; the stack closes what was opened.
 
     ``runtime`` is one of :func:`open_network` that stays open, ``shared`` the network of several cameras;
     without them, a runtime is opened here. ``detections`` is a cache to be read instead of running the
     network, ``save_detections`` one to be written. ``drawn`` is the name under which a page saves shapes, if
-    there is one: then there is a counter also where nothing is counted yet.
+    there is one: then there is a counter also where nothing is counted yet. Counts go on from those of
+    ``history``.
     """
     info = source.info
     tracker = config.tracker_config(info.frame_rate)
@@ -121,7 +124,14 @@ def open_run(
     counter: Counter | None = None
     if drawn or counting.lines or counting.zones:
         try:
-            counter = Counter(counting, info.frame_size, model.class_names, tracker.classes, live=info.live)
+            counter = Counter(
+                counting,
+                info.frame_size,
+                model.class_names,
+                tracker.classes,
+                live=info.live,
+                earlier=None if history is None else history.begin(counting),
+            )
         except InvalidInputError as error:
             if saved is None:
                 raise

@@ -17,6 +17,7 @@ from edge_fairmot.counting import CountingConfig, Line, Zone, parse_line, parse_
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.runtimes import RuntimeOptions
 from edge_fairmot.schedule import DetectionSchedule
+from edge_fairmot.service.history import HistoryConfig
 from edge_fairmot.service.mqtt import MqttConfig
 from edge_fairmot.service.recording import RecordingConfig
 from edge_fairmot.service.web import WebConfig
@@ -184,6 +185,7 @@ class RunConfig:
     zone: tuple[Zone, ...] = ()
     ignore: tuple[Zone, ...] = ()
     web: WebTable = WebTable()
+    history: HistoryConfig = field(default_factory=HistoryConfig)
     mqtt: MqttConfig | None = None
     record: RecordingConfig | None = None
     log: LogConfig = field(default_factory=LogConfig)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ from edge_fairmot.counting.crossing import CountedClasses, LineCrossing, ZoneOcc
 from edge_fairmot.counting.persons import Person, Persons
 from edge_fairmot.counting.shapes import CountingConfig, Line, Zone
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.types import CountingEvent, Counts, Float64Array, Point, Tracks
+from edge_fairmot.types import CountingEvent, Counts, Float64Array, Point, Totals, Tracks
 
 EDGE = 1e-6
 """Boxes are clipped this far inside the image, so that a zone up to the edge contains a box at the edge."""
@@ -43,6 +43,9 @@ class Counter:
         The classes that are tracked; all of them when empty.
     live : bool
         Times are those of a camera: long ones between frames are real, and no wrong unit.
+    earlier : mapping, optional
+        Totals of earlier runs, which this one continues: by kind (``line`` or ``zone``) and id of a shape,
+        and by the name of the class.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class Counter:
         tracked: Collection[str] = (),
         *,
         live: bool = False,
+        earlier: Mapping[tuple[str, str], Mapping[str, Totals]] | None = None,
     ) -> None:
         if min(frame_size) < 1:
             raise InvalidInputError(f"frame_size must be positive, not {frame_size}")
@@ -74,6 +78,7 @@ class Counter:
         self._lines: dict[str, LineCrossing] = {}
         self._zones: dict[str, ZoneOccupancy] = {}
         self._class_names, self._tracked = tuple(class_names), tuple(tracked)
+        self._earlier = dict(earlier or {})
         self._time_s = -math.inf
         self._first_steps_s = [0.0] * FIRST_STEPS if live else []
         self.config = self._drawn = config
@@ -211,11 +216,13 @@ class Counter:
                 event for person in self._persons.numbered(persons) for event in self._leave(person, (gone,))
             ]
         for line in drawn.lines:
-            crossing = self._lines[line.key] = self._lines.pop(line.key, LineCrossing())
+            fresh = LineCrossing(self._totals("line", line.key))
+            crossing = self._lines[line.key] = self._lines.pop(line.key, fresh)
             crossing.place(self._scaled(line.start), self._scaled(line.end))
             crossing.classes = self._classes_of(line)
         for zone in drawn.zones:
-            occupancy = self._zones[zone.key] = self._zones.pop(zone.key, ZoneOccupancy())
+            empty = ZoneOccupancy(self._totals("zone", zone.key))
+            occupancy = self._zones[zone.key] = self._zones.pop(zone.key, empty)
             occupancy.place([self._scaled(corner) for corner in zone.polygon])
             occupancy.classes = self._classes_of(zone)
         left_out = [key for key in self._lines if key not in {line.key for line in drawn.lines}]
@@ -227,6 +234,12 @@ class Counter:
             del self._zones[key]
         self.config = drawn
         return events
+
+    def _totals(self, kind: str, key: str) -> dict[int, Totals]:
+        """Return a shape's totals of earlier runs by class id; classes the model lacks follow its own."""
+        by_name = self._earlier.get((kind, key), {})
+        names = list(dict.fromkeys((*self._class_names, *by_name)))
+        return {names.index(name): totals for name, totals in by_name.items()}
 
     def _classes_of(self, shape: Line | Zone) -> CountedClasses:
         """Return the classes that a line or zone counts; InvalidInputError if one is not tracked."""
@@ -248,13 +261,17 @@ class Counter:
             crossing = self._lines[line.key]
             direction = crossing.update(person.number, (person.x, person.y), margin, class_id)
             if direction is not None:
-                events.append(CountingEvent(direction, line.name, track_id, time_s, class_id=class_id))
+                events.append(
+                    CountingEvent(direction, line.name, track_id, time_s, class_id=class_id, shape_id=line.id)
+                )
         for zone in self.config.zones:
             change = self._zones[zone.key].update(person.number, in_zone, margin, time_s, class_id)
             if change == "enter":
-                events.append(CountingEvent("enter", zone.name, track_id, time_s, class_id=class_id))
+                events.append(
+                    CountingEvent("enter", zone.name, track_id, time_s, class_id=class_id, shape_id=zone.id)
+                )
             elif change is not None:
-                events.append(CountingEvent("leave", zone.name, track_id, *change, class_id))
+                events.append(CountingEvent("leave", zone.name, track_id, *change, class_id, zone.id))
         return events
 
     def _expect(self, time_s: float) -> None:
@@ -275,7 +292,7 @@ class Counter:
     def _leave(self, person: Person, zones: Sequence[Zone]) -> list[CountingEvent]:
         """Return the leave events of a person, from those of the zones where the person is inside."""
         return [
-            CountingEvent("leave", zone.name, person.track_id, *stay, person.class_id)
+            CountingEvent("leave", zone.name, person.track_id, *stay, person.class_id, zone.id)
             for zone in zones
             if (stay := self._zones[zone.key].leave(person.number)) is not None
         ]

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from edge_fairmot.counting.shapes import Line, Zone
-from edge_fairmot.types import LineCounts, Point, ZoneCounts
+from edge_fairmot.types import LineCounts, Point, Totals, ZoneCounts
 
 SEEN_S = 0.5
 """Who was missed for no longer counts as seen: a detector misses a person in some frames."""
@@ -55,11 +55,13 @@ class LineCrossing:
     ends clear of it on the other. The path back is a crossing in the other direction.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Mapping[int, Totals] | None = None) -> None:
         self.classes = CountedClasses()
         self._start = self._end = (0.0, 0.0)
         self._walks: dict[int, _Walk] = {}
         self._counts: dict[tuple[int, str], int] = defaultdict(int)  # by class and direction
+        for class_id, totals in (earlier or {}).items():
+            self._counts[class_id, "in"], self._counts[class_id, "out"] = totals.inwards, totals.outwards
 
     def place(self, start: Point, end: Point) -> None:
         """Set the line's ends. A line that moves keeps its counts and forgets where persons were.
@@ -83,7 +85,7 @@ class LineCrossing:
 
         def of(class_ids: Collection[int]) -> LineCounts:
             inwards, outwards = (sum(self._counts.get((one, way), 0) for one in class_ids) for way in _WAYS)
-            return LineCounts(line.name, line.start, line.end, inwards, outwards)
+            return LineCounts(line.name, line.start, line.end, inwards, outwards, id=line.id)
 
         by_class = {name: of((one,)) for one, name in self.classes.listed.items()}
         return replace(of({one for one, _ in self._counts}), by_class=MappingProxyType(by_class))
@@ -170,10 +172,12 @@ class ZoneOccupancy:
     come back at once; it lasted until the first point outside.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Mapping[int, Totals] | None = None) -> None:
         self.classes = CountedClasses()
         self._inside: dict[int, _Stay] = {}  # by person
         self._stays: dict[int, _Stays] = defaultdict(_Stays)  # by class
+        for class_id, totals in (earlier or {}).items():
+            self._stays[class_id] = _Stays(totals.entries, totals.stays, totals.dwell_s, totals.longest_s)
 
     def place(self, polygon: Sequence[Point]) -> None:
         """Set the zone's corners. A zone that moves keeps its counts and the persons inside."""
@@ -196,7 +200,9 @@ class ZoneOccupancy:
             mean_s = sum(one.dwell_s for one in found) / ended if ended else 0.0
             longest_s = max((one.longest_s for one in found), default=0.0)
             unseen = len(ages_s) - seen
-            return ZoneCounts(zone.name, zone.polygon, seen, unseen, entries, ended, mean_s, longest_s)
+            return ZoneCounts(
+                zone.name, zone.polygon, seen, unseen, entries, ended, mean_s, longest_s, id=zone.id
+            )
 
         by_class = {name: of((one,)) for one, name in self.classes.listed.items()}
         return replace(of(self._stays), by_class=MappingProxyType(by_class))

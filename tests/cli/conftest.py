@@ -35,3 +35,9 @@ def people_model(people_checkpoint: Path) -> Path:
 
     options = GraphOptions((128, 96), max_detections=64)
     return convert(people_checkpoint, people_checkpoint.with_name("small.onnx"), options).path
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts of one test do not go on in another."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))

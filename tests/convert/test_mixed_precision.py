@@ -118,7 +118,7 @@ def test_convert_writes_a_certified_int8_file(small_model, images, tmp_path, mon
     assert len(result.warnings) == (peaks < 100)
     assert 0.5 < manifest.int8_share < 0.6  # of the original's width, 0.85
     assert {
-        "base.level0.0",
+        "base.base_layer.0",
         "base.level2.root.conv",
         "hm.2",
         "ida_up.node_1.conv",

@@ -1,5 +1,6 @@
 """An int8 file rounds the inputs and outputs of convolutions and nothing else, on calibrated scales."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from edge_fairmot.benchmarks.profile import profile
 from edge_fairmot.convert import CalibrationFrames
 from edge_fairmot.convert.calibration import METHODS, Ranges, calibrate
 from edge_fairmot.convert.parity import draw_images
@@ -69,7 +71,9 @@ def test_only_convolutions_read_rounded_inputs(model, quantized):
     layers = {layer.name: layer.quantizable for layer in convolution_layers(model)}
     assert not any(quantizable for name, quantizable in layers.items() if "conv_offset_mask" in name)
     assert not layers["hm.2"]
-    assert not any(layers[name] for name in ("base.base_layer.0", "base.level0.0", "base.level1.0"))
+    assert not layers["base.base_layer.0"]
+    assert layers["base.level0.0"]
+    assert layers["base.level1.0"]
     assert not layers["ida_up.up_1"]  # four phases, one layer
     assert layers["base.level2.tree1.conv1"]
     sources = producers(quantized)
@@ -256,7 +260,7 @@ def test_im2col_files_quantize_the_kernels_behind_the_sampling_and_round_no_offs
     assert int8_share(layers) > 0.7  # of the original's width, 0.98
     quantizable = {layer.name: layer.quantizable for layer in layers}
     edges = ("base.base_layer.0", "base.level0.0", "base.level1.0", "hm.2")
-    assert [name for name in edges if not quantizable[name]] == ["base.base_layer.0", "hm.2"]
+    assert [name for name in edges if not quantizable[name]] == ["hm.2"]
     assert quantizable["ida_up.node_1.conv"]
 
     quantized = quantize(model, calibrate(model, draw_images(SIZE, 16)[::2]))
@@ -265,14 +269,39 @@ def test_im2col_files_quantize_the_kernels_behind_the_sampling_and_round_no_offs
     sources = producers(quantized)
     readers = {name: node.op_type for node in quantized.graph.node for name in node.input}
     convolutions = [node for node in quantized.graph.node if node.op_type == "Conv"]
+    assert not any(readers[node.output[0]] == "QuantizeLinear" for node in convolutions)
     offsets = [node for node in convolutions if "conv_offset_mask" in node.input[1]]
     assert len(offsets) == 16
     for node in offsets:
         assert [sources[name].op_type for name in node.input] == ["DequantizeLinear"] * 3
-        assert readers[node.output[0]] != "QuantizeLinear"
-    samplers = [node for node in quantized.graph.node if node.op_type == "DeformIm2col"]
+        assert readers[node.output[0]] == "DeformIm2colRounded"
+    samplers = [node for node in quantized.graph.node if node.op_type == "DeformIm2colRounded"]
     assert not any("/int8" in name for node in samplers for name in node.input)
-    assert [readers[node.output[0]] for node in samplers] == ["QuantizeLinear"] * 16
+    assert [readers[node.output[0]] for node in samplers] == ["Conv"] * 16
+    assert not any(node.op_type == "DeformIm2col" for node in quantized.graph.node)
+    first, *_ = convolutions
+    transpose = sources[first.input[0]]
+    assert [sources[name].op_type for name in (transpose.input[0], first.input[1])] == [
+        "DequantizeLinear"
+    ] * 2
+    pixels = constants(quantized)[sources[transpose.input[0]].input[1]]
+    assert pixels == 1  # exact: whole bytes
+
+
+def test_openvino_runs_the_kernels_behind_the_sampling_in_int8(exported, tmp_path):
+    pytest.importorskip("openvino", reason="needs openvino")
+    model, images = onnx.load(exported("im2col").path), draw_images(SIZE, 16)
+    onnx.save(quantize(model, calibrate(model, images[::2])), tmp_path / "int8.onnx")
+
+    found = profile(tmp_path / "int8.onnx", "openvino", images[:2], threads=1)
+
+    ran_in = {layer.name: layer.precision for layer in found.layers if layer.gmac}
+    kernels = [name for name in ran_in if re.search(r"(proj|node)_\d\.conv$", name)]
+    assert len(kernels) == 16
+    assert {ran_in[name] for name in kernels} == {"int8"}
+    first = ("base.base_layer.0", "base.level0.0", "base.level1.0")
+    assert {ran_in[name] for name in first} == {"int8"}
+    assert not any(row.operator == "VariadicSplit" and row.count > 2 for row in found.operators)
 
 
 @pytest.mark.parametrize("method", METHODS)

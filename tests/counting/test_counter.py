@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zone
+from edge_fairmot.counting import Counter, CountingConfig, Line, Zone, parse_line, parse_zone
 from edge_fairmot.counting.counter import MOST_LEFT_OUT
 from edge_fairmot.errors import InvalidInputError
-from edge_fairmot.types import CountingEvent, Tracks
+from edge_fairmot.types import CountingEvent, Totals, Tracks
 
 SIZE = (400, 200)
 HEIGHT = 40.0
@@ -356,8 +356,8 @@ def test_counts_belong_to_the_id_of_a_shape_whatever_its_name(walk):
     walk(counter, 0, 300, 100)
     counter.redraw([replace(door, name="Front door")], [replace(hall, name="Hall")])
     assert walk(counter, 1, 300) == [
-        CountingEvent("out", "Front door", 7, 1.0),
-        CountingEvent("leave", "Hall", 7, 1.0, 0.9),
+        CountingEvent("out", "Front door", 7, 1.0, shape_id="a"),
+        CountingEvent("leave", "Hall", 7, 1.0, 0.9, shape_id="b"),
     ]
     assert (counter.counts.lines["Front door"].inwards, counter.counts.lines["Front door"].outwards) == (1, 1)
     assert counter.counts.zones["Hall"].entries == 1
@@ -464,3 +464,26 @@ def test_a_person_whose_box_jumps_out_of_the_zone_and_back_has_not_left(watch, a
     assert inside(counter) == (1, 0, "1")
     counter, _ = watch([(n / 10, [(1, x, 100)]) for n, x in enumerate(places[:6])])
     assert inside(counter) == (0, 0, "0")  # at once, though the stay goes on for a while
+
+
+def test_counts_go_on_from_those_of_earlier_runs_also_of_a_class_that_the_model_lacks():
+    config = CountingConfig(
+        (Line("door", (0, 0.5), (1, 0.5), id="a1"),), (Zone("hall", ((0, 0), (1, 0), (1, 1)), id="a1"),)
+    )
+    earlier = {
+        ("line", "a1"): {"person": Totals(3, 4), "tram": Totals(10, 20)},
+        ("zone", "a1"): {"car": Totals(entries=5, stays=2, dwell_s=8.0, longest_s=6.0)},
+        ("zone", "gone"): {"car": Totals(entries=50)},
+    }
+    counts = Counter(config, (640, 480), ("person", "car"), earlier=earlier).counts
+    door, hall = counts.lines["door"], counts.zones["hall"]
+    assert (door.inwards, door.outwards) == (13, 24)
+    assert (door.by_class["person"].inwards, door.by_class["car"].inwards) == (3, 0)
+    assert (hall.occupancy, hall.entries, hall.stays, hall.mean_dwell_s, hall.longest_dwell_s) == (
+        0,
+        5,
+        2,
+        4,
+        6,
+    )
+    assert hall.by_class["car"].entries == 5

@@ -31,6 +31,8 @@ def test_lowerings_and_rules_are_those_that_there_are():
         ("tensorrt@10.3", "native"),
         ("tensorrt@10.0.1", "gridsample"),
         ("openvino:GPU", "native"),
+        ("opencv", "gather"),
+        ("mnn", "gridsample"),
     ],
 )
 def test_the_version_decides(target, lowering):
@@ -76,9 +78,19 @@ def test_lowering_and_precision_are_chosen_together(target, calibrated, lowering
 
 
 @pytest.mark.parametrize(
+    ("target", "graph"), [("cpu@1.32", "full"), ("opencv", "full"), ("ncnn", "core"), ("mnn", "core")]
+)
+def test_the_graph_is_chosen(target, graph):
+    assert choose(target, calibrated=False).graph == graph
+
+
+@pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("mine@1", "--for 'mine@1': choose from cpu, cuda, openvino, tensorrt; for another runtime"),
+        (
+            "mine@1",
+            "--for 'mine@1': choose from cpu, cuda, openvino, tensorrt, opencv, ncnn; for another runtime",
+        ),
         ("openvino@2025.0", "a version matters for cpu, cuda, tensorrt only"),
         ("cpu@", "'' is not a version"),
         ("cpu@new", "'new' is not a version, as in cpu@1.23"),
@@ -89,10 +101,17 @@ def test_a_target_that_means_nothing_is_refused(target, message):
         choose(target, calibrated=False)
 
 
+def test_no_int8_is_made_for_a_runtime_that_does_not_run_it():
+    with pytest.raises(InvalidInputError, match="runtime opencv runs float32 files only: leave --calibrate"):
+        choose("opencv", calibrated=True)
+
+
 def test_convert_takes_the_lowering_and_warns_of_the_precision(monkeypatch, capsys):
     assert converted_with(monkeypatch).deform_conv == "native"
     assert converted_with(monkeypatch, "--deform-conv", "im2col").deform_conv == "im2col"
     assert converted_with(monkeypatch, "--for", "cpu@1.23").deform_conv == "gather"
+    assert converted_with(monkeypatch, "--graph", "core").graph == "core"
+    assert converted_with(monkeypatch, "--for", "ncnn").graph == "core"
     assert not capsys.readouterr().err
     converted_with(monkeypatch, "--for", "cpu@1.25", "--precision", "fp16")
     assert "warning: a CPU has no float16 arithmetic" in capsys.readouterr().err

@@ -9,11 +9,19 @@ from contextlib import closing
 from importlib.util import find_spec
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
 from edge_fairmot.convert import GraphOptions, convert
-from edge_fairmot.convert.deform_conv import TAPS, deform_conv2d_gridsample, deform_im2col
+from edge_fairmot.convert.deform_conv import ROUNDED_IM2COL as ROUNDED
+from edge_fairmot.convert.deform_conv import (
+    TAPS,
+    add_im2col_function,
+    deform_conv2d_gridsample,
+    deform_im2col,
+    rounded_im2col_function,
+)
 from edge_fairmot.convert.parity import draw_images
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
 
@@ -97,6 +105,35 @@ def test_its_sampling_is_exact(tmp_path, batch, scale, size):
     np.testing.assert_allclose(actual, expected, atol=2e-5 * max(np.abs(expected).max(), 1e-6))
 
 
+@on_layers
+@pytest.mark.usefixtures("im2col_kernel")
+def test_its_sampling_is_rounded_to_steps(tmp_path, batch, scale, size):
+    """Of one tensor with offsets and logits of the mask; as the function in the file in ONNX Runtime."""
+    layer = draw_layer(batch, scale, size)
+    logits = 3 * torch.randn(batch, TAPS, *size, generator=torch.Generator().manual_seed(1))
+    inputs = {"x": layer["x"], "prediction": torch.cat([layer["offset"], logits], 1)}
+    columns = deform_im2col(layer["x"], layer["offset"], logits.sigmoid()).numpy()
+    # With several images some values saturate.
+    step = np.float32(max(float(np.abs(columns).max()), 1.0) / (100 if batch == 1 else 200))
+    attributes = {"channels": CHANNELS, "scale": float(step)}
+    node = onnx.helper.make_node(ROUNDED, list(inputs), ["y"], domain=DOMAIN, **attributes)
+    shape = [batch, TAPS * CHANNELS, *size]
+    steps = np.clip(columns / step, -128, 127)
+    for actual in (run(tmp_path, node, inputs, shape), run_function(tmp_path, inputs)):
+        off = np.abs(actual / step - steps)
+        assert off.max() <= 0.5 + 1e-3
+        np.testing.assert_allclose(actual / step, np.rint(actual / step), atol=1e-4)
+
+
+def run_function(folder, inputs):
+    """Run the last node by its definition as a function, on ONNX Runtime."""
+    model = onnx.load(folder / "deform.onnx")
+    add_im2col_function(model)
+    model.functions.append(rounded_im2col_function())
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(["y"], {name: value.numpy() for name, value in inputs.items()})[0]
+
+
 @pytest.fixture(scope="module")
 def im2col_model(lively_network, tmp_path_factory):
     folder = tmp_path_factory.mktemp("im2col")
@@ -147,7 +184,7 @@ def test_the_kernel_uses_as_many_threads_as_asked_for(im2col_model, tmp_path, mo
         open_runtime(im2col_model, "openvino", RuntimeOptions(threads=1, cache_folder=tmp_path)).close()
     seen = []
 
-    def record(image, offset, mask, columns, threads):
+    def record(image, offset, mask, columns, *, threads, scale):
         seen.append(threads)
         columns[:] = 0
 
@@ -165,12 +202,14 @@ def test_on_one_thread_and_on_more_the_kernel_gives_the_same(threads, monkeypatc
 
     used = []
     monkeypatch.setattr(numba, "set_num_threads", used.append)
-    layer = {name: value[0].numpy() for name, value in draw_layer(1, 3.0, (12, 7)).items()}
-    image = np.ascontiguousarray(layer["x"].transpose(1, 2, 0))
+    layer = {
+        name: np.ascontiguousarray(value[0].permute(1, 2, 0).numpy())
+        for name, value in draw_layer(1, 3.0, (12, 7)).items()
+    }
     columns, alone = (np.zeros((12, 7, TAPS * CHANNELS), np.float32) for _ in range(2))
 
-    sample_taps(image, layer["offset"], layer["mask"], columns, threads)
-    sample_taps(image, layer["offset"], layer["mask"], alone, 1)
+    sample_taps(layer["x"], layer["offset"], layer["mask"], columns, threads=threads)
+    sample_taps(layer["x"], layer["offset"], layer["mask"], alone, threads=1)
 
     assert used == ([2] if threads == 2 <= numba.config.NUMBA_NUM_THREADS else [])
     assert columns.any()

@@ -1,14 +1,17 @@
 """ONNX Runtime: what is asked of its providers and sessions, and what it says of files that it cannot run."""
 
+import json
 from contextlib import closing, suppress
+from importlib.resources import files
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from edge_fairmot.errors import InferenceError, InvalidInputError, ManifestError, RuntimeUnavailableError
 from edge_fairmot.runtimes import RuntimeOptions, open_runtime
-from edge_fairmot.runtimes.checks import int8_sums_overflow
+from edge_fairmot.runtimes.checks import OUTPUTS, int8_sums_overflow
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 
@@ -17,6 +20,8 @@ from edge_fairmot.runtimes import ort  # noqa: E402
 without_cuda = pytest.mark.skipif(
     ort.CUDA in onnxruntime.get_available_providers(), reason="this ONNX Runtime has the provider"
 )
+
+BUNDLED = Path(str(files("edge_fairmot.bundled") / "people.onnx"))
 
 HASWELL = "model name\t: Intel(R) Core(TM) i5-4590T\nflags\t\t: fpu sse4_1 avx2 fma\nvmx flags\t: vnmi\n"
 
@@ -29,7 +34,7 @@ def test_bound_buffers_give_the_outputs_of_a_plain_run(small_model):
         found = [bound.run(image) for image in images]
         for image, outputs in zip(images, found, strict=True):
             expected = plain.infer(image)
-            for name, values in zip(ort.OUTPUTS, outputs, strict=True):
+            for name, values in zip(OUTPUTS, outputs, strict=True):
                 np.testing.assert_array_equal(values, getattr(expected, name))
                 assert values.dtype == getattr(expected, name).dtype
 
@@ -129,3 +134,27 @@ def test_exact_int8_sums_are_asked_for_where_they_could_overflow(monkeypatch, ov
     with suppress(RuntimeError):  # there is no such entry
         entry = options.get_session_config_entry("session.x64quantprecision")
     assert (entry, options.intra_op_num_threads) == (str(int(overflow)), 2)
+
+
+def test_every_rounded_convolution_runs_in_int8_and_computes_the_same(tmp_path):
+    graph = pytest.importorskip("onnx", reason="reads the graph").load(BUNDLED).graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    rounded = [node for node in convolutions if made_by[node.input[0]] == "DequantizeLinear"]
+
+    profiled = ort.open_session(BUNDLED, [ort.CPU], 1, profile_to=tmp_path / "profile")
+    plain = onnxruntime.InferenceSession(BUNDLED, ort.make_session_options(1), providers=[ort.CPU])
+    height, width = plain.get_inputs()[0].shape[1:3]
+    _, frame = cv2.VideoCapture(str(BUNDLED.with_name("people.mp4"))).read()
+    images = cv2.resize(frame, (width, height))[None, ..., ::-1].copy()
+    (boxes, scores, *_), expected = (
+        session.run(OUTPUTS, {"images": images}) for session in (profiled, plain)
+    )
+    events = json.loads(Path(profiled.end_profiling()).read_text())
+    in_int8 = [event for event in events if event.get("args", {}).get("op_name") == "QLinearConv"]
+    assert len(in_int8) == len(rounded) > 40
+    # Float sums of the plain session may fall on the other side of a step of a later rounding.
+    sure = expected[1] > 0.2
+    assert sure.sum() >= 2
+    np.testing.assert_allclose(scores[sure], expected[1][sure], atol=0.02)
+    np.testing.assert_allclose(boxes[sure], expected[0][sure], atol=1.0)
