@@ -54,6 +54,13 @@ SWAY_S = 0.5
 """A body sways as it walks. A person who is out of a zone for no longer has not left it; one who is back over
 a line as soon has not crossed it."""
 
+NOBODY = GroundTruth(
+    np.zeros(0, np.int64),
+    np.zeros((0, 4), np.float32),
+    np.zeros(0, np.float32),
+    np.zeros((0, 2), np.float32),
+)
+
 BOXES = ("true", "losses", "model")
 
 
@@ -93,14 +100,19 @@ class Figures:
     zones: defaultdict[str, ZoneFigures] = field(default_factory=lambda: defaultdict(ZoneFigures))
 
     def add_frame(self, counts: Counts) -> None:
-        """Add who is inside now, and take the totals as they are now."""
-        for name, line in counts.lines.items():
-            self.crossings[name, "in"], self.crossings[name, "out"] = line.inwards, line.outwards
+        """Add who is inside now."""
         for name, zone in counts.zones.items():
             figures = self.zones[name]
             figures.frames += 1
             figures.seen += zone.occupancy
             figures.inside += zone.occupancy + zone.unseen
+
+    def take_totals(self, counts: Counts) -> None:
+        """Take the totals at the end."""
+        for name, line in counts.lines.items():
+            self.crossings[name, "in"], self.crossings[name, "out"] = line.inwards, line.outwards
+        for name, zone in counts.zones.items():
+            figures = self.zones[name]
             figures.entries, figures.stays = zone.entries, zone.stays
             figures.dwell_s = zone.stays * zone.mean_dwell_s
 
@@ -151,10 +163,19 @@ class TrueCounts:
                     entered[person] = time_s
                     figures.entries += 1
             for person in entered.keys() - inside:
-                entered_s = entered.pop(person)
-                self._left[zone.name, person] = entered_s, time_s
-                figures.stays += 1
-                figures.dwell_s += time_s - entered_s
+                self._leave(zone.name, person, time_s)
+
+    def leave_all(self, time_s: float) -> None:
+        """End all stays."""
+        for zone, entered in self._entered.items():
+            for person in list(entered):
+                self._leave(zone, person, time_s)
+
+    def _leave(self, zone: str, person: int, time_s: float) -> None:
+        figures, entered_s = self.figures.zones[zone], self._entered[zone].pop(person)
+        self._left[zone, person] = entered_s, time_s
+        figures.stays += 1
+        figures.dwell_s += time_s - entered_s
 
     def _cross(self, line: str, person: int, way: str, time_s: float) -> None:
         """Count a crossing, or take back the one before, if that was just now."""
@@ -210,7 +231,7 @@ def measure_counting(
         )
     counter, true = Counter(CONFIG, info.frame_size), TrueCounts(CONFIG, info.frame_size)
     tracker = Tracker(TrackerConfig(frame_rate=info.frame_rate))
-    counted = Figures()
+    counted, last_s = Figures(), 0.0
     for frame in blank_frames(info) if frames is None else frames:
         truth = source.truth(frame.index)
         true.update(truth, frame.time_s)
@@ -222,6 +243,11 @@ def measure_counting(
             tracks = tracker.update(detections, frame.time_s)
         counter.update(tracks, frame.time_s)
         counted.add_frame(counter.counts)
+        last_s = frame.time_s
+    # All leave, so that the stays of both have ended.
+    true.leave_all(last_s + 1 / info.frame_rate)
+    counter.update(true_tracks(NOBODY), last_s + CONFIG.memory_s + 1)
+    counted.take_totals(counter.counts)
     return counted, true.figures
 
 

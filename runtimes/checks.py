@@ -32,6 +32,7 @@ SUPPORTED_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tensorrt": ("device", "precision", "cache_folder"),
         "opencv": (),
         "ncnn": ("threads", "precision"),
+        "mnn": ("threads", "cache_folder"),
     }
 )
 """Options that each built-in runtime supports."""

@@ -55,6 +55,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "tensorrt": Rule("TensorRT", ("tensorrt",), (10, 1), "gridsample"),
         "opencv": Rule("OpenCV 5", lowering="gather", float_only=True),
         "ncnn": Rule("ncnn", float_only=True, graph=CORE),
+        "mnn": Rule("MNN", lowering="gridsample", float_only=True, graph=CORE),
     }
 )
 
@@ -109,8 +110,8 @@ def choose(target: str, *, calibrated: bool) -> Choice:
                 f"--for {target!r}: a version matters for {versioned} only, as in cpu@1.23"
             )
         if rule.float_only:
-            lacks = "DeformConv" if rule.graph == FULL else "top-K"
-            return Choice(rule.lowering, precision, f"{rule.software} has no {lacks}", advice, rule.graph)
+            form = f"{rule.graph} files in float32, with {rule.lowering} layers"
+            return Choice(rule.lowering, precision, f"{rule.software} runs {form}", advice, rule.graph)
         reason = f"{rule.software} runs DeformConv with the rule of edge-fairmot"
         if precision == "int8" and name in FASTEST_INT8:
             return Choice(

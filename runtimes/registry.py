@@ -59,6 +59,7 @@ _BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
         "ncnn": _BuiltIn(
             "edge_fairmot.runtimes.ncnn:NcnnRuntime", ("ncnn",), "pip install 'edge-fairmot[ncnn]'"
         ),
+        "mnn": _BuiltIn("edge_fairmot.runtimes.mnn:MnnRuntime", ("MNN",), "pip install 'edge-fairmot[mnn]'"),
     }
 )
 

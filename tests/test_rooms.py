@@ -25,6 +25,7 @@ HEAVY = {
     "onnxruntime",
     "openvino",
     "ncnn",
+    "MNN",
     "onnx",
     "scipy",
     "typer",

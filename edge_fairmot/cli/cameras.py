@@ -19,11 +19,11 @@ from edge_fairmot.cli.run_config import RunConfig
 from edge_fairmot.cli.watch import stall_of
 from edge_fairmot.errors import EdgeFairmotError, InferenceError, InvalidInputError, SinkError, SourceError
 from edge_fairmot.protocols import OutputHealth, Sink, SourceState, output_health
-from edge_fairmot.service.history import HistorySink, HistoryStore, history_path
+from edge_fairmot.service.history import History, HistorySink, HistoryStore, history_path
 from edge_fairmot.service.mqtt import MqttSink
 from edge_fairmot.service.recording import RecordingSink
-from edge_fairmot.service.run import RunView
-from edge_fairmot.service.web import CameraPage, WebMosaic, WebSink
+from edge_fairmot.service.run import RunView, wall_time
+from edge_fairmot.service.web import CameraHistory, CameraPage, WebMosaic, WebSink
 from edge_fairmot.sources import open_live_source
 from edge_fairmot.sources.address import redact
 from edge_fairmot.sources.live import LONGEST_OPENING_S, LiveSource
@@ -147,7 +147,14 @@ def open_outputs(cameras: Sequence[Camera], stack: ExitStack) -> None:
             counts, outputs = camera.run.counts, camera.outputs
             _keep(
                 camera,
-                MqttSink(settings.mqtt, pipeline.summary, camera.state, counts, outputs=outputs),
+                MqttSink(
+                    settings.mqtt,
+                    pipeline.summary,
+                    camera.state,
+                    counts,
+                    outputs=outputs,
+                    time_of=wall_time,
+                ),
                 stack,
             )
         if settings.record is not None:
@@ -155,7 +162,11 @@ def open_outputs(cameras: Sequence[Camera], stack: ExitStack) -> None:
                 "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
                 "time_s": time.monotonic(),
             }
-            _keep(camera, RecordingSink(settings.record, camera.run.header(clock=clock)), stack)
+            named = {"camera": camera.name} if camera.name else {}
+            header = camera.run.header(clock=clock, **named)
+            history = _history_sink(camera)
+            on_clip = None if history is None else history.add_clip
+            _keep(camera, RecordingSink(settings.record, header, on_clip), stack)
     if cameras[0].run.config.web.serve:
         _open_page(cameras, stack)
 
@@ -179,6 +190,7 @@ def _open_page(cameras: Sequence[Camera], stack: ExitStack) -> None:
             source=camera.run.source.info.name,
             outputs=camera.outputs,
             ignored=camera.run.ignored,
+            history=_history_of(camera),
         )
         _keep(camera, page, stack)
     else:
@@ -197,7 +209,19 @@ def _open_page(cameras: Sequence[Camera], stack: ExitStack) -> None:
 def _page_of(camera: Camera) -> CameraPage:
     view = RunView(camera.run.pipeline.summary, camera.state, camera.outputs)
     run = camera.run
-    return CameraPage(camera.name, run.source.info.name, view, run.counter, run.ignored)
+    return CameraPage(camera.name, run.source.info.name, view, run.counter, run.ignored, _history_of(camera))
+
+
+def _history_sink(camera: Camera) -> HistorySink | None:
+    return next((sink for sink in camera.sinks if isinstance(sink, HistorySink)), None)
+
+
+def _history_of(camera: Camera) -> CameraHistory | None:
+    """Return what the page reads of a camera whose counts are kept."""
+    if _history_sink(camera) is None:
+        return None
+    path = history_path(camera.run.config.history.folder)
+    return CameraHistory(History(path), redact(camera.name or camera.run.source.info.name))
 
 
 def stop(cameras: Sequence[Camera]) -> None:

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 PANELS = {
     "Input": (
-        "fps start duration max-frames first-frame video gt size images held-out data labels "
+        "fps start start-time duration max-frames first-frame video gt size images held-out data labels "
         "media frames street class benchmark labelled-frames-only targets timed-frames sizes "
         "folder"
     ),
@@ -22,7 +22,7 @@ PANELS = {
         "classes score-threshold track-buffer preset crowded moving-camera ignore detect-every "
         "target-fps stall-after fill-gaps join shorter-than smooth live-seconds tolerance"
     ),
-    "Counting": "line zone keep-days",
+    "Counting": "line zone keep-days to by camera utc",
     "Output": (
         "output overwrite no-video crops save-detections detections record summary json html "
         "certify web web-host web-port web-open mqtt embeddings worst-frames profile"
@@ -45,6 +45,9 @@ PANELS = {
 
 _PANEL_OF = {option: panel for panel, options in PANELS.items() for option in options.split()}
 
+_PANEL_HERE = {("report", "from"): "Counting"}
+"""An option that begins something else in one command."""
+
 _VALUES = {"str": "TEXT", "int": "N", "float": "X", "Path": "PATH"}
 """Names of values that have no other, by type."""
 
@@ -66,7 +69,7 @@ def arrange(command: Any) -> None:
             parameter.metavar = parameter.metavar or parameter.name.upper()
             continue
         name = parameter.opts[0].lstrip("-")
-        parameter.rich_help_panel = _PANEL_OF.get(name, OTHERS)
+        parameter.rich_help_panel = _PANEL_HERE.get((command.name, name)) or _PANEL_OF.get(name, OTHERS)
         if parameter.is_flag:
             parameter.metavar = ""
         elif parameter.metavar is None:

@@ -66,6 +66,12 @@ COMMANDS = {
     "export": Command(
         "export:export", "Write trajectories as CSV or Parquet.", RUN, "export out/tracks.jsonl -o walks.csv"
     ),
+    "report": Command(
+        "report:report",
+        "Report what was counted, by minute, hour or day.",
+        RUN,
+        "report --from 2026-11-01 --by hour -o counts.csv",
+    ),
     "convert": Command(
         "convert:convert",
         "Convert a FairMOT checkpoint to an ONNX file.",

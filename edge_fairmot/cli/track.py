@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,7 @@ from edge_fairmot.cli.watch import EndingSignals, StallWatch, stall_of
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.protocols import HasGroundTruth, Sink
 from edge_fairmot.sinks import CropsSink, EventsSink, GroundTruthSink, JsonLinesSink, MotTextSink, VideoSink
+from edge_fairmot.sinks.events import TimeOf, parse_rfc3339
 from edge_fairmot.sources import open_source
 from edge_fairmot.system import FileLock
 
@@ -46,6 +48,13 @@ def track(
     duration: Annotated[float | None, typer.Option(metavar="S", help="Track this many seconds.")] = None,
     max_frames: Annotated[
         int | None, typer.Option(metavar="N", help="Track at most this many frames.")
+    ] = None,
+    start_time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="When the video begins, as 2026-11-30T09:15:00Z or in local time: events get a time.",
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
     runtime: flags.RuntimeFlag = None,
@@ -110,6 +119,7 @@ def track(
     settings = read_run_config(config, setting or (), given, line or (), zone or (), ignore or ())
     if detections is not None and save_detections is not None:
         raise InvalidInputError("--detections and --save-detections exclude each other: give one of them")
+    time_of = None if start_time is None else _clock_from(start_time)
     with ExitStack() as stack:
         signals = stack.enter_context(EndingSignals())
         opened = open_source(settings.source, settings.input)
@@ -118,7 +128,7 @@ def track(
         inputs = (Path(settings.source), settings.model_path)
         output, lock = take_folder(output, inputs, overwrite=overwrite)
         stack.callback(lock.close)
-        sinks = open_sinks(output, run, video=not no_video, crops=crops)
+        sinks = open_sinks(output, run, video=not no_video, crops=crops, time_of=time_of)
         files = _identify(output)
         signals.give_up = lambda: _finish(output, run, "interrupted, and the run did not end")
         signals.stop = run.pipeline.stop
@@ -219,7 +229,20 @@ def _finish(output: Path, run: Run, ended: str) -> None:
     write_summary(output / SUMMARY_NAME, summary_document(run, reason), reason)
 
 
-def open_sinks(output: Path, run: Run, *, video: bool, crops: Path | None = None) -> list[Sink]:
+def _clock_from(text: str) -> TimeOf:
+    """Return the wall-clock time by a video's clock, which is 0 at the time given."""
+    try:
+        begun = parse_rfc3339(text)
+        return lambda time_s: begun + timedelta(seconds=time_s)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"--start-time {text!r} is no time: write it as 2026-11-30T09:15:00Z, or without Z for local time"
+        ) from error
+
+
+def open_sinks(
+    output: Path, run: Run, *, video: bool, crops: Path | None = None, time_of: TimeOf | None = None
+) -> list[Sink]:
     """Open the files of a run, all of them or none; files of an earlier run that are not written go."""
     info, source = run.source.info, run.source
     openers: dict[str, Callable[[Path], Sink]] = {}
@@ -228,7 +251,7 @@ def open_sinks(output: Path, run: Run, *, video: bool, crops: Path | None = None
     openers[TEXT_NAME] = MotTextSink
     openers[LINES_NAME] = lambda path: JsonLinesSink(path, run.header())
     if run.counter is not None:
-        openers[EVENTS_NAME] = EventsSink
+        openers[EVENTS_NAME] = lambda path: EventsSink(path, time_of)
     if isinstance(source, HasGroundTruth):
         openers[TRUTH_NAME] = lambda path: GroundTruthSink(path, source.truth)
     with ExitStack() as stack:

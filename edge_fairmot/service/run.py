@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from edge_fairmot.pipeline import RunSummary
@@ -20,9 +20,14 @@ SAMPLE_S = 0.25
 """Samples are this far apart, however often a rate is read."""
 
 
-def rfc3339(moment: datetime) -> str:
-    """Write a UTC time to the millisecond, as in 2026-11-30T09:15:00.250Z."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def utc_now() -> datetime:
+    """Return the time, UTC."""
+    return datetime.now(timezone.utc)
+
+
+def wall_time(time_s: float) -> datetime:
+    """Return the wall-clock time, UTC, of a moment on ``time.monotonic``'s clock, which live sources have."""
+    return utc_now() - timedelta(seconds=time.monotonic() - time_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from edge_fairmot.sinks.crops import CropsSink
 from edge_fairmot.sinks.drawing import Annotator
+from edge_fairmot.sinks.events import EventsSink
 from edge_fairmot.sinks.text import (
-    EventsSink,
     GroundTruthSink,
     JsonLinesHeader,
     JsonLinesSink,

@@ -1,4 +1,4 @@
-"""The text files of a run, written and read: MOTChallenge text, JSON Lines, and counting events.
+"""The text files of a run, written and read: MOTChallenge text and JSON Lines.
 
 Each sink writes straight to the operating system: a killed process loses nothing that was written.
 """
@@ -14,12 +14,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from edge_fairmot.classes import class_name
 from edge_fairmot.errors import EvaluationError, SinkError
 from edge_fairmot.sinks.files import UnbufferedFile, require_finite
 from edge_fairmot.types import (
     BoolArray,
-    CountingEvent,
     Counts,
     Float32Array,
     FrameResult,
@@ -38,7 +36,7 @@ MIN_VISIBILITY = 0.1
 """Visible share of a body below which a box of the ground truth is not scored: no detector can find it."""
 
 
-class _TextSink(AbstractContextManager["_TextSink"]):
+class TextSink(AbstractContextManager["TextSink"]):
     """Writes the text of each result to a file."""
 
     def __init__(self, path: str | Path) -> None:
@@ -66,7 +64,7 @@ class _TextSink(AbstractContextManager["_TextSink"]):
         self._file.close()
 
 
-class MotTextSink(_TextSink):
+class MotTextSink(TextSink):
     """Writes MOTChallenge text, one line per track and frame. A frame without tracks leaves no line.
 
     Parameters
@@ -99,7 +97,7 @@ def mot_lines(frame_number: int, tracks: Tracks, class_names: Sequence[str] = ()
     )
 
 
-class GroundTruthSink(_TextSink):
+class GroundTruthSink(TextSink):
     """Writes the ground truth of each frame as MOTChallenge text (``gt.txt``).
 
     Parameters
@@ -134,55 +132,6 @@ def truth_lines(frame_number: int, truth: GroundTruth) -> str:
         f"{int(visibility >= MIN_VISIBILITY)},1,{visibility:.3f}\n"
         for identity, (left, top, right, bottom), visibility in rows
     )
-
-
-class EventsSink(_TextSink):
-    """Writes counting events as JSON Lines, one line per event.
-
-    Parameters
-    ----------
-    path : str or Path
-        Replaced if it exists; its folder is made if missing.
-
-    Raises
-    ------
-    SinkError
-        If it cannot be made.
-    """
-
-    def _text(self, result: FrameResult) -> str:
-        return event_lines(result)
-
-
-def event_lines(result: FrameResult, time_of: Callable[[float], str] | None = None) -> str:
-    """Return the events of a frame as lines of strict JSON, with the time of day that ``time_of`` gives."""
-    documents = [event_document(result.frame.number, event, result.class_names) for event in result.events]
-    documents = [{"time": time_of(one["time_s"])} | one for one in documents] if time_of else documents
-    return "".join(json.dumps(document, allow_nan=False) + "\n" for document in documents)
-
-
-def event_document(
-    frame_number: int, event: CountingEvent, class_names: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return one event as a JSON object.
-
-    ``{"frame": 7, "time_s": 0.24, "event": "in", "line": "door", "track_id": 3}``; the event of a zone has
-    ``zone`` instead of ``line``, and ``dwell_s`` with ``leave``. Where the model has several classes,
-    ``class`` is the name of the track's class. Frames count from 1.
-    """
-    shape = "line" if event.kind in ("in", "out") else "zone"
-    document: dict[str, Any] = {
-        "frame": frame_number,
-        "time_s": event.time_s,
-        "event": event.kind,
-        shape: event.name,
-        "track_id": event.track_id,
-    }
-    if event.dwell_s is not None:
-        document["dwell_s"] = round(event.dwell_s, DWELL_DECIMALS)
-    if len(class_names) > 1:
-        document["class"] = class_name(event.class_id, class_names)
-    return document
 
 
 def counts_document(counts: Counts | None) -> dict[str, Any]:
@@ -246,7 +195,7 @@ class JsonLinesHeader:
     schema_version: int = SCHEMA_VERSION
 
 
-class JsonLinesSink(_TextSink):
+class JsonLinesSink(TextSink):
     """Writes JSON Lines; :func:`edge_fairmot.sinks.read_json_lines` reads them back, bit for bit.
 
     Parameters
@@ -354,7 +303,7 @@ def read_json_lines(path: str | Path) -> tuple[JsonLinesHeader, Iterator[tuple[i
         line in the middle is not a frame.
     """
     path = Path(path)
-    first = next(_read_lines(path), None)
+    first = next(read_lines(path), None)
     if first is None:
         raise EvaluationError(
             f"{path} has no header line: it is empty or was cut off; run the tracking again"
@@ -362,7 +311,7 @@ def read_json_lines(path: str | Path) -> tuple[JsonLinesHeader, Iterator[tuple[i
     return _header(first[1], path), _read_frames(path)
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each line's number from 1 and its object, up to an incomplete last line."""
     try:
         with path.open("rb") as file:
@@ -401,7 +350,7 @@ def _header(document: dict[str, Any], path: Path) -> JsonLinesHeader:
 
 
 def _read_frames(path: Path) -> Iterator[tuple[int, float, Tracks]]:
-    for number, document in _read_lines(path):
+    for number, document in read_lines(path):
         if number == 1:
             continue
         try:

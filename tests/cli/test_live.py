@@ -116,7 +116,9 @@ def test_a_file_is_played_to_its_end_and_every_output_is_there(
     assert summary["frames"] + summary["dropped"] == 60
     assert summary["identities"] == 1
     assert summary["counts"]["zones"]["hall"]["occupancy"] == 1
-    assert json.loads((recorded(tmp_path, ".events.jsonl")).read_text())["event"] == "enter"
+    told, event = map(json.loads, recorded(tmp_path, ".events.jsonl").read_text().splitlines())
+    assert (told["schema_version"], told["camera"], told["model"]) == (1, header.source, header.model)
+    assert (event["event"], event["time"] >= told["begun"][:10]) == ("enter", True)
     last = json.loads(run.lines[-1])
     assert (last["frames"], last["counts"]["zones"]["hall"]["entries"]) == (len(rows), 1)
 

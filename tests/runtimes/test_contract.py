@@ -12,7 +12,11 @@ from edge_fairmot.runtimes import list_runtimes, open_runtime
 from edge_fairmot.types import RawDetections
 
 INSTALLED = {row.name for row in list_runtimes() if row.available}
-FORMS = {"opencv": {"deform_conv": "gather"}, "ncnn": {"graph": "core"}}
+FORMS = {
+    "opencv": {"deform_conv": "gather"},
+    "ncnn": {"graph": "core"},
+    "mnn": {"graph": "core", "deform_conv": "gather"},
+}
 """What differs in the file of a runtime that does not run the native one."""
 
 OUTPUTS = ("boxes", "scores", "class_ids", "embeddings")

@@ -32,6 +32,7 @@ def test_lowerings_and_rules_are_those_that_there_are():
         ("tensorrt@10.0.1", "gridsample"),
         ("openvino:GPU", "native"),
         ("opencv", "gather"),
+        ("mnn", "gridsample"),
     ],
 )
 def test_the_version_decides(target, lowering):
@@ -76,7 +77,9 @@ def test_lowering_and_precision_are_chosen_together(target, calibrated, lowering
     assert (choice.lowering, choice.precision, bool(choice.advice)) == (lowering, precision, advice)
 
 
-@pytest.mark.parametrize(("target", "graph"), [("cpu@1.32", "full"), ("opencv", "full"), ("ncnn", "core")])
+@pytest.mark.parametrize(
+    ("target", "graph"), [("cpu@1.32", "full"), ("opencv", "full"), ("ncnn", "core"), ("mnn", "core")]
+)
 def test_the_graph_is_chosen(target, graph):
     assert choose(target, calibrated=False).graph == graph
 

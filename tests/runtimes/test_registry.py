@@ -31,9 +31,9 @@ def test_the_list_names_package_and_version():
     assert onnxruntime.__version__ in status("cpu").version
 
 
-@pytest.mark.parametrize("package", ["onnxruntime", "openvino", "ncnn"])
+@pytest.mark.parametrize("package", ["onnxruntime", "openvino", "ncnn", "MNN"])
 def test_a_missing_package_gives_the_pip_line(monkeypatch, tmp_path, package):
-    runtime, module = {"onnxruntime": ("cpu", "ort")}.get(package, (package, package))
+    runtime, module = {"onnxruntime": ("cpu", "ort")}.get(package, (package.lower(),) * 2)
     real_import = builtins.__import__
 
     def import_all_but_one(name, *args, **kwargs):

@@ -18,11 +18,15 @@ belongs to the id of a line or zone: its name is the newest. What went in over a
 afterwards went out.
 """
 
+from edge_fairmot.service.history.buckets import Buckets, By
+from edge_fairmot.service.history.event_files import count_events
 from edge_fairmot.service.history.reading import CountRow, EventRow, History, ShapeTotals
 from edge_fairmot.service.history.sink import HistorySink
 from edge_fairmot.service.history.store import HistoryConfig, HistoryStore, history_path
 
 __all__ = [
+    "Buckets",
+    "By",
     "CountRow",
     "EventRow",
     "History",
@@ -30,5 +34,6 @@ __all__ = [
     "HistorySink",
     "HistoryStore",
     "ShapeTotals",
+    "count_events",
     "history_path",
 ]

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from edge_fairmot.errors import InvalidInputError
+from edge_fairmot.service.history.buckets import Buckets, By
 from edge_fairmot.service.history.store import SCHEMA_VERSION, totals_of
 from edge_fairmot.types import Totals
 
 QUARTER = 15
 """Minutes: every zone's days and hours begin at a multiple of it."""
 
-By = Literal["minute", "hour", "day"]
 Kind = Literal["line", "zone"]
 
 BUSY_S = 2.0
@@ -59,9 +59,9 @@ class CountRow:
     camera, kind, id, name, class_name : str
     totals : Totals
         ``dwell_s`` is the sum over the stays that ended.
-    mean_occupancy : float
-        Over the time in which the camera was watched; 0 for a line.
-    max_occupancy : int
+    mean_occupancy : float or None
+        Over the time in which the camera was watched; 0 for a line, None where only events are known.
+    max_occupancy : int or None
     """
 
     start: datetime
@@ -72,8 +72,8 @@ class CountRow:
     name: str
     class_name: str
     totals: Totals
-    mean_occupancy: float
-    max_occupancy: int
+    mean_occupancy: float | None
+    max_occupancy: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,9 @@ class History:
         InvalidInputError
             Every method: if the file cannot be read, or a time has no zone.
         """
-        today = self._floor(_seconds(now), "day")
-        yesterday = self._floor(today - 1, "day")
+        days_of = Buckets("day", self._zone)
+        today = days_of.floor(_seconds(now))
+        yesterday = days_of.floor(today - 1)
         sums = "SUM(minute.came), SUM(minute.went), SUM(minute.dwell_ms), 0"
         between = f"SELECT shape, {sums} FROM minute JOIN series ON series.id = series WHERE minute >= ? "
         with self._open() as connection:
@@ -156,7 +157,7 @@ class History:
                         f"{between} AND minute < ? GROUP BY shape", (begin // 60, end // 60)
                     )
                 }
-                for begin, end in ((today, self._next(today, "day")), (yesterday, today))
+                for begin, end in ((today, days_of.next(today)), (yesterday, today))
             ]
             shapes = connection.execute(
                 "SELECT shape.id, camera.name, kind, key, shape.name, turned, since, SUM(came), SUM(went), "
@@ -171,7 +172,7 @@ class History:
                 kind,
                 key,
                 name,
-                self._time(since / 1e6),
+                days_of.time(since / 1e6),
                 *(
                     totals_of(kind, turned, *(number or 0 for number in numbers))
                     for numbers in (ever, *(day.get(shape, (0, 0, 0, 0)) for day in days))
@@ -194,6 +195,7 @@ class History:
         camera : str, optional
             Only this one's.
         """
+        buckets = Buckets(by, self._zone)
         first, last = int(_seconds(start) // 60), int(-(-_seconds(end) // 60))
         with self._open() as connection:
             series = _read_series(connection, camera)
@@ -204,48 +206,18 @@ class History:
                 (first, last),
             )
             bucket, until, sums = 0, -1, dict[int, list[int]]()
+            limits = first * 60, last * 60
             for number, one, *numbers in rows:
                 at = number * group * 60
                 if at >= until:
-                    yield from self._bucket(
-                        connection, series, sums, (bucket, until), (first * 60, last * 60)
-                    )
-                    bucket, sums = self._floor(at, by), {}
-                    until = self._next(bucket, by)
+                    yield from _rows(connection, series, sums, (buckets, bucket), limits)
+                    bucket, sums = buckets.floor(at), {}
+                    until = buckets.next(bucket)
                 if one in series:
                     *added, most = numbers
                     *old, old_most = sums.get(one, (0, 0, 0, 0, 0))
                     sums[one] = [*map(sum, zip(old, added, strict=True)), max(old_most, most)]
-            yield from self._bucket(connection, series, sums, (bucket, until), (first * 60, last * 60))
-
-    def _bucket(
-        self,
-        connection: sqlite3.Connection,
-        series: dict[int, _Series],
-        sums: dict[int, list[int]],
-        bucket: tuple[int, int],
-        limits: tuple[int, int],
-    ) -> Iterator[CountRow]:
-        """Yield the rows of one bucket, of which the limits may cut a part."""
-        watched: dict[str, float] = {}
-        begin, end = bucket
-        for one, (came, went, dwell_ms, present_ms, most) in sums.items():
-            camera, kind, key, name, turned, class_name = series[one]
-            if kind == "zone" and camera not in watched:
-                span = max(begin, limits[0]) * 1_000_000, min(end, limits[1]) * 1_000_000
-                watched[camera] = _watched_ms(connection, camera, *span)
-            yield CountRow(
-                self._time(begin),
-                self._time(end),
-                camera,
-                kind,
-                key,
-                name,
-                class_name,
-                totals_of(kind, turned, came, went, dwell_ms, 0),
-                present_ms / max(watched[camera], 1.0) if kind == "zone" else 0.0,
-                most,
-            )
+            yield from _rows(connection, series, sums, (buckets, bucket), limits)
 
     def events(
         self,
@@ -315,30 +287,6 @@ class History:
                 f"{self._path} cannot be read as a history ({error}): give the folder of a live run's state"
             ) from error
 
-    def _time(self, seconds: float) -> datetime:
-        return datetime.fromtimestamp(seconds, timezone.utc).astimezone(self._zone)
-
-    def _floor(self, seconds: float, by: By) -> int:
-        """Return the begin of a bucket; in the hour that comes twice each time has its own."""
-        if by == "minute":
-            return int(seconds // 60 * 60)
-        # Without a zone the time is naive, and Python knows this machine's rules for it.
-        local = datetime.fromtimestamp(seconds, self._zone)
-        begin = local.replace(minute=0, second=0, microsecond=0)
-        if by == "day":
-            begin = begin.replace(hour=0, fold=0)
-        return round(begin.timestamp())
-
-    def _next(self, begin: int, by: By) -> int:
-        """Return the end of the bucket that begins then."""
-        if by == "minute":
-            return begin + 60
-        if by == "hour":
-            end = begin + 3600
-            return min(end, self._floor(end, "hour")) if self._floor(end, "hour") > begin else end
-        day = datetime.fromtimestamp(begin + 4 * 3600, self._zone) + timedelta(days=1)
-        return round(day.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).timestamp())
-
 
 def _seconds(moment: datetime) -> float:
     if moment.tzinfo is None:
@@ -353,6 +301,39 @@ def _read_series(connection: sqlite3.Connection, camera: str | None) -> dict[int
         (camera or "",),
     )
     return {number: _Series(*rest) for number, *rest in rows}
+
+
+def _rows(
+    connection: sqlite3.Connection,
+    series: dict[int, _Series],
+    sums: dict[int, list[int]],
+    bucket: tuple[Buckets, int],
+    limits: tuple[int, int],
+) -> Iterator[CountRow]:
+    """Yield the rows of one bucket, of which the limits may cut a part; seconds."""
+    if not sums:
+        return
+    watched: dict[str, float] = {}
+    buckets, begin = bucket
+    end = buckets.next(begin)
+    for one in sorted(sums, key=series.__getitem__):
+        came, went, dwell_ms, present_ms, most = sums[one]
+        camera, kind, key, name, turned, class_name = series[one]
+        if kind == "zone" and camera not in watched:
+            span = max(begin, limits[0]) * 1_000_000, min(end, limits[1]) * 1_000_000
+            watched[camera] = _watched_ms(connection, camera, *span)
+        yield CountRow(
+            buckets.time(begin),
+            buckets.time(end),
+            camera,
+            kind,
+            key,
+            name,
+            class_name,
+            totals_of(kind, turned, came, went, dwell_ms, 0),
+            present_ms / max(watched[camera], 1.0) if kind == "zone" else 0.0,
+            most,
+        )
 
 
 def _watched_ms(connection: sqlite3.Connection, camera: str, begin: int, end: int) -> float:

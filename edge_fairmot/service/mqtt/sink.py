@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from datetime import datetime, timezone
 
 from edge_fairmot.classes import count_by_class
 from edge_fairmot.pipeline import RunSummary
@@ -13,8 +12,8 @@ from edge_fairmot.service.mqtt.config import MqttConfig
 from edge_fairmot.service.mqtt.outbox import Outbox
 from edge_fairmot.service.mqtt.publisher import FLUSH_S, Publisher, View
 from edge_fairmot.service.mqtt.topics import to_json
-from edge_fairmot.service.run import RunView, rfc3339
-from edge_fairmot.sinks.text import event_document
+from edge_fairmot.service.run import RunView, utc_now
+from edge_fairmot.sinks.events import TimeOf, event_document, rfc3339
 from edge_fairmot.types import Counts, FrameResult
 
 DISCONNECT_S = 0.4
@@ -34,6 +33,9 @@ class MqttSink(AbstractContextManager["MqttSink"]):
         Counts before the first frame, ``counter.counts``: lines and zones are announced with them.
     outputs : callable, optional
         Returns the health of all outputs, from any thread.
+    time_of : callable, optional
+        Returns the wall-clock time, UTC, of a moment by the source's clock; without it, that of an event is
+        the time of the call of :meth:`write`.
 
     Raises
     ------
@@ -53,7 +55,9 @@ class MqttSink(AbstractContextManager["MqttSink"]):
         counts: Counts | None = None,
         *,
         outputs: Callable[[], Mapping[str, OutputHealth]] = dict,
+        time_of: TimeOf | None = None,
     ) -> None:
+        self._time_of = time_of
         self._view = View(0, counts)
         self._outbox = Outbox(config.outbox_path, config.outbox_limit)
         try:
@@ -74,10 +78,10 @@ class MqttSink(AbstractContextManager["MqttSink"]):
         in_view = count_by_class(result.tracks.class_id, result.class_names)
         self._view = View(len(result.tracks), result.counts, in_view)
         if result.events:
-            now = rfc3339(datetime.now(timezone.utc))
+            now = rfc3339(utc_now())
             for event in result.events:
-                document = event_document(result.frame.number, event, result.class_names)
-                self._outbox.add(to_json({"time": now, **document}))
+                document = event_document(result.frame.number, event, result.class_names, self._time_of)
+                self._outbox.add(to_json({"time": now} | document))
             self._publisher.wake()
 
     def __exit__(self, *_: object) -> None:

@@ -115,10 +115,14 @@ class _End:
 _Item: TypeAlias = "_Begin | _End | FrameResult | None"
 
 
+OnClip: TypeAlias = Callable[[Path, float, float], None]
+
+
 class ClipRecorder:
     """Encodes clips in its own thread. Each frame is drawn with its own tracks and counts.
 
-    ``on_error`` is called from that thread when the disk fails.
+    ``on_error`` is called from that thread when the disk fails, ``on_clip`` when a clip is finished, with the
+    times of its first and last frame.
     """
 
     def __init__(
@@ -127,10 +131,13 @@ class ClipRecorder:
         frame_rate: float,
         new_path: Callable[[], Path],
         on_error: Callable[[SinkError], None],
+        on_clip: OnClip | None = None,
     ) -> None:
         if importlib.util.find_spec("av") is None:
             raise MissingDependencyError("av", "video", "to write video")
-        self._config, self._new_path, self._on_error = config, new_path, on_error
+        self._config, self._new_path = config, new_path
+        self._on_error, self._on_clip = on_error, on_clip
+        self._shown_s = (math.inf, -math.inf)  # times of the first and the last frame of the open clip
         self._rate = min(config.rate, frame_rate)
         self._ring = FrameRing(config)
         self._queue: SimpleQueue[_Item] = SimpleQueue()
@@ -224,10 +231,15 @@ class ClipRecorder:
                 self.dropped += 1
             elif video is not None:
                 video.write(item)
+                time_s = item.frame.time_s
+                self._shown_s = min(self._shown_s[0], time_s), max(self._shown_s[1], time_s)
             return video
         if video is not None:
             video.close()
-            self._path = None
+            finished, self._path = self._path, None
+            if self._on_clip is not None and finished is not None and self._shown_s[0] <= self._shown_s[1]:
+                self._on_clip(finished, *self._shown_s)
+        self._shown_s = math.inf, -math.inf
         if not isinstance(item, _Begin):
             return None
         path = self._new_path()

@@ -12,25 +12,15 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 
 from edge_fairmot.errors import SinkError
-from edge_fairmot.service.run import rfc3339
+from edge_fairmot.service.run import utc_now
 from edge_fairmot.sinks.files import UnbufferedFile
 
 TRACKS, TEXT, EVENTS, CLIP = SUFFIXES = (".jsonl", ".txt", ".events.jsonl", ".mp4")
-
-
-def utc_now() -> datetime:
-    """Return the time, UTC."""
-    return datetime.now(timezone.utc)
-
-
-def time_of_day(time_s: float) -> str:
-    """Return the time of day of a moment on ``time.monotonic``'s clock, RFC 3339, UTC."""
-    return rfc3339(utc_now() - timedelta(seconds=monotonic() - time_s))
 
 
 class FileNames:

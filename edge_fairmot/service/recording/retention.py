@@ -13,7 +13,8 @@ from tempfile import TemporaryFile
 
 from edge_fairmot.errors import SinkError
 from edge_fairmot.service.recording.config import MB, RecordingConfig
-from edge_fairmot.service.recording.files import recorded_files, utc_now
+from edge_fairmot.service.recording.files import recorded_files
+from edge_fairmot.service.run import utc_now
 
 CHECK_S = 5.0
 

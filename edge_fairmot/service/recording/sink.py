@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_fairmot.errors import SinkError
 from edge_fairmot.protocols import OutputHealth
-from edge_fairmot.service.recording.clips import ClipRecorder
+from edge_fairmot.service.recording.clips import ClipRecorder, OnClip
 from edge_fairmot.service.recording.config import RecordingConfig
 from edge_fairmot.service.recording.files import (
     CLIP,
@@ -19,13 +19,12 @@ from edge_fairmot.service.recording.files import (
     TRACKS,
     FileNames,
     RotatingFile,
-    time_of_day,
-    utc_now,
 )
 from edge_fairmot.service.recording.retention import Retention
-from edge_fairmot.service.run import rfc3339
+from edge_fairmot.service.run import utc_now, wall_time
+from edge_fairmot.sinks.events import event_lines, events_header_line, rfc3339
 from edge_fairmot.sinks.files import require_finite
-from edge_fairmot.sinks.text import JsonLinesHeader, event_lines, frame_line, header_line, mot_lines
+from edge_fairmot.sinks.text import JsonLinesHeader, frame_line, header_line, mot_lines
 from edge_fairmot.system import FileLock
 from edge_fairmot.types import FrameResult
 
@@ -36,13 +35,17 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
     A disk that is full or gone pauses the recording and not the tracking. Recording continues when there is
     space; lost frames and events are counted. Every JSON Lines file begins with the header, whose
     ``settings.recording`` holds the time when the file was begun, UTC and by the source's clock. The next
-    file continues the frame numbers. Events of a live run also have the time of day.
+    file continues the frame numbers. A file of events begins with the camera, the model and the time when it
+    was begun; events of a live run have their wall-clock time.
 
     Parameters
     ----------
     config : RecordingConfig
     header : JsonLinesHeader
         Header of the run.
+    on_clip : callable, optional
+        Called from another thread with the path of each finished clip, and the times of its first and last
+        frame.
 
     Raises
     ------
@@ -52,7 +55,9 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
         If the folder cannot be used, or another run records there under the same name.
     """
 
-    def __init__(self, config: RecordingConfig, header: JsonLinesHeader) -> None:
+    def __init__(
+        self, config: RecordingConfig, header: JsonLinesHeader, on_clip: OnClip | None = None
+    ) -> None:
         self._config, self._header = config, header
         self._time_s, self._closed = 0.0, False
         self._missed_frames = self._missed_events = 0
@@ -63,17 +68,17 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
             "give each run another name to record to",
         )
         # A live run has the machine's clock beside the source's: its events say the time of day.
-        self._time_of = time_of_day if "clock" in header.settings else None
+        self._time_of = wall_time if "clock" in header.settings else None
         self._names = FileNames(config.folder, config.stem)
         self._tracks = self._rotating(TRACKS, self._first_line) if config.json_lines else None
         self._text = self._rotating(TEXT) if config.mot_text else None
-        self._events = self._rotating(EVENTS)
+        self._events = self._rotating(EVENTS, self._first_event_line)
         self._clips: ClipRecorder | None = None
         self._retention = Retention(config, self._writing)
         if config.has_clips:
             try:
                 self._clips = ClipRecorder(
-                    config, header.frame_rate, partial(self._new_path, CLIP), self._retention.pause
+                    config, header.frame_rate, partial(self._new_path, CLIP), self._retention.pause, on_clip
                 )
             except BaseException:
                 self.close()
@@ -152,6 +157,9 @@ class RecordingSink(AbstractContextManager["RecordingSink"]):
         begun = rfc3339(utc_now())
         settings = {**self._header.settings, "recording": {"begun": begun, "time_s": self._time_s}}
         return header_line(replace(self._header, settings=settings)).encode()
+
+    def _first_event_line(self) -> bytes:
+        return events_header_line(self._header, utc_now()).encode()
 
     def _writing(self) -> set[Path]:
         parts = (self._tracks, self._text, self._events, self._clips)

@@ -6,6 +6,6 @@ is ready for it, and another one is the HTTP server.
 
 from edge_fairmot.service.web.config import WebConfig
 from edge_fairmot.service.web.drawing import saved_drawing
-from edge_fairmot.service.web.sink import CameraPage, WebMosaic, WebSink
+from edge_fairmot.service.web.sink import CameraHistory, CameraPage, WebMosaic, WebSink
 
-__all__ = ["CameraPage", "WebConfig", "WebMosaic", "WebSink", "saved_drawing"]
+__all__ = ["CameraHistory", "CameraPage", "WebConfig", "WebMosaic", "WebSink", "saved_drawing"]

@@ -30,6 +30,8 @@ class WebConfig:
     drawing_file : Path or None
         JSON file of the lines and zones that are drawn on the page, for each source; ``drawing.json`` in the
         state folder by default.
+    heat_map : bool
+        Show where people stand, decaying; in memory only.
 
     Raises
     ------
@@ -44,6 +46,7 @@ class WebConfig:
     quality: int = 75
     max_width: int = 960
     drawing_file: Path | None = None
+    heat_map: bool = False
 
     def __post_init__(self) -> None:
         if not self.host:

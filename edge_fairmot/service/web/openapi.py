@@ -104,7 +104,61 @@ def _camera_paths() -> Document:
                 },
             },
         },
+        **_history_paths(),
+        "/api/heat": _get(
+            "Where people stand: person-seconds by cell, rows from the top; the warmest is 255.",
+            {
+                "200": _json("A grid.", _ref("Heat")),
+                "404": _answer("It is off: `[web] heat_map`.", "text/plain"),
+            },
+        ),
         "/ws": _get("A WebSocket of frames and status, for the page.", {"101": {"description": "Opened."}}),
+    }
+
+
+def _history_paths() -> Document:
+    """Return the paths of a camera whose counts are kept; without a history they are not there."""
+    span = [
+        _parameter("from", "A date, which is its midnight on the device, or a time, RFC 3339.", TEXT),
+        _parameter("to", "The same: up to it, without it.", TEXT),
+    ]
+    by = _parameter("by", "The length of a row.", {"enum": ["minute", "hour", "day"]})
+    page = [
+        _parameter("before", "Only events before the one with this id.", INTEGER),
+        _parameter("limit", "Most events of the answer, up to 1000.", INTEGER),
+    ]
+    refused = {"422": _json("A parameter is wrong.", _ref("Error"))}
+    clip = {"name": "event", "in": "path", "required": True, "schema": INTEGER}
+    return {
+        "/api/history/totals": _get(
+            "Totals since the first count, today and yesterday.",
+            {"200": _json("Lines and zones.", _ref("Totals")), **refused},
+        ),
+        "/api/history/counts": _get(
+            "Counts by minute, hour or day; those of today by hour.",
+            {"200": _json("Rows in order of time.", _ref("Counts")), **refused},
+            parameters=[*span, by],
+        ),
+        "/api/history/counts.csv": _get(
+            "The same as CSV, RFC 4180.",
+            {"200": _answer("Rows.", "text/csv"), **refused},
+            parameters=[*span, by],
+        ),
+        "/api/history/events": _get(
+            "Events, the newest first; `before` of an answer asks for the next page.",
+            {"200": _json("A page.", _ref("Events")), **refused},
+            parameters=[*span, *page],
+        ),
+        "/api/history/events.csv": _get(
+            "All events as CSV, RFC 4180.",
+            {"200": _answer("Rows.", "text/csv"), **refused},
+            parameters=span,
+        ),
+        "/api/history/clips/{event}.mp4": _get(
+            "The clip that shows an event.",
+            {"200": _answer("A video.", "video/mp4"), "404": _answer("There is none.", "text/plain")},
+            parameters=[clip],
+        ),
     }
 
 
@@ -139,7 +193,7 @@ def _schemas() -> Document:
     shapes = {"line": _list(line), "zone": _list(zone), "ignore": _list(zone)}
     of_line = {"in": INTEGER, "out": INTEGER}
     of_zone = {
-        **{"occupancy": INTEGER, "entries": INTEGER, "stays": INTEGER},
+        **{"occupancy": INTEGER, "unseen": INTEGER, "entries": INTEGER, "stays": INTEGER},
         **{"mean_dwell_s": NUMBER, "longest_dwell_s": NUMBER},
     }
     counts = {
@@ -162,7 +216,11 @@ def _schemas() -> Document:
         "tracks": _list(_object(track)),
         **counts,
     }
-    camera = {"path": TEXT, "camera": TEXT, "people": {"type": ["integer", "null"]}, **status, **counts}
+    camera = {
+        **{"path": TEXT, "camera": TEXT, "people": {"type": ["integer", "null"]}, "history": FLAG},
+        **status,
+        **counts,
+    }
     totals = {
         **dict.fromkeys(("cameras", "running", "people", "in", "out", "occupancy"), INTEGER),
         **dict.fromkeys(("identities", "frames", "predicted", "dropped"), INTEGER),
@@ -177,6 +235,7 @@ def _schemas() -> Document:
             {
                 **status,
                 **{"viewers": INTEGER, "page_delay_ms": MAYBE_NUMBER},
+                **{"history": FLAG, "heat_map": FLAG},
                 "counting": {"anyOf": [_ref("Drawing"), {"type": "null"}]},
             }
         ),
@@ -186,7 +245,41 @@ def _schemas() -> Document:
         ),
         "Drawing": _object(drawing),
         "NewDrawing": _object({"revision": INTEGER, **shapes}, "revision", "line", "zone"),
+        "Heat": _object(
+            {
+                **{"columns": INTEGER, "rows": INTEGER, "half_life_s": NUMBER},
+                **{"warmest_person_s": NUMBER, "cells": _list(INTEGER)},
+            }
+        ),
+        **_history_schemas(),
     }
+
+
+def _history_schemas() -> Document:
+    time = {"type": "string", "format": "date-time"}
+    shape = {"kind": {"enum": ["line", "zone"]}, "name": TEXT}
+    numbers = {
+        **dict.fromkeys(("in", "out", "entries", "stays", "max_occupancy"), INTEGER),
+        **{"mean_dwell_s": MAYBE_NUMBER, "mean_occupancy": NUMBER},
+    }
+    spans = {key: {"type": "object", "properties": numbers} for key in ("all", "today", "yesterday")}
+    row = {"start": time, "end": time, "camera": TEXT, **shape, "id": TEXT, "class": TEXT}
+    event = {
+        **{"id": INTEGER, "time": time, "camera": TEXT, **shape, "shape": TEXT},
+        "event": {"enum": ["in", "out", "enter", "leave"]},
+        **{"class": TEXT, "track_id": INTEGER, "dwell_s": MAYBE_NUMBER, "clip": {"type": ["string", "null"]}},
+    }
+    totals = _object({**shape, "id": TEXT, "since": time, **spans})
+    rows = _list(_object({**row, **numbers}, *row))
+    return {
+        "Totals": _object({"now": time, "totals": _list(totals)}),
+        "Counts": _object({"from": time, "to": time, "by": TEXT, "rows": rows}),
+        "Events": _object({"events": _list(_object(event)), "before": {"type": ["integer", "null"]}}),
+    }
+
+
+def _parameter(name: str, description: str, schema: Document) -> Document:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def _get(summary: str, responses: Document, **more: Any) -> Document:

@@ -9,21 +9,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge_fairmot.counting import Counter, IgnoredZones
 from edge_fairmot.errors import MissingDependencyError
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.protocols import OutputHealth, SourceState
+from edge_fairmot.service.history import History
 from edge_fairmot.service.run import RunView
 from edge_fairmot.service.web.config import WebConfig
 from edge_fairmot.service.web.drawing import ShapeEditor
 from edge_fairmot.service.web.frames import LatestFrame, WebFrame, frame_message
+from edge_fairmot.service.web.heat import HeatMap
 from edge_fairmot.types import FrameResult
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from edge_fairmot.service.web.over_time import OverTime
     from edge_fairmot.service.web.server import PageServer
 
 _log = logging.getLogger(__name__)
@@ -87,15 +90,31 @@ class Feed:
     def __init__(self, config: WebConfig) -> None:
         encode = functools.partial(frame_message, quality=config.quality, max_width=config.max_width)
         self.slot = LatestFrame(encode)
+        self.heat = HeatMap() if config.heat_map else None
         self._number = 0
 
     def write(self, result: FrameResult) -> None:
         """Take the next result; its image must not change afterwards."""
         self._number += 1
+        if self.heat is not None:
+            self.heat.add(result)
         self.slot.put(WebFrame(self._number, result, time.monotonic()))
 
     def close(self) -> None:
         """Do nothing: the page goes on to show the last frame."""
+
+
+class CameraHistory(NamedTuple):
+    """A history, and the name under which a camera is in it."""
+
+    history: History
+    camera: str
+
+
+def _over_time(history: CameraHistory | None) -> OverTime | None:
+    from edge_fairmot.service.web.over_time import OverTime  # noqa: PLC0415
+
+    return None if history is None else OverTime(*history)
 
 
 class WebSink(WebServer):
@@ -120,6 +139,8 @@ class WebSink(WebServer):
         Returns the health of all outputs, from any thread.
     ignored : IgnoredZones, optional
         The pipeline's; they can be drawn too where there is a counter.
+    history : CameraHistory, optional
+        What was counted over time is shown from it.
 
     Attributes
     ----------
@@ -156,6 +177,7 @@ class WebSink(WebServer):
         source: str = "",
         outputs: Callable[[], Mapping[str, OutputHealth]] = dict,
         ignored: IgnoredZones | None = None,
+        history: CameraHistory | None = None,
     ) -> None:
         self._feed = Feed(config)
 
@@ -164,7 +186,12 @@ class WebSink(WebServer):
 
             editor = None if counter is None else ShapeEditor(counter, config, source, ignored)
             run = RunView(summary, state, outputs)
-            return Site(config, run, source, self._feed.slot, editor).application()
+            site = Site(
+                *(config, run, source, self._feed.slot, editor),
+                over_time=_over_time(history),
+                heat=self._feed.heat,
+            )
+            return site.application()
 
         super().__init__(config, make_application)
 
@@ -187,6 +214,7 @@ class CameraPage:
     run : RunView
     counter : Counter or None
     ignored : IgnoredZones or None
+    history : CameraHistory or None
     """
 
     name: str
@@ -194,6 +222,7 @@ class CameraPage:
     run: RunView
     counter: Counter | None = None
     ignored: IgnoredZones | None = None
+    history: CameraHistory | None = None
 
 
 class WebMosaic(WebServer):
@@ -228,7 +257,11 @@ class WebMosaic(WebServer):
                 if one.counter is not None:
                     editor = ShapeEditor(one.counter, config, one.name, one.ignored)
                 sites[one.name] = Site(
-                    config, one.run, one.source, slot, editor, camera=one.name, editing=editing
+                    *(config, one.run, one.source, slot, editor),
+                    camera=one.name,
+                    over_time=_over_time(one.history),
+                    heat=self.feeds[one.name].heat,
+                    editing=editing,
                 )
             return Mosaic(sites).application()
 

@@ -27,7 +27,9 @@ from edge_fairmot.service.web.clients import Clients
 from edge_fairmot.service.web.config import WebConfig
 from edge_fairmot.service.web.drawing import ShapeEditor, parse_request
 from edge_fairmot.service.web.frames import LatestFrame, WebFrame, frame_document
+from edge_fairmot.service.web.heat import HeatMap
 from edge_fairmot.service.web.openapi import description_of
+from edge_fairmot.service.web.over_time import OverTime
 from edge_fairmot.service.web.pictures import Pictures, latest
 from edge_fairmot.service.web.status import RunCollector, StatusBoard, metrics_writer
 from edge_fairmot.sinks.text import counts_document
@@ -51,6 +53,10 @@ SCRIPTS = (
     "geometry",
     "loupe",
     "announcer",
+    "elements",
+    "chart",
+    "over_time",
+    "heat",
 )
 
 FILES = {"/": "index.html", "/page.css": "page.css", "/icon.svg": "icon.svg"} | {
@@ -64,8 +70,9 @@ _log = logging.getLogger(__name__)
 class Site:
     """Answers with the files of the page, figures, the newest image, and the drawn lines and zones.
 
-    ``camera`` is the name of the camera, where a run has several; ``editing`` is the lock of the drawing
-    file, which those share.
+    ``camera`` is the name of the camera, where a run has several; ``over_time`` answers from its history,
+    ``heat`` is its heat map;
+    ``editing`` is the lock of the drawing file, which cameras share.
     """
 
     def __init__(
@@ -77,6 +84,8 @@ class Site:
         editor: ShapeEditor | None,
         *,
         camera: str = "",
+        over_time: OverTime | None = None,
+        heat: HeatMap | None = None,
         editing: asyncio.Lock | None = None,
     ) -> None:
         self._slot, self._editor, self._camera = slot, editor, camera
@@ -84,7 +93,7 @@ class Site:
         self._clients = Clients(slot, lambda: json.dumps(self._status(), allow_nan=False))
         self.collector = RunCollector(run, slot, self._clients)
         self._write_metrics = metrics_writer(self.collector)
-        self._pictures = Pictures(config, slot)
+        self._pictures, self._over_time, self._heat = Pictures(config, slot), over_time, heat
         self._editing = editing or asyncio.Lock()
 
     def application(self) -> Starlette:
@@ -100,6 +109,8 @@ class Site:
             Route("/api/openapi.json", description_of("camera")),
             Route("/api/counting", self._counting, methods=["GET", "PUT"]),
             WebSocketRoute("/ws", self._clients.serve),
+            Route("/api/heat", self._read_heat),
+            *(self._over_time.routes() if self._over_time is not None else ()),
         ]
         handlers = {InvalidInputError: _invalid_input}
         return Starlette(routes=routes, lifespan=self.lifespan, exception_handlers=handlers)
@@ -140,6 +151,8 @@ class Site:
             "viewers": len(self._clients),
             "page_delay_ms": None if delay_s is None else round(1e3 * delay_s, 1),
             "counting": None if self._editor is None else self._editor.document(),
+            "history": self._over_time is not None,
+            "heat_map": self._heat is not None,
         }
 
     def overview(self) -> dict[str, Any]:
@@ -148,7 +161,11 @@ class Site:
         running = status["source"]["status"] == "running" and frame is not None
         counts = None if frame is None else frame.result.counts
         people = len(frame.result.tracks) if running and frame is not None else None
-        return {"camera": self._camera, "people": people, **status, **counts_document(counts)}
+        return {
+            **{"camera": self._camera, "people": people, "history": self._over_time is not None},
+            **status,
+            **counts_document(counts),
+        }
 
     def health(self) -> tuple[bool, str]:
         """Return whether frames are processed, and the status of the source or ``stalled``."""
@@ -166,6 +183,11 @@ class Site:
 
     async def _tracks(self, _: Request) -> Response:
         return JSONResponse(frame_document(latest(self._slot)))
+
+    async def _read_heat(self, _: Request) -> Response:
+        if self._heat is None:
+            raise HTTPException(404, "no heat map is kept: start the run with --set web.heat_map=true")
+        return JSONResponse(self._heat.document())
 
     async def _counting(self, request: Request) -> Response:
         editor = self._editor

@@ -10,17 +10,19 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
+from edge_fairmot.counting import Counter, CountingConfig, parse_line
 from edge_fairmot.errors import InvalidInputError, SinkError
-from edge_fairmot.service.history import History, HistoryStore
+from edge_fairmot.service.history import History, HistorySink, HistoryStore, history_path
 from edge_fairmot.service.history.store import DAY, MINUTE, Batch, Event, Presence, Shape
-from edge_fairmot.types import Totals
+from edge_fairmot.types import CountingEvent, Frame, FrameResult, Totals, Tracks
 
 BERLIN = ZoneInfo("Europe/Berlin")
 LINE, ZONE = ("line", "a1"), ("zone", "b2")
@@ -183,7 +185,7 @@ from edge_fairmot.service.history import HistoryStore
 from edge_fairmot.service.history.store import Batch, Event, Shape
 store = HistoryStore(Path(sys.argv[1]))
 camera = store.camera("shop")
-store.begin(camera, (Shape("line", "a1", "door", ((0, 0), (1, 1))),), 0)
+store.write(camera, Batch(shapes=(Shape("line", "a1", "door", ((0, 0), (1, 1))),)))
 for number in range(10 ** 9):
     at = time.time_ns() // 1000
     store.write(camera, Batch([Event(at, ("line", "a1"), "person", 0, number, None)]))
@@ -294,3 +296,35 @@ def test_this_machines_zone_is_the_usual_one(tmp_path):
         check=True,
     )
     assert told.stdout.strip() == "[25] 25"
+
+
+def test_a_full_disk_stops_nothing_and_loses_nothing(disk_of):
+    """Events wait in memory, and those of the next run too."""
+    folder = disk_of("8m")
+    config = CountingConfig((parse_line("door:0,0.5,1,0.5"),))
+
+    def crossings(sink: HistorySink, counter: Counter, numbers: range) -> None:
+        for number in numbers:
+            event = CountingEvent("in", "door", number, time.monotonic())
+            frame = Frame(np.zeros((8, 8, 3), np.uint8), number, time.monotonic())
+            sink.write(FrameResult(frame, Tracks.empty(), (event,), counter.counts, ("person",)))
+
+    for begun in (0, 200):
+        with (
+            closing(HistoryStore(history_path(folder))) as store,
+            closing(HistorySink(store, "shop")) as sink,
+        ):
+            counter = Counter(config, (8, 8), earlier=sink.begin(config))
+            assert counter.counts.lines["door"].inwards == begun
+            crossings(sink, counter, range(begun, begun + 50))
+            with (folder / "others").open("wb", buffering=0) as others, suppress(OSError):
+                while others.write(bytes(4096)):
+                    pass
+            crossings(sink, counter, range(begun + 50, begun + 150))
+            if begun:
+                assert "cannot be written" in sink.health["history"]["trouble"]
+            (folder / "others").unlink()
+            time.sleep(1.1)  # a write that failed is tried again after a second
+            crossings(sink, counter, range(begun + 150, begun + 200))
+            assert sink.health == {"history": {"trouble": "", "missed_events": 0}}
+    assert sorted(ids_in(history_path(folder))) == list(range(400))

@@ -26,9 +26,9 @@ def config(**settings):
     return RecordingConfig(**{"path": Path("unused"), "before_s": 1} | settings)
 
 
-def recorder(folder, **settings):
+def recorder(folder, on_clip=None, **settings):
     paths = (folder / f"{number}.mp4" for number in range(100))
-    return ClipRecorder(config(**settings), 10.0, lambda: next(paths), pytest.fail)
+    return ClipRecorder(config(**settings), 10.0, lambda: next(paths), pytest.fail, on_clip)
 
 
 def run(clips, count, events, size=lambda _: SIZE):
@@ -67,10 +67,15 @@ def indices(path):
     ],
 )
 def test_a_clip_begins_before_its_event_and_ends_after_it(settings, events, expected, tmp_path):
-    clips = recorder(tmp_path, **settings)
+    told = []
+    clips = recorder(tmp_path, lambda *clip: told.append(clip), **settings)
     run(clips, 100, events)
-    found = [indices(path) for path in sorted(tmp_path.iterdir())]
-    assert (found, clips.dropped) == ([list(part) for part in expected], 0)
+    paths = sorted(tmp_path.iterdir())
+    assert ([indices(path) for path in paths], clips.dropped) == ([list(part) for part in expected], 0)
+    assert told == [
+        (path, pytest.approx(100 + part[0] / 10), pytest.approx(100 + part[-1] / 10))
+        for path, part in zip(paths, expected, strict=True)
+    ]
 
 
 def test_another_frame_size_ends_a_clip(tmp_path):

@@ -1,27 +1,38 @@
 """Headless Chromium of the system, driven by Playwright."""
 
+import os
 import shutil
+import signal
 import time
 from contextlib import contextmanager
 from functools import partial
+from threading import Timer
 
 import pytest
 
 PATIENCE_S = 30.0
 
 
+def find_chromium():
+    """Path of the system's browser; skips where there is none."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("needs Chromium to look at the page: apt-get install chromium")
+    return found
+
+
 @contextmanager
 def opened_browser():
     """Start a browser; gives what opens an address in a context of its own, with its own cookies."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("needs Chromium to look at the page: apt-get install chromium")
+    chromium = find_chromium()
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
     with playwright.sync_playwright() as driver:
         options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         browser = driver.chromium.launch(executable_path=chromium, args=options)
+        processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+        (pid,) = (process["id"] for process in processes if process["type"] == "browser")
         try:
-            yield partial(Tab, browser)
+            yield partial(Tab, browser, pid)
         finally:
             browser.close()
 
@@ -44,7 +55,7 @@ def open_live(browse, run, *args, **kwargs):
 class Tab:
     """One page of the browser. ``page`` is Playwright's; places are shares of the camera's image."""
 
-    def __init__(self, browser, address, size=(1280, 800), *, dark=False, phone=False, **media):
+    def __init__(self, browser, pid, address, size=(1280, 800), *, dark=False, phone=False, **media):
         self._context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             device_scale_factor=2 if phone else 1,
@@ -53,6 +64,7 @@ class Tab:
             color_scheme="dark" if dark else "light",
             **media,
         )
+        self._pid = pid
         self._context.set_default_timeout(1e3 * PATIENCE_S)
         self.page = self._context.new_page()
         self._touches = self._context.new_cdp_session(self.page)
@@ -71,8 +83,13 @@ class Tab:
         self.page.goto(address)
 
     def run(self, program):
-        """Value of an expression in the page; promises are waited for."""
-        return self.page.evaluate(program)
+        """Value of an expression in the page; promises are waited for. A page that hangs ends the browser."""
+        limit = Timer(PATIENCE_S, os.kill, (self._pid, signal.SIGKILL))
+        limit.start()
+        try:
+            return self.page.evaluate(program)
+        finally:
+            limit.cancel()
 
     def wait(self, program, patience_s=PATIENCE_S):
         """Wait until an expression is true. The page's policy forbids Playwright's own polling."""
@@ -89,6 +106,22 @@ class Tab:
     def focused(self):
         """Label of the element that has the focus."""
         return self.run("document.activeElement.ariaLabel ?? document.activeElement.textContent")
+
+    def faults(self):
+        """What axe finds, with the elements."""
+        axe = pytest.importorskip(
+            "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
+        )
+        found = axe.Axe().run(self.page).response["violations"]
+        return [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in found]
+
+    def small(self):
+        """What is shown to be pressed and is lower than 44 pixels."""
+        return self.run(
+            """[...document.querySelectorAll('button, .button, input, label, select, summary')]
+            .filter((one) => one.checkVisibility() && one.type !== 'checkbox')
+            .filter((one) => one.getBoundingClientRect().height < 44).map((one) => one.outerHTML)"""
+        )
 
     def at(self, x, y):
         box = self.page.locator("#shapes").bounding_box()

@@ -100,12 +100,13 @@ def tracks_of(people):
 
 
 @contextmanager
-def served(config, counting=None, size=SIZE, *, source="street", class_names=("person",), port=0):
+def served(config, counting=None, size=SIZE, *, source="street", class_names=("person",), **more):
     counter = Counter(counting or CountingConfig(), size, class_names)
     state = SourceState("running", time.monotonic())
     run = Run(NOTHING, state, counter, None, class_names=class_names)
     read = (lambda: run.summary, lambda: run.state, counter)
-    run.web = WebSink(replace(config, port=port), *read, source=source, outputs=lambda: run.outputs)
+    config = replace(config, port=more.pop("port", 0))
+    run.web = WebSink(config, *read, source=source, outputs=lambda: run.outputs, **more)
     with run.web:
         run.web.start()
         yield run

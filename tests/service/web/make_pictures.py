@@ -1,4 +1,4 @@
-"""Make the guides' pictures of the page: a run of the bundled model on the synthetic street, in Chromium.
+"""Make the guides' pictures of the page: a run of a bundled model on the synthetic street, in Chromium.
 
     python -m tests.service.web.make_pictures docs/pictures
 
@@ -24,10 +24,18 @@ RUN_S = 40
 
 def main(folder: Path) -> None:
     """Start a run, let it count, and take the pictures."""
-    with tempfile.TemporaryDirectory() as state:
+    with tempfile.TemporaryDirectory(prefix="edge-fairmot-") as state:
         live = subprocess.Popen(
             [
-                *("edge-fairmot", "live", "synthetic:seed=1,fps=10", "--runtime", "openvino"),
+                *(
+                    "edge-fairmot",
+                    "live",
+                    "synthetic:seed=1,fps=2",
+                    "-m",
+                    "people-light",
+                    "--runtime",
+                    "openvino",
+                ),
                 *("--web", "--web-open", "--web-port", str(PORT)),
                 *(
                     "--line",

@@ -12,8 +12,10 @@ from edge_fairmot.counting import Counter, CountingConfig, parse_line, parse_zon
 from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.protocols import SourceState
 from edge_fairmot.service import slug
+from edge_fairmot.service.history import History, HistoryStore
+from edge_fairmot.service.history.store import Batch, Event, Shape
 from edge_fairmot.service.run import RunView
-from edge_fairmot.service.web import CameraPage, WebConfig, WebMosaic
+from edge_fairmot.service.web import CameraHistory, CameraPage, WebConfig, WebMosaic
 from edge_fairmot.service.web.drawing import saved_drawing
 
 from .browser import Tab, opened_browser
@@ -36,7 +38,7 @@ class Feeding(Run):
 
 
 @contextmanager
-def shown(config=None, counting=DOOR):
+def shown(config=None, counting=DOOR, history=None):
     runs = []
     for name in NAMES:
         run = Feeding(NOTHING, SourceState("running", time.monotonic()), Counter(counting, SIZE), None)
@@ -48,6 +50,7 @@ def shown(config=None, counting=DOOR):
             "rtsp://admin:hunter2@camera/stream",
             RunView(lambda run=run: run.summary, lambda run=run: run.state, lambda run=run: run.outputs),
             run.counter,
+            history=None if history is None else CameraHistory(history, run.name),
         )
         for run in runs
     ]
@@ -169,6 +172,7 @@ def test_a_browser_sees_all_cameras_and_opens_one():
             run.show(1, [(4, 200, 80)])
         with browser(door.web.address) as tab:
             watch(tab, runs)
+            assert tab.faults() == []
             tab.press("a.tile:nth-child(2)")
             tab.wait(f"document.querySelector('#source')?.textContent === {json.dumps(ODD)}")
             odd.show(9, [(4, 100, 80)])
@@ -192,3 +196,29 @@ def watch(tab: Tab, runs):
     tab.wait("document.querySelector('#people').textContent === '2'")
     assert tab.run("[...document.querySelectorAll('.tile .name')].map((one) => one.textContent)") == [*NAMES]
     assert tab.run("document.querySelector('#source').textContent") == "2 of 2 cameras running"
+
+
+def test_a_camera_is_chosen_for_its_counts_over_time_and_for_its_page(tmp_path, browse):
+    store = HistoryStore(tmp_path / "history.db")
+    gate = Shape("line", "gate", "gate", ((0.5, 0.0), (0.5, 1.0)))
+    for count, name in enumerate(NAMES, 1):
+        camera, now = store.camera(name), time.time_ns() // 1000
+        store.begin(camera, (gate,), now)
+        events = [Event(now + one, ("line", "gate"), "person", 0, one, None) for one in range(count)]
+        store.write(camera, Batch(events=events))
+    since = "document.querySelector('#over-time .since').textContent"
+    with shown(history=History(store.path)) as runs, browse(runs[0].web.login_address) as tab:
+        tab.wait("document.querySelector('#over-time').dataset.shown")
+        assert "1 in, 0 out" in tab.run(since)
+        tab.page.get_by_label("Camera", exact=True).select_option(label=ODD)
+        tab.wait(f"{since}.includes('2 in, 0 out')")
+        for run in runs:
+            run.show(1)
+        tab.open(runs[0].web.address.rstrip("/") + address_of(NAMES[0]))
+        tab.wait("!document.querySelector('#cameras').hidden")
+        tab.page.get_by_label("Camera", exact=True).select_option(label=ODD)
+        tab.page.wait_for_url(f"**{address_of(ODD)}")
+        tab.wait("document.querySelector('#over-time')?.dataset.shown")
+        assert "2 in, 0 out" in tab.run(since)
+        assert tab.console == []
+    store.close()

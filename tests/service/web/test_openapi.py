@@ -9,11 +9,13 @@ from starlette.routing import Route
 
 from edge_fairmot.counting import CountingConfig, parse_line, parse_zone
 from edge_fairmot.protocols import SourceState
+from edge_fairmot.service.history import History
 from edge_fairmot.service.run import RunView
 from edge_fairmot.service.web import WebConfig
 from edge_fairmot.service.web.frames import LatestFrame
 from edge_fairmot.service.web.mosaic import Mosaic
 from edge_fairmot.service.web.openapi import describe
+from edge_fairmot.service.web.over_time import OverTime
 from edge_fairmot.service.web.site import FILES, Site
 
 from .conftest import NOTHING
@@ -42,11 +44,13 @@ def check(document, path, run, place="/", *, method="GET", body=None):
 
 
 def paths_of(document):
-    return set(document["paths"]) - {"/ws", "/stream.mjpg"}  # those do not end; each has a test of its own
+    """All but those without end and those of the history, which have tests of their own."""
+    kept = {path for path in document["paths"] if path.startswith("/api/history/")}
+    return set(document["paths"]) - kept - {"/ws", "/stream.mjpg"}
 
 
 def test_every_answer_is_as_described(serve):
-    run = serve(counting=COUNTING)
+    run = serve(WebConfig(heat_map=True), counting=COUNTING)
     document = description(run)
     assert document["openapi"].startswith("3.1")
     assert document["servers"] == [{"url": "/"}]
@@ -72,16 +76,18 @@ def test_every_answer_of_several_cameras_is_as_described(cameras):  # noqa: F811
     place = address_of("door")
     of_camera = description(door, place)
     assert of_camera["servers"] == [{"url": place.rstrip("/")}]
-    assert {check(of_camera, path, door, place) for path in paths_of(of_camera)} == {200}
+    answers = {path: check(of_camera, path, door, place) for path in paths_of(of_camera)}
+    assert answers == dict.fromkeys(answers, 200) | {"/api/heat": 404}
 
 
 @pytest.mark.parametrize("kind", ["camera", "mosaic"])
-def test_every_route_is_described(kind):
+def test_every_route_is_described(kind, tmp_path):
     state = SourceState("running", 0.0)
     run = RunView(lambda: NOTHING, lambda: state)
-    site = Site(WebConfig(), run, "street", LatestFrame(lambda _: b""), None)
+    over_time = OverTime(History(tmp_path / "history.db"), "street")
+    site = Site(WebConfig(), run, "street", LatestFrame(lambda _: b""), None, over_time=over_time)
     routes = (site if kind == "camera" else Mosaic({"a": site})).application().routes
-    paths = {route.path: route.methods for route in routes if isinstance(route, Route)}
+    paths = {route.path.replace(":int", ""): route.methods for route in routes if isinstance(route, Route)}
     described = describe(kind)["paths"]
     assert set(paths) - set(described) == set(FILES) - {"/"}  # scripts and styles are not for programs
     assert set(described) - set(paths) <= {"/ws"}

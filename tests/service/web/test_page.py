@@ -4,11 +4,14 @@ import base64
 import json
 import re
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
+import pytest
 
 from edge_fairmot.counting import CountingConfig, parse_line
+from edge_fairmot.pipeline import RunSummary
 from edge_fairmot.protocols import SourceState
 from edge_fairmot.service.web import WebConfig, saved_drawing
 from edge_fairmot.sinks.drawing import id_color
@@ -285,3 +288,44 @@ def test_the_login_page_takes_the_token(page, browse):
         tab.press("button")
         tab.wait("document.querySelector('#frame')?.dataset.frame > 0")
         assert tab.run("location.search") == ""
+
+
+def test_a_run_that_is_too_slow_says_so_and_waiting_is_not_busy(serve, browse):
+    run = serve()
+    run.show(1)
+    run.summary = RunSummary(2, 2, 0, 46, 0, 0, 1.0, {"decode": 900.0, "inference": 400.0})
+    pill, busy = "document.querySelector('#status').textContent", "#stages li span:first-child"
+    with open_live(browse, run) as tab:
+        assert tab.run("document.querySelector('#slow').hidden")
+        run.summary = replace(run.summary, frames=4, dropped=200)
+        tab.wait("!document.querySelector('#slow').hidden")
+        assert "try --runtime openvino or --detect-every 3" in tab.run(
+            "document.querySelector('#slow').textContent"
+        )
+        tab.wait(f"{pill} === 'too slow'")
+        assert not tab.run("document.querySelector('details.run').open")
+        tab.press("summary")
+        tab.wait("document.querySelector('#waits').textContent.includes('for the camera')")
+        assert tab.run(f"[...document.querySelectorAll('{busy}')].map((one) => one.textContent)") == [
+            "inference"
+        ]
+        run.summary = replace(run.summary, frames=100_000)
+        tab.wait(f"document.querySelector('#slow').hidden && {pill} === 'live'")
+
+
+def test_the_picture_fills_the_screen_and_a_snapshot_is_downloaded(serve, browse):
+    run = serve(source="shop door")
+    run.show(1)
+    with open_live(browse, run) as tab:
+        stage = "document.querySelector('#stage')"
+        ratio = f"{stage}.offsetWidth / {stage}.offsetHeight"
+        tab.press("#fullscreen")
+        tab.wait("document.fullscreenElement?.className === 'watch'")
+        assert tab.run(ratio) == pytest.approx(16 / 9, rel=0.01)
+        tab.press("#fullscreen")
+        tab.wait("document.fullscreenElement === null")
+        with tab.page.expect_download() as download:
+            tab.press("#snapshot")
+        assert re.fullmatch(r"shop-door-20\d\d-\d\d-\d\dT\d{6}\.jpg", download.value.suggested_filename)
+        assert cv2.imread(str(download.value.path())).shape == (180, 320, 3)
+        assert tab.console == []

@@ -1,6 +1,7 @@
 /** All cameras of a run: a tile for each, which opens its page, and the totals. */
 
 import { FrameView } from "./frame_view.js";
+import { OverTime } from "./over_time.js";
 import { connect } from "./stream.js";
 
 const REFRESH_MS = 1000;
@@ -8,6 +9,7 @@ const REFRESH_MS = 1000;
 const byId = (id) => document.getElementById(id);
 
 const tiles = new Map(); // by the camera's path
+let overTime = null;
 
 class Tile {
   #pill = make("span", "pill");
@@ -56,6 +58,11 @@ function show({ totals, cameras }) {
     if (field) field.textContent = name === "frame_rate" ? value.toFixed(1) : String(value);
   }
   byId("source").textContent = `${totals.running} of ${totals.cameras} cameras running`;
+  const kept = cameras.filter(({ history }) => history).map(({ camera, path }) => [camera, path]);
+  if (kept.length && overTime === null) {
+    overTime = new OverTime(byId("over-time"), byId("events"));
+    overTime.offer(kept);
+  }
   for (const camera of cameras) {
     if (!tiles.has(camera.path)) tiles.set(camera.path, new Tile(camera.path, camera.camera));
     tiles.get(camera.path).show(camera);

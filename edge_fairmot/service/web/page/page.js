@@ -3,9 +3,12 @@
 import { Announcer } from "./announcer.js";
 import { Drawing, KINDS } from "./drawing.js";
 import { Editor } from "./editor.js";
+import { duration } from "./elements.js";
 import { FrameView } from "./frame_view.js";
 import { Loupe } from "./loupe.js";
-import { CountList, DevicePanel, duration } from "./panel.js";
+import { Heat } from "./heat.js";
+import { OverTime } from "./over_time.js";
+import { CountList, DevicePanel } from "./panel.js";
 import { connect } from "./stream.js";
 
 const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
@@ -20,6 +23,8 @@ const editor = new Editor(byId("shapes"), drawing, loupe);
 const announcer = new Announcer(byId("announcer"));
 const counts = new CountList(drawing, editor);
 const device = new DevicePanel();
+new Heat(byId("heat"), byId("show-heat"));
+const overTime = new OverTime(byId("over-time"), byId("events"));
 let people = null;
 let toastTimer = 0;
 
@@ -34,7 +39,10 @@ connect({
   },
   onStatus: (status) => {
     const name = status.camera ?? status.source.name;
+    if (status.camera !== undefined && byId("all").hidden) offerCameras(status.camera);
     byId("all").hidden = status.camera === undefined;
+    byId("heat-choice").hidden = !status.heat_map;
+    if (status.history && byId("over-time").hidden) overTime.open("");
     byId("source").textContent = name;
     document.title = name ? `${name} · edge-fairmot` : "edge-fairmot";
     device.show(status, people);
@@ -82,6 +90,14 @@ function showState(state, notice, trouble = "") {
   byId("notice").textContent = notice || trouble;
   byId("notice").hidden = byId("notice").textContent === "";
   byId("frame").classList.toggle("stale", notice !== "");
+}
+
+/** Let another camera of the run be chosen. */
+async function offerCameras(own) {
+  const { cameras } = await (await fetch("/api/status")).json();
+  const choice = byId("cameras");
+  choice.replaceChildren(...cameras.map(({ camera, path }) => new Option(camera, `/${path}`, false, camera === own)));
+  choice.hidden = cameras.length < 2;
 }
 
 function showSlow(advice) {
@@ -148,6 +164,8 @@ for (const what of ["boxes", "ids", "trails"]) {
     view.draw();
   });
 }
+
+byId("cameras").addEventListener("change", ({ target }) => location.assign(target.value));
 
 byId("snapshot").addEventListener("click", ({ currentTarget }) => {
   const moment = new Date(Date.now() - 60_000 * new Date().getTimezoneOffset()).toISOString();

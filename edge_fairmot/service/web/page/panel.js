@@ -1,6 +1,7 @@
 /** The figures beside the image. */
 
 import { KINDS, keyOf } from "./drawing.js";
+import { draw, duration, make, write } from "./elements.js";
 import { WORDS, insideOf } from "./shapes.js";
 
 const HISTORY = 120; // seconds, one value each
@@ -11,17 +12,6 @@ const WAITS = { decode: "for the camera, and to decode", turn: "for the network"
 const LABELS = { line: { inwards: "in", outwards: "out" }, zone: { occupancy: "inside", entries: "entries", dwell: "mean" }, ignore: {} };
 
 const byId = (id) => document.getElementById(id);
-
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
 
 /** The list of lines and zones with their counts. */
 export class CountList {
@@ -164,13 +154,6 @@ function zoneFigures(zone) {
   return { occupancy: insideOf(zone), entries: String(entries), dwell: stays ? duration(dwell) : "–", classes: byClass };
 }
 
-/** A duration in words. */
-export function duration(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  return seconds < 86_400 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.floor(seconds / 86_400)} d`;
-}
-
 /** Frame rate, delay, temperature and stage times. */
 export class DevicePanel {
   #people = [];
@@ -222,12 +205,6 @@ export class DevicePanel {
     const points = this.#people.map((value, index) => `${HISTORY - right + index - 1},${(39 - (37 * value) / highest).toFixed(1)}`);
     const path = points.join(" ");
     const area = `${HISTORY - right - 1},40 ${path} ${HISTORY - 1},40`;
-    byId("people-history").replaceChildren(svg("polygon", area), svg("polyline", path));
+    byId("people-history").replaceChildren(draw("polygon", { points: area }), draw("polyline", { points: path }));
   }
-}
-
-function svg(tag, points) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  element.setAttribute("points", points);
-  return element;
 }
