@@ -31,7 +31,7 @@ SUPPORTED_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cuda": ("device",),
         "tensorrt": ("device", "precision", "cache_folder"),
         "opencv": (),
-        "ncnn": ("threads", "precision"),
+        "ncnn": ("threads",),
         "mnn": ("threads", "cache_folder"),
     }
 )

@@ -37,15 +37,18 @@ finally:
     if not spins_already:
         del os.environ[SPINNING]
 
-HALF_OPTIONS = {
-    "fp16": ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"),
-    "bf16": ("use_bf16_packed", "use_bf16_storage"),
-}
-"""Options of ncnn by precision. Some are on in ncnn itself; the certificate is of float32."""
+HALF_PRECISION = (
+    "use_fp16_packed",
+    "use_fp16_storage",
+    "use_fp16_arithmetic",
+    "use_bf16_packed",
+    "use_bf16_storage",
+)
+"""Options of ncnn, some of them on in itself. The certificate is of float32; bf16 loses the peaks."""
 
 
 class NcnnRuntime(CheckedRuntime):
-    """Runs a core file with ncnn, on the CPU. Options are ``threads`` and ``precision``."""
+    """Runs a core file with ncnn, on the CPU, in float32. ``threads`` is its one option."""
 
     def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
         options = options or RuntimeOptions()
@@ -74,9 +77,8 @@ def _load(path: Path, options: RuntimeOptions) -> Any:
     text, weights = translate(read_graph(path), CORE_OUTPUTS)
     network = ncnn.Net()
     network.opt.use_vulkan_compute = False
-    for precision, names in HALF_OPTIONS.items():
-        for name in names:
-            setattr(network.opt, name, precision == options.precision)
+    for name in HALF_PRECISION:
+        setattr(network.opt, name, False)
     if options.threads is not None:
         network.opt.num_threads = options.threads
     with tempfile.NamedTemporaryFile(prefix="edge-fairmot-", suffix=".bin") as file:

@@ -69,18 +69,28 @@ work=$root/tmp/edge-fairmot
 rm -rf "$work" && mkdir -p "$work"
 "$python" -m pip wheel -q --no-deps -w "$work" .
 "$python" tests/devices/first_frames.py "$video" "${FRAMES:-10}" "$work/frames"
-for lowering in native gather; do
-    "$here" convert "$checkpoint" -o "$work/$lowering.onnx" --size "${SIZE:-320x192}" --deform-conv $lowering
-    "$here" track "$work/frames" -m "$work/$lowering.onnx" --no-video -o "$work/here-$lowering"
+# A file of each form, which ONNX Runtime runs here and its own runtime there.
+forms=(native gather opencv ncnn mnn)
+for form in "${forms[@]}"; do
+    case $form in
+        native | gather) choice=(--deform-conv "$form") ;;
+        *) choice=(--for "$form") ;;
+    esac
+    "$here" convert "$checkpoint" -o "$work/$form.onnx" --size "${SIZE:-320x192}" "${choice[@]}"
+    "$here" track "$work/frames" -m "$work/$form.onnx" --runtime cpu --no-video -o "$work/here-$form"
 done
 
 [ -e "$root/opt/venv/bin/pip" ] || inside python3 -m venv /opt/venv
 inside sh -c "/opt/venv/bin/pip install -q --only-binary :all: --force-reinstall --no-deps /tmp/edge-fairmot/*.whl \
-    && /opt/venv/bin/pip install -q --only-binary :all: 'edge-fairmot[cpu]'"
+    && /opt/venv/bin/pip install -q --only-binary :all: 'edge-fairmot[cpu,ncnn,mnn]'"
 inside /opt/venv/bin/python -c "import platform, onnxruntime; print(platform.machine(), onnxruntime.__version__)"
-for lowering in native gather; do
-    inside /opt/venv/bin/edge-fairmot track /tmp/edge-fairmot/frames -m /tmp/edge-fairmot/$lowering.onnx --no-video \
-        -o /tmp/edge-fairmot/there-$lowering
-    echo -n "aarch64, $lowering: "
-    "$python" tests/devices/same_tracks.py "$work/here-$lowering/tracks.txt" "$work/there-$lowering/tracks.txt"
+for form in "${forms[@]}"; do
+    case $form in
+        native | gather) runtime=cpu ;;
+        *) runtime=$form ;;
+    esac
+    inside /opt/venv/bin/edge-fairmot track /tmp/edge-fairmot/frames -m "/tmp/edge-fairmot/$form.onnx" \
+        --runtime "$runtime" --no-video -o "/tmp/edge-fairmot/there-$form"
+    echo -n "aarch64, $runtime, $form: "
+    "$python" tests/devices/same_tracks.py "$work/here-$form/tracks.txt" "$work/there-$form/tracks.txt"
 done

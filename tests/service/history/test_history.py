@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -328,3 +329,46 @@ def test_a_full_disk_stops_nothing_and_loses_nothing(disk_of):
             crossings(sink, counter, range(begun + 150, begun + 200))
             assert sink.health == {"history": {"trouble": "", "missed_events": 0}}
     assert sorted(ids_in(history_path(folder))) == list(range(400))
+
+
+def test_what_the_counter_shows_and_what_is_kept_agree_after_every_change_and_restart(tmp_path):
+    """A line is renamed, turned around, left out, drawn again, and kept by the next run."""
+    door = parse_line("door:0,0.5,1,0.5")
+    changes = (
+        [door],
+        [replace(door, name="front", id="door")],
+        [replace(door, name="front", id="door", start=door.end, end=door.start)],
+        [],
+        [replace(door, name="back", id="door", start=door.end, end=door.start)],
+    )
+    begun_s = time.monotonic() - 1000
+    drawn, walked = CountingConfig((door,)), 1
+    for _ in range(2):
+        with (
+            closing(HistoryStore(history_path(tmp_path))) as store,
+            closing(HistorySink(store, "shop")) as sink,
+        ):
+            counter = Counter(drawn, (100, 100), live=True, earlier=sink.begin(drawn))
+            for lines in changes:
+                counter.redraw(lines, ())
+                for step in range(10):  # five walks in one direction, each of another person
+                    walked += 1
+                    y, second = ((20, 90)[step % 2], 10.0 * (walked // 2) + 0.5 * (step % 2))
+                    xyxy = np.array([[40, y - 10, 60, y]], np.float32)
+                    tracks = replace(Tracks.empty(), **ONE, xyxy=xyxy, track_id=np.array([walked // 2]))
+                    frame = Frame(np.zeros((100, 100, 3), np.uint8), walked, begun_s + second)
+                    events = counter.update(tracks, frame.time_s)
+                    sink.write(FrameResult(frame, tracks, events, counter.counts, ("person",)))
+                (kept,) = History(store.path).totals(datetime.now(timezone.utc))
+                for shown in counter.counts.lines.values():
+                    assert (kept.all.inwards, kept.all.outwards) == (shown.inwards, shown.outwards)
+                    assert kept.name == shown.name
+            assert kept.all.inwards + kept.all.outwards > 15
+            drawn, changes = counter.config, changes[::-1]
+
+
+ONE = {
+    "score": np.ones(1, np.float32),
+    "class_id": np.zeros(1, np.int64),
+    "predicted": np.zeros(1, bool),
+}
