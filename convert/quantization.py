@@ -11,15 +11,16 @@ Offsets and masks of deformable convolutions, the first convolution, upsampling,
 the late heads stay float: they are a small share of the multiply-adds. The weights of the late heads and the
 deformable kernels are stored as int8 too, behind DequantizeLinear.
 
-A file with ``im2col`` lowering is for OpenVINO, where more int8 pays. There the layers that predict offsets
-and masks run in int8, the sampling rounds what it samples, and no output of a convolution is rounded.
+A file with ``im2col`` lowering is for OpenVINO, where more int8 pays. There the first convolution and the
+layers that predict offsets and masks run in int8, the sampling rounds what it samples, and no output of a
+convolution is rounded.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -37,6 +38,9 @@ from edge_fairmot.types import Float32Array, UInt8Array
 LEVELS = 127
 """Largest value of a signed symmetric byte. -128 is not used, so that negation is exact."""
 
+PIXEL_SCALE = np.float32(1.0)
+"""Step of a byte of the image."""
+
 SMALLEST_SCALE = 1e-12
 """Scale of a channel or tensor of zeros."""
 
@@ -45,9 +49,12 @@ NAME_PREFIX = "network."
 
 OFFSET_LAYER = "conv_offset_mask"
 
-ALWAYS_FLOAT = frozenset({"base.base_layer.0", "conv1", "backbone.model.0.conv.conv", "hm.2"})
-"""The first layer: 3 channels fill no integer kernel (ONNX Runtime takes twice its float time), and its error
-is in the input of every later layer. The heatmap's logits: one step moves a score by 0.01."""
+FIRST_LAYERS = frozenset({"base.base_layer.0", "conv1", "backbone.model.0.conv.conv"})
+"""3 channels fill no integer kernel of ONNX Runtime, which takes twice its float time, and an error here is
+in the input of every later layer. OpenVINO takes half, and there the input is exact: bytes of the image."""
+
+ALWAYS_FLOAT = frozenset({"hm.2"})
+"""The heatmap's logits: one step moves a score by 0.01."""
 
 HEADROOM = MappingProxyType({"hm.0": 2.0})
 """Factor on the calibrated range of a layer's input. The heatmap reads the strongest activations, those at
@@ -83,14 +90,14 @@ class Layer:
 
 def convolution_layers(model: onnx.ModelProto) -> list[Layer]:
     """List the plain convolutions of a float model, in order of execution; the phases of one are one."""
-    shapes, is_im2col = _shapes(model), _has_im2col(model.graph)
+    shapes, quantizable = _shapes(model), _quantizable(model.graph)
     layers: dict[str, Layer] = {}
     for node in model.graph.node:
         if node.op_type == "Conv":
             name = layer_name(node)
             macs = int(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:]))
             macs += layers[name].macs if name in layers else 0
-            layers[name] = Layer(name, macs, _is_quantizable(node, is_im2col))
+            layers[name] = Layer(name, macs, node.output[0] in quantizable)
     return list(layers.values())
 
 
@@ -182,13 +189,14 @@ def quantize(
     result.CopyFrom(model)
     _unshare_weights(result.graph)
     writer = _QdqWriter(result.graph, ranges)
-    is_im2col = _has_im2col(result.graph)
+    quantizable = _quantizable(result.graph)
     nodes = list(result.graph.node)
     del result.graph.node[:]
     for node in nodes:
-        is_layer = node.op_type == "Conv" and _is_quantizable(node, is_im2col)
-        if is_layer and layer_name(node) not in float_layers:
+        if node.output[0] in quantizable and layer_name(node) not in float_layers:
             result.graph.node.extend(writer.quantized(node))
+        elif writer.is_im2col and _reads_pixels(node):
+            result.graph.node.append(writer.dequantized_pixels(node))
         else:
             if compress_weights:
                 result.graph.node.extend(writer.compressed_weights(node))
@@ -228,12 +236,33 @@ def _has_im2col(graph: onnx.GraphProto) -> bool:
     return any(node.op_type == IM2COL for node in graph.node)
 
 
-def _is_quantizable(node: onnx.NodeProto, is_im2col: bool) -> bool:
-    groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-    # Depthwise upsampling is a hundredth of the multiply-adds and no faster in int8.
-    if groups != 1 or layer_name(node) in ALWAYS_FLOAT:
+def _quantizable(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return the outputs of the convolutions that can run in int8."""
+    is_im2col, producers = _has_im2col(graph), {name: node for node in graph.node for name in node.output}
+
+    def fits(node: onnx.NodeProto) -> bool:
+        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+        # Depthwise upsampling is a hundredth of the multiply-adds and no faster in int8.
+        if groups != 1 or layer_name(node) in ALWAYS_FLOAT:
+            return False
+        if layer_name(node) in FIRST_LAYERS:
+            return is_im2col and _sees_pixels(node, producers)
+        return is_im2col or not _predicts_offsets(node)
+
+    return frozenset(node.output[0] for node in graph.node if node.op_type == "Conv" and fits(node))
+
+
+def _reads_pixels(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Cast" and node.input[0] == "images"
+
+
+def _sees_pixels(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> bool:
+    """Whether a convolution reads the bytes of the image, only with their axes in another order."""
+    transpose = producers.get(node.input[0])
+    if transpose is None or transpose.op_type != "Transpose":
         return False
-    return is_im2col or not _predicts_offsets(node)
+    cast = producers.get(transpose.input[0])
+    return cast is not None and _reads_pixels(cast)
 
 
 def _predicts_offsets(node: onnx.NodeProto) -> bool:
@@ -261,7 +290,7 @@ class _QdqWriter:
     def __init__(self, graph: onnx.GraphProto, ranges: Ranges) -> None:
         self._graph = graph
         self._ranges = ranges
-        self._is_im2col = _has_im2col(graph)
+        self.is_im2col = _has_im2col(graph)
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
         self._times_rounded: dict[str, int] = defaultdict(int)
         self._producers = {name: node for node in graph.node for name in node.output}
@@ -273,15 +302,18 @@ class _QdqWriter:
     def quantized(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         """Yield the convolution with its input, weight, bias and output rounded."""
         source, weight, *bias = node.input
-        scale = _scale(self._ranges.largest(source) * HEADROOM.get(layer_name(node), 1.0))
+        exact = _sees_pixels(node, self._producers)
+        largest = self._ranges.largest(source) * HEADROOM.get(layer_name(node), 1.0)
+        scale = PIXEL_SCALE if exact else _scale(largest)
         # One QuantizeLinear for each convolution: ONNX Runtime has fast kernels for signed activations only
         # behind a QuantizeLinear with a single reader.
-        node.input[0] = f"{source}/int8/{self._times_rounded[source]}"
-        self._times_rounded[source] += 1
+        if not exact:
+            node.input[0] = f"{source}/int8/{self._times_rounded[source]}"
+            self._times_rounded[source] += 1
         producer = self._producers.get(source)
         if producer is not None and producer.op_type == IM2COL:
             yield self._rounded_sampling(producer, node.input[0], scale)
-        else:
+        elif not exact:
             yield from self._round_trip(source, node.input[0], node.input[0], scale)
         weight_scale = self._channel_scale(weight)
         yield self._store_int8(weight, weight_scale)
@@ -289,7 +321,7 @@ class _QdqWriter:
         if bias:
             yield self._store_bias(bias[0], weight_scale * scale)
             node.input[2] = f"{bias[0]}/float"
-        if self._is_im2col:
+        if self.is_im2col:
             # Only ONNX Runtime's fast kernel needs a rounded output. OpenVINO is faster without one where
             # several nodes read it, and rounding behind the sampling costs boxes 0.03 of IoU.
             yield node
@@ -325,6 +357,13 @@ class _QdqWriter:
         rounded = f"{stem}/quantized"
         yield from self._rounded(source, parameters, rounded, f"{stem}/quantize")
         yield helper.make_node("DequantizeLinear", [rounded, *parameters], [target], f"{stem}/dequantize")
+
+    def dequantized_pixels(self, cast: onnx.NodeProto) -> onnx.NodeProto:
+        """Say of the image that its bytes are whole steps, so that the first convolution can read them."""
+        parts = ["images/scale", "images/zero"]
+        for part, value in zip(parts, (PIXEL_SCALE, np.uint8(0)), strict=True):
+            self._add(part, np.asarray(value))
+        return helper.make_node("DequantizeLinear", ["images", *parts], cast.output, "images/dequantize")
 
     def _rounded_sampling(self, sampling: onnx.NodeProto, target: str, scale: np.float32) -> onnx.NodeProto:
         """Sample and round in one operator, which reads the predicted offsets and masks as they come."""

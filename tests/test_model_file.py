@@ -3,6 +3,7 @@
 from dataclasses import replace
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from edge_fairmot.model_file import (
     certify,
     read_fields,
     read_onnx_file,
+    with_unsigned_activations,
     write_field,
 )
 
@@ -162,3 +164,37 @@ def test_fields_are_read_as_they_are_written(contents):
     found = list(read_fields(message))
     assert [(field.number, bytes(field.value)) for field in found] == contents
     assert b"".join(field.raw for field in found) == message
+
+
+@pytest.mark.parametrize(("weight_zero", "unsigned"), [("weight_zero", True), ("zero", False), ("", True)])
+def test_activations_become_unsigned_where_no_weight_shares_their_zero(tmp_path, weight_zero, unsigned):
+    path, helper, values = tmp_path / "int8.onnx", onnx.helper, np.linspace(-9, 9, 400, dtype=np.float32)
+    weight = ["weight", "scale", weight_zero] if weight_zero else ["weight", "scale"]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["rounded"]),
+        helper.make_node("DequantizeLinear", ["rounded", "scale", "zero"], ["near"]),
+        helper.make_node("DequantizeLinear", weight, ["float"]),
+        helper.make_node("Mul", ["near", "float"], ["y"]),
+    ]
+    arrays = {"scale": np.float32(0.05), "zero": np.int8(0), "weight_zero": np.int8(0), "weight": np.int8(3)}
+    floats = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (400,)) for name in "xy"]
+    tensors = [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "int8", floats[:1], floats[1:], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    runtime = pytest.importorskip("onnxruntime")
+    changed = with_unsigned_activations(path)
+    assert (changed is not None) == unsigned
+    if changed is not None:
+        model = onnx.load_from_string(changed)
+        zeros = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+        assert (zeros["zero"], zeros["zero"].dtype, zeros["weight_zero"].dtype) == (128, np.uint8, np.int8)
+        sessions = [
+            runtime.InferenceSession(one, providers=["CPUExecutionProvider"]) for one in (path, changed)
+        ]
+        before, after = (session.run(None, {"x": values})[0] for session in sessions)
+        np.testing.assert_array_equal(after, before)
+
+
+def test_a_float_model_has_nothing_to_make_unsigned(tmp_path):
+    onnx.save(make_model(), tmp_path / "tiny.onnx")
+    assert with_unsigned_activations(tmp_path / "tiny.onnx") is None

@@ -118,7 +118,7 @@ def _read(
         path = history_path(path)
     if path.suffix == ".db":
         return History(path, buckets.zone).counts(start, end, buckets.by, camera)
-    files = sorted(path.glob("*events.jsonl")) if path.is_dir() else [path]
+    files = sorted(path.rglob("*events.jsonl")) if path.is_dir() else [path]
     if not files:
         raise InvalidInputError(
             f"{path} has no history.db and no events.jsonl: give the state folder of live"

@@ -17,6 +17,9 @@ from edge_fairmot.types import LineCounts, Point, Totals, ZoneCounts
 SEEN_S = 0.5
 """Who was missed for no longer counts as seen: a detector misses a person in some frames."""
 
+BACK_S = 0.7
+"""Who is back in a zone so soon has not left it: boxes of hidden feet jump. The leave event waits for it."""
+
 _WAYS = ("in", "out")
 _TURNED = {"in": "out", "out": "in"}
 
@@ -146,12 +149,13 @@ class _Stays:
 class _Stay:
     """A stay that has not ended.
 
-    ``seen_s`` is when the person was seen last. ``left_s`` is when the person went out, None while inside;
-    ``is_expected`` whether one who is not seen should be inside still.
+    ``seen_s`` is when the person was seen last, ``inside_s`` inside. ``left_s`` is when the person went out,
+    None while inside. ``is_expected`` is whether one who is not seen should be inside still.
     """
 
     class_id: int
     entered_s: float
+    inside_s: float
     seen_s: float
     left_s: float | None = None
     is_expected: bool = True
@@ -164,8 +168,8 @@ class _Stay:
 class ZoneOccupancy:
     """Follows the persons inside one zone. Points are in any unit, the same for x and y.
 
-    A person enters at the first point inside. A stay ends when the person is clear of the zone; it lasted
-    until the first point outside.
+    A person enters at the first point inside. A stay ends when the person is clear of the zone and does not
+    come back at once; it lasted until the first point outside.
     """
 
     def __init__(self, earlier: Mapping[int, Totals] | None = None) -> None:
@@ -206,7 +210,10 @@ class ZoneOccupancy:
     def update(
         self, person: int, point: Point, margin: float, time_s: float, class_id: int = 0
     ) -> Literal["enter"] | tuple[float, float] | None:
-        """Move a person; return "enter", or the end and length of a stay: farther away than ``margin``."""
+        """Move a person; return "enter", or the end and length of a stay that has ended.
+
+        Clear of the zone is farther away than ``margin``.
+        """
         stay = self._inside.get(person)
         if stay is not None:
             stay.seen_s, stay.is_expected = time_s, True
@@ -216,14 +223,16 @@ class ZoneOccupancy:
         if stay is None:
             if not is_inside:
                 return None
-            self._inside[person] = _Stay(class_id, time_s, time_s)
+            self._inside[person] = _Stay(class_id, time_s, time_s, time_s)
             self._stays[class_id].entries += 1
             return "enter"
         if is_inside:
-            stay.left_s = None
-        elif stay.left_s is None:
+            stay.inside_s, stay.left_s = time_s, None
+            return None
+        if stay.left_s is None:
             stay.left_s = time_s
-        return self.leave(person) if not is_inside and self._distance(point) > margin else None
+        is_clear = time_s - stay.inside_s >= BACK_S and self._distance(point) > margin
+        return self.leave(person) if is_clear else None
 
     def expect(self, person: int, point: Point) -> None:
         """Move a person who is not seen to the expected place."""

@@ -89,7 +89,7 @@ def test_web_open_needs_no_token_and_warns(still_model: Path, state: Path) -> No
         address = process.wait_for("page at ").split()[-1]
         assert "frames" in ask(f"{address}api/status")
         assert process.end() == 0
-    assert not state.exists()
+    assert not (state / "web-token").exists()
 
 
 def read_all(descriptor: int) -> str:

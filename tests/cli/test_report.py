@@ -36,13 +36,13 @@ def state(tmp_path: Path) -> Path:
         shapes = (Shape(*LINE, "door, front", ((0, 0), (1, 1))), Shape(*ZONE, "queue"))
         for name in ("shop", "yard"):
             camera = store.camera(name)
-            store.begin(camera, shapes, at("2026-11-02T08:00"))
             moments = ("09:00", "09:30", "09:59:59.999", "10:00")
             events = [Event(at(f"2026-11-02T{one}"), LINE, "person", 0, 1, None) for one in moments]
             events.append(Event(at("2026-11-02T09:40"), LINE, "person", 1, 1, None))
             minute = at("2026-11-02T09:00") // MINUTE
             presence = {(minute + n, ZONE, "person"): Presence(60_000, 1) for n in range(30)}
-            store.write(camera, Batch(events, presence, (at("2026-11-02T08:00"), at("2026-11-02T12:00"))))
+            watched = (at("2026-11-02T08:00"), at("2026-11-02T12:00"))
+            store.write(camera, Batch(events, presence, watched, shapes, watched[0]))
     return tmp_path
 
 

@@ -453,6 +453,19 @@ def test_a_stay_ends_where_the_person_went_out_and_not_where_that_was_clear(watc
     assert events[-1] == CountingEvent("leave", "left half", 1, 4.0, 4.0)
 
 
+@pytest.mark.parametrize(("away", "kinds"), [(6, []), (12, ["leave", "enter"])], ids=["at once", "later"])
+def test_a_person_whose_box_jumps_out_of_the_zone_and_back_has_not_left(watch, away, kinds):
+    places = [150] * 5 + [300] * away + [150] * 5
+    counter, events = watch(
+        [(n / 10, [(1, x, 100)]) for n, x in enumerate(places)], replace(CONFIG, lines=())
+    )
+    assert [event.kind for event in events] == ["enter", *kinds]
+    assert [event.time_s for event in events if event.kind == "leave"] == [0.5][: len(kinds)]
+    assert inside(counter) == (1, 0, "1")
+    counter, _ = watch([(n / 10, [(1, x, 100)]) for n, x in enumerate(places[:6])])
+    assert inside(counter) == (0, 0, "0")  # at once, though the stay goes on for a while
+
+
 def test_counts_go_on_from_those_of_earlier_runs_also_of_a_class_that_the_model_lacks():
     config = CountingConfig(
         (Line("door", (0, 0.5), (1, 0.5), id="a1"),), (Zone("hall", ((0, 0), (1, 0), (1, 1)), id="a1"),)

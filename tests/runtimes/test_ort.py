@@ -154,7 +154,7 @@ def test_every_rounded_convolution_runs_in_int8_and_computes_the_same(tmp_path):
     in_int8 = [event for event in events if event.get("args", {}).get("op_name") == "QLinearConv"]
     assert len(in_int8) == len(rounded) > 40
     # Float sums of the plain session may fall on the other side of a step of a later rounding.
-    sure = expected[1] > 0.3
-    assert sure.sum() >= 3
+    sure = expected[1] > 0.2
+    assert sure.sum() >= 2
     np.testing.assert_allclose(scores[sure], expected[1][sure], atol=0.02)
     np.testing.assert_allclose(boxes[sure], expected[0][sure], atol=1.0)

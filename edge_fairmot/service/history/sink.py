@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from edge_fairmot.classes import class_name
@@ -66,7 +67,15 @@ class HistorySink:
             *(Shape("line", one.key, one.name, (one.start, one.end)) for one in counting.lines),
             *(Shape("zone", one.key, one.name) for one in counting.zones),
         )
-        return self._store.begin(self._camera, self._shapes, _now())
+        now = _now()
+        try:
+            return self._store.begin(self._camera, self._shapes, now)
+        except sqlite3.Error as error:  # a full disk: written later
+            self._trouble = f"{self._store.path} cannot be written ({error})"
+            self._batch.shapes, self._batch.shapes_at = self._shapes, now
+        with suppress(sqlite3.Error):
+            return self._store.earlier(self._camera)
+        return {}
 
     @property
     def health(self) -> Mapping[str, OutputHealth]:
@@ -83,8 +92,9 @@ class HistorySink:
         is_new_minute = self._watch(now)
         shapes = tuple(_shapes(result.counts))
         if shapes != self._shapes:
-            self._batch.shapes = self._shapes = shapes
-            self._batch.shapes_at = now
+            waiting = {(one.kind, one.key): one for one in (*self._batch.shapes, *shapes)}
+            self._batch.shapes, self._batch.shapes_at = tuple(waiting.values()), now
+            self._shapes = shapes
         for event in result.events:
             self._batch.events.append(
                 Event(

@@ -200,11 +200,12 @@ class HistoryStore:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise sqlite3.OperationalError(f"a later release wrote it, as version {version}")
-            with _transaction(connection):
-                for statement in _SCHEMA.split(";")[:-1]:
-                    connection.execute(statement)
-                connection.execute("INSERT INTO beat SELECT 0 WHERE NOT EXISTS (SELECT * FROM beat)")
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if version < SCHEMA_VERSION:  # not again: a full disk would take no write
+                with _transaction(connection):
+                    for statement in _SCHEMA.split(";")[:-1]:
+                        connection.execute(statement)
+                    connection.execute("INSERT INTO beat SELECT 0 WHERE NOT EXISTS (SELECT * FROM beat)")
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         except sqlite3.Error:
             connection.close()
             raise
@@ -213,25 +214,26 @@ class HistoryStore:
     def camera(self, name: str) -> int:
         """Return the number of a camera, which is made if it is new. SinkError if it cannot be written."""
         try:
-            with self._transaction() as connection:
-                connection.execute("INSERT OR IGNORE INTO camera (name) VALUES (?)", (name,))
-                found: int = connection.execute("SELECT id FROM camera WHERE name = ?", (name,)).fetchone()[0]
+            with self._lock:
+                return self._camera(name)
         except sqlite3.Error as error:
             raise SinkError(f"{self.path}, the history of counts, cannot be written ({error})") from error
-        return found
+
+    def _camera(self, name: str) -> int:
+        while True:
+            found = self._writing.execute("SELECT id FROM camera WHERE name = ?", (name,)).fetchone()
+            if found is not None:
+                number: int = found[0]
+                return number
+            self._writing.execute("INSERT OR IGNORE INTO camera (name) VALUES (?)", (name,))
 
     def begin(self, camera: int, shapes: Sequence[Shape], now: int) -> Earlier:
-        """Take the lines and zones that a run begins with; return the totals of all that the camera had.
+        """Take the lines and zones that a run begins with, and return the totals of earlier runs."""
+        self.write(camera, Batch(shapes=shapes, shapes_at=now))
+        return self.earlier(camera)
 
-        SinkError if they cannot be written.
-        """
-        try:
-            self.write(camera, Batch(shapes=shapes, shapes_at=now))
-            return self._earlier(camera)
-        except sqlite3.Error as error:
-            raise SinkError(f"{self.path}, the history of counts, cannot be used ({error})") from error
-
-    def _earlier(self, camera: int) -> Earlier:
+    def earlier(self, camera: int) -> Earlier:
+        """Return the totals of all lines and zones that a camera had."""
         found: Earlier = {}
         with self._lock:
             rows = self._writing.execute(

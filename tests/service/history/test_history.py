@@ -10,17 +10,20 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
+from edge_fairmot.counting import Counter, CountingConfig, parse_line
 from edge_fairmot.errors import InvalidInputError, SinkError
-from edge_fairmot.service.history import History, HistoryStore
+from edge_fairmot.service.history import History, HistorySink, HistoryStore, history_path
 from edge_fairmot.service.history.store import DAY, MINUTE, Batch, Event, Presence, Shape
-from edge_fairmot.types import Totals
+from edge_fairmot.types import CountingEvent, Frame, FrameResult, Totals, Tracks
 
 BERLIN = ZoneInfo("Europe/Berlin")
 LINE, ZONE = ("line", "a1"), ("zone", "b2")
@@ -183,7 +186,7 @@ from edge_fairmot.service.history import HistoryStore
 from edge_fairmot.service.history.store import Batch, Event, Shape
 store = HistoryStore(Path(sys.argv[1]))
 camera = store.camera("shop")
-store.begin(camera, (Shape("line", "a1", "door", ((0, 0), (1, 1))),), 0)
+store.write(camera, Batch(shapes=(Shape("line", "a1", "door", ((0, 0), (1, 1))),)))
 for number in range(10 ** 9):
     at = time.time_ns() // 1000
     store.write(camera, Batch([Event(at, ("line", "a1"), "person", 0, number, None)]))
@@ -294,3 +297,78 @@ def test_this_machines_zone_is_the_usual_one(tmp_path):
         check=True,
     )
     assert told.stdout.strip() == "[25] 25"
+
+
+def test_a_full_disk_stops_nothing_and_loses_nothing(disk_of):
+    """Events wait in memory, and those of the next run too."""
+    folder = disk_of("8m")
+    config = CountingConfig((parse_line("door:0,0.5,1,0.5"),))
+
+    def crossings(sink: HistorySink, counter: Counter, numbers: range) -> None:
+        for number in numbers:
+            event = CountingEvent("in", "door", number, time.monotonic())
+            frame = Frame(np.zeros((8, 8, 3), np.uint8), number, time.monotonic())
+            sink.write(FrameResult(frame, Tracks.empty(), (event,), counter.counts, ("person",)))
+
+    for begun in (0, 200):
+        with (
+            closing(HistoryStore(history_path(folder))) as store,
+            closing(HistorySink(store, "shop")) as sink,
+        ):
+            counter = Counter(config, (8, 8), earlier=sink.begin(config))
+            assert counter.counts.lines["door"].inwards == begun
+            crossings(sink, counter, range(begun, begun + 50))
+            with (folder / "others").open("wb", buffering=0) as others, suppress(OSError):
+                while others.write(bytes(4096)):
+                    pass
+            crossings(sink, counter, range(begun + 50, begun + 150))
+            if begun:
+                assert "cannot be written" in sink.health["history"]["trouble"]
+            (folder / "others").unlink()
+            time.sleep(1.1)  # a write that failed is tried again after a second
+            crossings(sink, counter, range(begun + 150, begun + 200))
+            assert sink.health == {"history": {"trouble": "", "missed_events": 0}}
+    assert sorted(ids_in(history_path(folder))) == list(range(400))
+
+
+def test_what_the_counter_shows_and_what_is_kept_agree_after_every_change_and_restart(tmp_path):
+    """A line is renamed, turned around, left out, drawn again, and kept by the next run."""
+    door = parse_line("door:0,0.5,1,0.5")
+    changes = (
+        [door],
+        [replace(door, name="front", id="door")],
+        [replace(door, name="front", id="door", start=door.end, end=door.start)],
+        [],
+        [replace(door, name="back", id="door", start=door.end, end=door.start)],
+    )
+    begun_s = time.monotonic() - 1000
+    drawn, walked = CountingConfig((door,)), 1
+    for _ in range(2):
+        with (
+            closing(HistoryStore(history_path(tmp_path))) as store,
+            closing(HistorySink(store, "shop")) as sink,
+        ):
+            counter = Counter(drawn, (100, 100), live=True, earlier=sink.begin(drawn))
+            for lines in changes:
+                counter.redraw(lines, ())
+                for step in range(10):  # five walks in one direction, each of another person
+                    walked += 1
+                    y, second = ((20, 90)[step % 2], 10.0 * (walked // 2) + 0.5 * (step % 2))
+                    xyxy = np.array([[40, y - 10, 60, y]], np.float32)
+                    tracks = replace(Tracks.empty(), **ONE, xyxy=xyxy, track_id=np.array([walked // 2]))
+                    frame = Frame(np.zeros((100, 100, 3), np.uint8), walked, begun_s + second)
+                    events = counter.update(tracks, frame.time_s)
+                    sink.write(FrameResult(frame, tracks, events, counter.counts, ("person",)))
+                (kept,) = History(store.path).totals(datetime.now(timezone.utc))
+                for shown in counter.counts.lines.values():
+                    assert (kept.all.inwards, kept.all.outwards) == (shown.inwards, shown.outwards)
+                    assert kept.name == shown.name
+            assert kept.all.inwards + kept.all.outwards > 15
+            drawn, changes = counter.config, changes[::-1]
+
+
+ONE = {
+    "score": np.ones(1, np.float32),
+    "class_id": np.zeros(1, np.int64),
+    "predicted": np.zeros(1, bool),
+}

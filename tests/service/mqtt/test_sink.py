@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,16 @@ def test_an_event_is_complete_and_has_an_id(open_sink, subscriber):
         ("track_id", 1),
     ]
     assert (second["event"], second["zone"], second["dwell_s"]) == ("leave", "hall", 1.235)
+
+
+def test_the_time_of_an_event_is_when_it_happened_and_not_when_it_is_sent(broker, config, subscriber):
+    happened = datetime(2026, 11, 30, 9, 15, 0, 250_000, timezone.utc)
+    time_of = {0.1: happened}.__getitem__
+    with MqttSink(config(broker.port), summary, running, time_of=time_of) as sink:
+        sink.write(crossing(1))
+        wait_for(lambda: subscriber.payloads(EVENT))
+    (event,) = subscriber.documents(EVENT)
+    assert event["time"] == "2026-11-30T09:15:00.250Z"
 
 
 def test_of_several_classes_the_state_and_events_say_the_class(open_sink, subscriber):

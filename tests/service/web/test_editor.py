@@ -168,6 +168,18 @@ def test_a_finger_has_a_loupe_and_buttons_of_44_pixels(serve, play, browse):
         assert tab.console == []
 
 
+def test_long_figures_fit_a_phone(serve, browse):
+    zone = Zone("waiting area", ((0.7, 0.1), (0.98, 0.1), (0.98, 0.6), (0.7, 0.6)))
+    run = serve(counting=CountingConfig(zones=(zone,)))
+    for number in range(1, 20):  # the second person is out of sight from the tenth frame on
+        run.show(number, [(1, 270, 70), (2, 280, 60)][: 2 if number < 10 else 1])
+    with open_live(browse, run, (390, 844), phone=True) as tab:
+        tab.wait("document.querySelector('#counts').textContent.includes('1 (+1 unseen)')")
+        assert tab.run("document.documentElement.scrollWidth") == 390
+        label = tab.page.locator("#shapes text").bounding_box()
+        assert label["x"] + label["width"] <= 390
+
+
 def test_two_browsers_draw_at_one_time(serve, browse):
     run = serve(counting=SHAPES)
     run.show(1)

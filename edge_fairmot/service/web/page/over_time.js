@@ -41,15 +41,15 @@ export class OverTime {
     for (const field of [this.shape, this.period, this.day]) field.addEventListener("change", () => this.refresh());
 
     this.rows = make("tbody");
-    this.newer = make("button", { type: "button", disabled: "" }, "Newer");
-    this.older = make("button", { type: "button", disabled: "" }, "Older");
+    this.newer = make("button", { type: "button", "aria-disabled": "true" }, "Newer");
+    this.older = make("button", { type: "button", "aria-disabled": "true" }, "Older");
     this.eventsCsv = make("a", { class: "button", download: "" }, "CSV");
     this.nothing = make("p", { class: "quiet" }, "Nothing has happened yet.");
     const heads = ["Time", "What", "Id", "Clip"].map((name) => make("th", { scope: "col" }, name));
     this.list = make("table", { class: "events" }, make("thead", {}, make("tr", {}, ...heads)), this.rows);
     events.append(make("div", { class: "head" }, make("h2", {}, "Events"), this.newer, this.older, this.eventsCsv), this.nothing, this.list);
-    this.newer.addEventListener("click", () => this.#turn(() => this.#before.pop()));
-    this.older.addEventListener("click", () => this.#turn(() => this.#before.push(this.#next)));
+    this.newer.addEventListener("click", () => this.#turn(this.newer, () => this.#before.pop()));
+    this.older.addEventListener("click", () => this.#turn(this.older, () => this.#before.push(this.#next)));
 
     setInterval(() => document.visibilityState === "visible" && this.refresh(), REFRESH_MS);
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.refresh());
@@ -164,7 +164,8 @@ export class OverTime {
     return { from: addDays(last, 1 - days), to: addDays(last, 1), by };
   }
 
-  #turn(act) {
+  #turn(button, act) {
+    if (button.ariaDisabled === "true") return;
     act();
     this.refresh();
   }
@@ -173,8 +174,8 @@ export class OverTime {
     const before = this.#before.at(-1);
     const { events, before: next } = await this.#ask(`events?limit=12${before ? `&before=${before}` : ""}`);
     this.#next = next;
-    this.older.disabled = next === null;
-    this.newer.disabled = this.#before.length === 0;
+    this.older.ariaDisabled = String(next === null); // the focus stays on it
+    this.newer.ariaDisabled = String(this.#before.length === 0);
     this.nothing.hidden = events.length > 0;
     const shown = JSON.stringify(events);
     if (shown === this.#shownEvents || (before === undefined && this.rows.querySelector("video"))) return;

@@ -98,6 +98,7 @@ async function offerCameras(own) {
   const choice = byId("cameras");
   choice.replaceChildren(...cameras.map(({ camera, path }) => new Option(camera, `/${path}`, false, camera === own)));
   choice.hidden = cameras.length < 2;
+  byId("source").style.visibility = choice.hidden ? "" : "hidden"; // the choice says the same
 }
 
 function showSlow(advice) {

@@ -6,6 +6,7 @@ import { cornersOf } from "./geometry.js";
 const SVG = "http://www.w3.org/2000/svg";
 const ARROW = 26;
 const CROSS = 14;
+const LETTER = 7.5; // mean width, pixels
 
 export const WORDS = { line: "line", zone: "zone", ignore: "ignored zone" };
 
@@ -60,7 +61,7 @@ export class ShapeView {
         const element = this.#elementOf(kind, shape, number++);
         set(element, { "data-kind": kind, "data-index": index, "aria-pressed": isChosen });
         set(element, { "aria-label": `${WORDS[kind]} ${shape.name}` });
-        const text = label(points, `${shape.name}: ${countedBy(kind, shape.name, totals)}`, height);
+        const text = label(points, `${shape.name}: ${countedBy(kind, shape.name, totals)}`, width, height);
         element.replaceChildren(...(isChosen ? [] : [...outline(kind, points), text]), reach(kind, points));
         if (isChosen) chosen = { kind, index, points, shape, element, text };
       });
@@ -123,9 +124,10 @@ function reach(kind, points) {
   return make(zone ? "polygon" : "polyline", { points: joined(points), class: `reach ${zone ? "zone" : ""}` });
 }
 
-function label(points, words, height) {
+function label(points, words, width, height) {
   const [x, y] = points.reduce((best, point) => (point[1] < best[1] ? point : best));
-  const text = make("text", { x: Math.max(4, x - 6), y: Math.min(height - 6, Math.max(16, y - 10)) });
+  const right = width - LETTER * words.length; // it ends inside the image
+  const text = make("text", { x: Math.max(4, Math.min(x - 6, right)), y: Math.min(height - 6, Math.max(16, y - 10)) });
   text.textContent = words;
   return text;
 }
