@@ -274,6 +274,11 @@ class History:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        if not self._path.exists():
+            raise InvalidInputError(
+                f"there is no history yet, in {self._path}: run live with a --line or a --zone, "
+                "or give the folder of a run's state"
+            )
         try:
             with closing(
                 sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", BUSY_S, uri=True)
