@@ -108,7 +108,7 @@ def test_a_file_of_events_is_enough(tmp_path: Path) -> None:
         (("--from", "soon"), "'soon' is no time"),
         (("--from", "2026-11-02", "--to", "2026-11-01"), "not after"),
         (("-o", "counts.xls"), "must end in .csv"),
-        ((), "cannot be read as a history"),
+        ((), "there is no history yet"),
     ],
 )
 def test_what_cannot_be_reported_is_one_line(arguments: tuple[str, ...], words: str) -> None:

@@ -250,8 +250,11 @@ def test_a_damaged_file_is_set_aside(tmp_path, caplog):
 
 
 def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(InvalidInputError, match=r"none\.db cannot be read as a history"):
+    with pytest.raises(InvalidInputError, match=r"no history yet, in .*none\.db: run live with a --line"):
         History(tmp_path / "none.db").cameras()
+    (tmp_path / "text.db").write_text("no database")
+    with pytest.raises(InvalidInputError, match=r"text\.db cannot be read as a history"):
+        History(tmp_path / "text.db").cameras()
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match=r"history\.folder"):
         HistoryStore(tmp_path / "file" / "history.db")
