@@ -184,6 +184,16 @@ def test_every_import_keeps_to_its_room():
     assert not found, "\n".join(["", *found])
 
 
+def test_the_wheel_has_every_package():
+    """An editable install has those too that the list in pyproject.toml lacks."""
+    _, _, listed = (ROOT / "pyproject.toml").read_text().partition("[tool.setuptools]\npackages = [")
+    names = listed.partition("]")[0].split('"')
+    packages = {
+        name if path.name == "__init__.py" else name.rpartition(".")[0] for name, path in MODULES.items()
+    }
+    assert packages <= set(names)
+
+
 def test_no_circle_of_imports_is_left():
     graph = {}
     for module, path in MODULES.items():

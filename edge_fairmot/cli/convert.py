@@ -43,7 +43,7 @@ def convert(
             "--for",
             metavar="RUNTIME",
             help="Choose graph, lowering and precision for a runtime: cpu, openvino, cuda, tensorrt, "
-            "opencv, ncnn or mnn; cpu@1.23 for an older ONNX Runtime.",
+            "opencv, ncnn or mnn; of an older version cpu@1.23 or tensorrt@10.3.",
         ),
     ] = None,
     deform_conv: Annotated[

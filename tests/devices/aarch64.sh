@@ -5,7 +5,8 @@
 #
 # Needs root, debootstrap and qemu-user-static, and proot where the kernel gives no binfmt_misc. PYTHON is the
 # interpreter of an environment with edge-fairmot and its extra "convert"; .venv/bin/python by default.
-# EMULATOR=proot calls the emulator by name even where the kernel has binfmt_misc.
+# EMULATOR=proot calls the emulator by name even where the kernel has binfmt_misc. FORMS="ncnn mnn" runs these only,
+# FRAMES=1 fewer frames, SIZE another input; LIMIT=600 ends a step in the emulation after 600 s.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
@@ -42,13 +43,13 @@ if [ "${EMULATOR:-binfmt}" = binfmt ] && [ -e $registered ]; then
     inside() {
         # In a mount namespace of its own: its mounts end with it.
         # shellcheck disable=SC2016
-        unshare --mount bash -c 'mount --rbind /proc "$1/proc" && mount --rbind /sys "$1/sys" \
+        timeout "${LIMIT:-3600}" unshare --mount bash -c 'mount --rbind /proc "$1/proc" && mount --rbind /sys "$1/sys" \
             && mount --bind "$0" "$1/proc/cpuinfo" && exec chroot "$@"' \
             "$cpuinfo" "$root" /usr/bin/env -i "${environment[@]}" "$@"
     }
 elif command -v proot > /dev/null; then
     inside() {
-        env -i "${environment[@]}" "$(command -v proot)" -0 -q "$emulator" -r "$root" \
+        env -i "${environment[@]}" timeout "${LIMIT:-3600}" "$(command -v proot)" -0 -q "$emulator" -r "$root" \
             -b /proc -b "$cpuinfo:/proc/cpuinfo" -b /sys -b /dev -w / "$@"
     }
 else
@@ -70,7 +71,7 @@ rm -rf "$work" && mkdir -p "$work"
 "$python" -m pip wheel -q --no-deps -w "$work" .
 "$python" tests/devices/first_frames.py "$video" "${FRAMES:-10}" "$work/frames"
 # A file of each form, which ONNX Runtime runs here and its own runtime there.
-forms=(native gather opencv ncnn mnn)
+read -ra forms <<< "${FORMS:-native gather opencv ncnn mnn}"
 for form in "${forms[@]}"; do
     case $form in
         native | gather) choice=(--deform-conv "$form") ;;
