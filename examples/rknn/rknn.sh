@@ -8,8 +8,8 @@
 # OUT gets fp16.rknn and int8.rknn for TARGET (rk3588), and the frames, logs and outputs.
 #
 # PYTHON is an interpreter with edge-fairmot and ONNX Runtime; .venv/bin/python by default. The toolkit gets an environment
-# of its own, RKNN_VENV, made with RKNN_PYTHON: python3.10, for which PyTorch 1.12 is one package of 0.8 GB. Newer releases
-# bring 3 GB of CUDA. The toolkit imports PyTorch even for an ONNX file.
+# of its own, RKNN_VENV, made with RKNN_PYTHON: python3.10, for which PyTorch 1.12 is one package of 0.8 GB; newer ones bring
+# the packages of CUDA. The toolkit imports PyTorch even for an ONNX file.
 set -euo pipefail
 [ $# = 4 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0" && exit 2; }
 here=$(realpath "$(dirname "$0")")
