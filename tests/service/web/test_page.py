@@ -128,7 +128,7 @@ def test_a_line_drawn_with_the_mouse_counts_and_is_saved(serve, play, browse):
 
         tab.drag((0.5, 0.7), (0.4, 0.7))  # the whole line, which is selected
         tab.drag((0.4, 0.98), (0.6, 0.98))  # one end
-        wait_until(lambda: lines_of(run) and lines_of(run)[0].end[0] > 0.55)
+        wait_until(lambda: saved_lines() == lines_of(run) and lines_of(run)[0].end[0] > 0.55)
         (line,) = saved_lines()
         assert np.allclose((line.start, line.end), ((0.4, 0.4), (0.6, 0.98)), atol=0.01)
 
@@ -139,8 +139,7 @@ def test_a_line_drawn_with_the_mouse_counts_and_is_saved(serve, play, browse):
         tab.open(run.web.address)
         tab.wait("document.querySelectorAll('#shapes .line').length > 0")
         tab.press("#counts button[aria-label^=Delete]")
-        wait_until(lambda: lines_of(run) == ())
-        assert saved_lines() == ()
+        wait_until(lambda: saved_lines() == lines_of(run) == ())
         assert tab.console == []
 
 
