@@ -186,7 +186,8 @@ def test_another_browser_interrupts_no_typing_and_renames_no_other_shape(serve, 
         tab.run("document.activeElement.click()")
         wait_until(lambda: lines_of(run)[0].end[0] == 0.5)
         assert tab.run("document.activeElement.ariaLabel") == "Turn Main entrance around"
-        assert tab.console == []
+        # Changes of two browsers that meet are sent again; Chromium logs the answer to the first attempt.
+        assert all("409" in line for line in tab.console)
 
 
 def test_a_line_that_cannot_be_saved_counts_and_the_page_says_so(serve, play, browse, tmp_path):
