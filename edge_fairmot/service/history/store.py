@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 
 from edge_fairmot.errors import InvalidInputError, SinkError
 from edge_fairmot.service import state_folder
+from edge_fairmot.service.database import connect, set_aside, transaction
 from edge_fairmot.types import Point, Totals
 
 SCHEMA_VERSION = 1
@@ -181,35 +182,14 @@ class HistoryStore:
         except sqlite3.OperationalError:
             raise  # an error of the disk, not of the file
         except sqlite3.DatabaseError as error:
-            aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns() // 1_000_000}")
-            self.path.replace(aside)
-            for part in ("-wal", "-shm"):
-                self.path.with_name(self.path.name + part).unlink(missing_ok=True)
+            aside = set_aside(self.path, f".damaged-{time.time_ns() // 1_000_000}")
             _log.warning(
                 "%s is damaged (%s): it was moved to %s, and counts begin anew", self.path, error, aside
             )
             return self._connect(), self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            # Only checkpoints wait for the disk, and only the thread makes checkpoints.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise sqlite3.OperationalError(f"a later release wrote it, as version {version}")
-            if version < SCHEMA_VERSION:  # not again: a full disk would take no write
-                with _transaction(connection):
-                    for statement in _SCHEMA.split(";")[:-1]:
-                        connection.execute(statement)
-                    connection.execute("INSERT INTO beat SELECT 0 WHERE NOT EXISTS (SELECT * FROM beat)")
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+        return connect(self.path, BUSY_S, _prepare)
 
     def camera(self, name: str) -> int:
         """Return the number of a camera, which is made if it is new. SinkError if it cannot be written."""
@@ -334,7 +314,7 @@ class HistoryStore:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            with _transaction(self._writing):
+            with transaction(self._writing):
                 yield self._writing
             self._unsynced = True
 
@@ -355,7 +335,7 @@ class HistoryStore:
         try:
             self._syncing.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             # The first write after a checkpoint waits for the disk: better here than in the loop.
-            with _transaction(self._syncing):
+            with transaction(self._syncing):
                 self._syncing.execute("UPDATE beat SET number = number + 1")
         except sqlite3.Error:
             self._unsynced = True
@@ -371,7 +351,7 @@ class HistoryStore:
             ("clip", "begun, camera", "ended", oldest),
         ):
             while not self._closed.is_set():
-                with _transaction(self._syncing):
+                with transaction(self._syncing):
                     deleted = self._syncing.execute(
                         f"DELETE FROM {table} WHERE ({key}) IN "
                         f"(SELECT {key} FROM {table} WHERE {age} < ? LIMIT {PRUNE_ROWS})",
@@ -394,6 +374,18 @@ class HistoryStore:
         for connection in (self._writing, self._syncing):
             with suppress(sqlite3.Error):
                 connection.close()
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise sqlite3.OperationalError(f"a later release wrote it, as version {version}")
+    if version < SCHEMA_VERSION:  # not again: a full disk would take no write
+        with transaction(connection):
+            for statement in _SCHEMA.split(";")[:-1]:
+                connection.execute(statement)
+            connection.execute("INSERT INTO beat SELECT 0 WHERE NOT EXISTS (SELECT * FROM beat)")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def totals_of(kind: str, turned: int, *columns: int) -> Totals:
@@ -430,15 +422,3 @@ def _add_to_minute(
         "present_ms = present_ms + excluded.present_ms, most = max(most, excluded.most)",
         (minute, series, *counted, *present),
     )
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):  # SQLite may have rolled back itself
-            connection.execute("ROLLBACK")
-        raise

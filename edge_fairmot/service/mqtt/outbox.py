@@ -7,11 +7,12 @@ import secrets
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from pathlib import Path
 
 from edge_fairmot.errors import SinkError
+from edge_fairmot.service.database import connect, set_aside, transaction
 from edge_fairmot.system import FileLock
 
 BUSY_S = 0.1
@@ -71,10 +72,7 @@ class Outbox:
         except sqlite3.DatabaseError as error:
             if self._path.suffix != ".db":
                 raise  # perhaps another file, given by mistake
-            aside = self._path.with_name(self._path.name + ".damaged")
-            self._path.replace(aside)
-            for part in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + part).unlink(missing_ok=True)
+            aside = set_aside(self._path, ".damaged")
             _log.warning(
                 "unsent MQTT events are lost: %s is damaged (%s) and was moved to %s",
                 self._path,
@@ -84,21 +82,7 @@ class Outbox:
             return self._connect(), self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            # Only checkpoints sync, and only sync() makes checkpoints.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.executescript(_SCHEMA)
-            connection.execute(
-                "INSERT INTO spool SELECT ?, 0 WHERE NOT EXISTS (SELECT * FROM spool)",
-                (secrets.token_hex(4),),
-            )
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+        return connect(self._path, BUSY_S, _prepare)
 
     def add(self, payload: str) -> None:
         """Add an event, in memory while the disk accepts none. Beyond the limit the oldest are dropped."""
@@ -117,7 +101,7 @@ class Outbox:
 
     def _insert(self, payload: str) -> None:
         adding = self._adding
-        with _transaction(adding):
+        with transaction(adding):
             number = adding.execute("INSERT INTO events (payload) VALUES (?)", (payload,)).lastrowid
             surplus = adding.execute("DELETE FROM events WHERE number <= ?", ((number or 0) - self._limit,))
             if surplus.rowcount:
@@ -170,7 +154,7 @@ class Outbox:
         The first write after a checkpoint begins the log again and waits until the disk has its header
         (SQLite's ticket ff5be73dee): better in the sending thread than in the loop.
         """
-        with _transaction(self._sending):
+        with transaction(self._sending):
             # A row that stays the same would not be written.
             self._sending.execute("UPDATE spool SET dropped = dropped + 1")
             self._sending.execute("UPDATE spool SET dropped = dropped - 1")
@@ -183,13 +167,8 @@ class Outbox:
         self._lock.close()
 
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except sqlite3.Error:
-        with suppress(sqlite3.Error):  # SQLite may have rolled back itself
-            connection.execute("ROLLBACK")
-        raise
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.executescript(_SCHEMA)
+    connection.execute(
+        "INSERT INTO spool SELECT ?, 0 WHERE NOT EXISTS (SELECT * FROM spool)", (secrets.token_hex(4),)
+    )
