@@ -19,9 +19,9 @@ from edge_fairmot.convert.rewrites import (
 )
 from edge_fairmot.errors import InvalidInputError
 from edge_fairmot.manifest import CORE, FULL, GRAPHS
+from edge_fairmot.runtimes.host_decoder import CORE_OUTPUTS
 
 OUTPUT_NAMES = ("boxes", "scores", "class_ids", "embeddings")
-CORE_OUTPUT_NAMES = ("hm", "features")
 DENSE_OUTPUT_NAMES = ("hm", "wh", "reg", "id")
 
 MAX_CELLS = 2**21
@@ -97,7 +97,7 @@ class GraphOptions:
     def output_names(self) -> tuple[str, ...]:
         """Names of the graph's outputs, in order."""
         if self.graph == CORE:
-            return CORE_OUTPUT_NAMES
+            return CORE_OUTPUTS
         return OUTPUT_NAMES + (DENSE_OUTPUT_NAMES if self.dense_heads else ())
 
     def top_k(self, num_classes: int) -> int:

@@ -145,6 +145,9 @@ def with_unsigned_activations(path: str | Path) -> bytes | None:
     changed so, because none is int8, weights share it, or weights lie in other files.
     """
     with _open_model(Path(path)) as mapped:
+        nodes = (node for graph in _submessages(mapped, _GRAPH) for node in _submessages(graph, 1))
+        if not any(_text(node, 4) == "QuantizeLinear" for node in nodes):
+            return None  # a float file, the largest kind, is not copied
         model, changed = bytearray(mapped), False
         for graph in _submessages(memoryview(model), _GRAPH):
             if _external_locations(graph, "graph"):

@@ -33,7 +33,7 @@ from edge_fairmot.runtimes.checks import (
     unsupported_operator_hint,
 )
 from edge_fairmot.runtimes.host_decoder import complete, image_array, output_names
-from edge_fairmot.runtimes.registry import gpu_install_command, package_conflict
+from edge_fairmot.runtimes.registry import X86, gpu_install_command, package_conflict
 
 try:
     import onnxruntime
@@ -49,9 +49,6 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 
 DEVICES = {"cpu": (CPU, "CPU"), "cuda": (CUDA, "NVIDIA GPU"), "tensorrt": (TENSORRT, "NVIDIA GPU")}
 """Provider and device of each runtime."""
-
-X86 = ("x86_64", "AMD64")
-"""Names of x86 processors with 64 bits, in Linux and Windows."""
 
 Provider: TypeAlias = tuple[str, dict[str, str]]
 """Name of an execution provider and its options, as ``onnxruntime.InferenceSession`` takes them."""

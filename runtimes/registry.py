@@ -89,6 +89,9 @@ class RuntimeStatus:
 
 AUTO = "auto"
 
+X86 = ("x86_64", "AMD64")
+"""Names of x86 processors with 64 bits, in Linux and Windows."""
+
 CHOSEN_BY = "EDGE_FAIRMOT_RUNTIME"
 """Environment variable that says what ``auto`` is."""
 
@@ -103,7 +106,7 @@ def usual_runtime(manifest: ModelManifest) -> str:
     named = os.environ.get(CHOSEN_BY)
     if named:
         return named
-    if platform.machine() not in ("x86_64", "AMD64") or find_spec("openvino") is None:
+    if platform.machine() not in X86 or find_spec("openvino") is None:
         return "cpu"
     return "cpu" if manifest.default_precision == "int8" and int8_sums_overflow() else "openvino"
 

@@ -70,9 +70,8 @@ _log = logging.getLogger(__name__)
 class Site:
     """Answers with the files of the page, figures, the newest image, and the drawn lines and zones.
 
-    ``camera`` is the name of the camera, where a run has several; ``over_time`` answers from its history,
-    ``heat`` is its heat map;
-    ``editing`` is the lock of the drawing file, which cameras share.
+    ``camera`` is the name of the camera, where a run has several. ``over_time`` answers from its history,
+    ``heat`` is its heat map. ``editing`` is the lock of the drawing file, which cameras share.
     """
 
     def __init__(
